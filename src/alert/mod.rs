@@ -1,0 +1,8 @@
+//! Alerts: the state machine of an alerting rule, its templates, and the transitions that come out.
+//!
+//! Pure: (state, vector, T) -> (state, transitions with a reason). Reads no clock, does no I/O, knows nothing of
+//! expressions or sinks.
+
+mod transition;
+
+pub use transition::{AlertState, Reason, RuleRef, Transition};

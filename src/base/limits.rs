@@ -1,0 +1,61 @@
+//! Every bound on what comes in from outside, in one place, all configurable under `limits:` in `forewarn.yml`.
+
+use serde::{Deserialize, Serialize};
+
+/// Bounds on input. What exceeds one is refused or dropped, and counted under the bound's name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Labels of one series, `__name__` included.
+    pub labels_per_series: usize,
+    /// Bytes of one label name.
+    pub label_name_bytes: usize,
+    /// Bytes of one label value.
+    pub label_value_bytes: usize,
+    /// Bytes of one HTTP request body as received (compressed).
+    pub request_bytes: usize,
+    /// Bytes of one remote-write request after decompression.
+    pub decompressed_bytes: usize,
+    /// Bytes of one scrape's body after decompression.
+    pub scrape_bytes: usize,
+    /// Samples of one scrape.
+    pub scrape_samples: usize,
+    /// Series that rules ask for, held at once; more are dropped.
+    pub series: usize,
+    /// Batches waiting for the engine; a full queue pushes back on the sources.
+    pub queued_batches: usize,
+    /// Samples waiting for the watermark; more are dropped.
+    pub pending_samples: usize,
+    /// Seconds a sample may lie in the future of the receiving host's clock.
+    pub future_seconds: u64,
+    /// Bytes of one rule or configuration file.
+    pub file_bytes: usize,
+    /// Bytes of one expanded template.
+    pub template_bytes: usize,
+    /// Alerts waiting for one sink; past it the oldest resolved ones go first.
+    pub queued_alerts: usize,
+    /// Concurrent HTTP requests served.
+    pub http_connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            labels_per_series: 128,
+            label_name_bytes: 1024,
+            label_value_bytes: 8192,
+            request_bytes: 32 << 20,
+            decompressed_bytes: 128 << 20,
+            scrape_bytes: 64 << 20,
+            scrape_samples: 500_000,
+            series: 5_000_000,
+            queued_batches: 64,
+            pending_samples: 20_000_000,
+            future_seconds: 600,
+            file_bytes: 16 << 20,
+            template_bytes: 64 << 10,
+            queued_alerts: 100_000,
+            http_connections: 512,
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! What every other part speaks of: labels, samples, batches, time and limits.
+//!
+//! Imports nothing of ours, does no I/O and never reads a clock.
+
+mod batch;
+mod labels;
+mod limits;
+mod sample;
+mod time;
+mod value;
+
+pub use batch::{Batch, BatchBuilder, LabelError, SeriesRun};
+pub use labels::{LabelBuilder, Labels, LabelsRef, METRIC_NAME};
+pub use limits::Limits;
+pub use sample::{STALE_NAN_BITS, Sample, is_stale, stale_nan};
+pub use time::{DurationError, Millis, format_duration, format_rfc3339, parse_duration, parse_rfc3339};
+pub use value::{format_value, parse_value};

@@ -1,0 +1,17 @@
+//! forewarn: a streaming anomaly detection and predictive alerting engine for metrics.
+//!
+//! A deterministic core without I/O, clocks or threads (`engine`), and hosts around it:
+//!
+//! ```text
+//! sources ─► decode ─► Batch ─►┌────────────── engine (no clock, no I/O, no threads) ─────────────┐
+//!                              │ series windows ─► expressions ─► models ─► alert state machines │─► Transition, Sample
+//! watermark ───── advance(T) ─►└────────────────────────────────────────────────────────────────┘        │
+//!                                                                                          sinks ◄───────┘
+//! ```
+//!
+//! ARCHITECTURE.md says which module may know which.
+
+pub mod alert;
+pub mod base;
+pub mod rules;
+pub mod source;

@@ -1,0 +1,2 @@
+//! The `forewarn` program: hands its arguments to the command line.
+fn main() {}

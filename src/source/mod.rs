@@ -1,0 +1,47 @@
+//! Sources: one file each. A source turns what it receives into [`Batch`]es and sends them to the engine's host.
+//!
+//! Knows protocols and the host's clock; knows nothing of rules, expressions or alerts.
+
+use tokio::sync::mpsc;
+
+use crate::base::Batch;
+
+/// Index of a source in the host's list; the host keeps one watermark for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SourceId(pub usize);
+
+/// What a source tells the host.
+#[derive(Debug)]
+pub enum SourceEvent {
+    /// Samples have arrived.
+    Batch(SourceId, Batch),
+    /// The source has ended and will never send again (a file at its end).
+    End(SourceId),
+}
+
+/// Where a source sends its events: a bounded queue, so that a slow engine pushes back on its sources.
+#[derive(Clone, Debug)]
+pub struct Inlet {
+    /// The source's own identity.
+    pub id: SourceId,
+    /// Queue to the host.
+    pub queue: mpsc::Sender<SourceEvent>,
+}
+
+impl Inlet {
+    /// Hands a batch over, waiting for room.
+    ///
+    /// # Errors
+    /// The host has shut down.
+    pub async fn send(&self, batch: Batch) -> Result<(), Closed> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.queue.send(SourceEvent::Batch(self.id, batch)).await.map_err(|_| Closed)
+    }
+}
+
+/// The host has shut down: the source should end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the engine has shut down")]
+pub struct Closed;
