@@ -3,7 +3,7 @@
 use super::Millis;
 
 /// One observation of a series.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sample {
     /// Event time, milliseconds since the Unix epoch.
     pub t: Millis,

@@ -1,0 +1,125 @@
+//! Variance of a window (`stdvar_over_time`, `stddev_over_time`): population variance, as Prometheus.
+
+use super::Double;
+use super::counter::pair;
+use super::sum::{Specials, Wear};
+use super::window::{Accumulator, Window};
+use crate::base::Sample;
+
+/// First and second moments about the first value seen, in double-double.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Spread {
+    anchor: Option<f64>,
+    last: f64,
+    /// Neighbours that differ: none means a variance of exactly zero.
+    changes: u32,
+    first: Double,
+    second: Double,
+    wear: Wear,
+    specials: Specials,
+}
+
+impl Spread {
+    #[inline]
+    fn moved(&self, v: f64) -> Double {
+        Double::from(v) + -self.anchor.unwrap_or(0.0)
+    }
+}
+
+impl Accumulator for Spread {
+    #[inline]
+    fn push(&mut self, sample: Sample) {
+        if self.specials.push(sample.v) {
+            return;
+        }
+        if self.anchor.is_some() {
+            self.changes += u32::from(sample.v != self.last);
+        } else {
+            self.anchor = Some(sample.v);
+        }
+        self.last = sample.v;
+        let moved = self.moved(sample.v);
+        let square = moved.times_double(moved);
+        self.first = self.first + moved;
+        self.second = self.second + square;
+        self.wear.push(square.value());
+    }
+
+    #[inline]
+    fn evict(&mut self, oldest: Sample, next: Option<Sample>) {
+        if self.specials.evict(oldest.v) {
+            return;
+        }
+        if let Some(next) = next.filter(|n| n.v.is_finite()) {
+            self.changes -= u32::from(pair(oldest.v, next.v).1);
+        }
+        let moved = self.moved(oldest.v);
+        let square = moved.times_double(moved);
+        self.first = self.first - moved;
+        self.second = self.second - square;
+        self.wear.evict(square.value());
+    }
+
+    #[inline]
+    fn is_worn(&self) -> bool {
+        // With every value at the anchor there is no mass, and nothing that could wear.
+        self.changes > 0 && self.wear.is_worn()
+    }
+}
+
+impl Window<Spread> {
+    /// `stdvar_over_time`; None if the window is empty, NaN if it holds a NaN or an infinity.
+    #[must_use]
+    pub fn variance(&self) -> Option<f64> {
+        if self.count() == 0 {
+            return None;
+        }
+        let sums = &self.sums;
+        if sums.specials.sum().is_some() {
+            return Some(f64::NAN);
+        }
+        if sums.changes == 0 {
+            return Some(0.0);
+        }
+        let n = f64::from(self.count());
+        let mean = sums.first.divided_by(n);
+        let variance = (sums.second.divided_by(n) - mean.times_double(mean)).value();
+        Some(variance.max(0.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::window::tests::slide;
+    use super::*;
+
+    #[test]
+    fn variance_is_that_of_the_window() {
+        let values = (0..2000).map(|i| match i {
+            600..800 => 1e9 + 0.25,
+            1200 => 1e100,
+            _ => 1e9 + f64::from(i * 7919 % 101),
+        });
+        let data: Vec<Sample> = values.enumerate().map(|(i, v)| Sample { t: i as i64 * 1000, v }).collect();
+        slide::<Spread>(&data, 60_000, |w, inside| {
+            let n = inside.len() as f64;
+            let mean = inside.iter().map(|s| s.v / n).sum::<f64>();
+            let truth = inside.iter().map(|s| (s.v - mean).powi(2)).sum::<f64>() / n;
+            let got = w.variance().unwrap();
+            if inside.iter().all(|s| s.v == inside[0].v) {
+                assert_eq!(got, 0.0);
+            } else {
+                assert!((got - truth).abs() <= 1e-9 * truth, "{got} {truth}");
+            }
+        });
+    }
+
+    #[test]
+    fn one_nan_spoils_it_only_while_inside() {
+        let data: Vec<Sample> =
+            (0..50).map(|i| Sample { t: i * 1000, v: if i == 20 { f64::NAN } else { (i % 3) as f64 } }).collect();
+        slide::<Spread>(&data, 5_000, |w, inside| {
+            assert_eq!(w.variance().unwrap().is_nan(), inside.iter().any(|s| s.v.is_nan()));
+        });
+    }
+}
