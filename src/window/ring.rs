@@ -147,22 +147,19 @@ impl Ring {
         Some(cursor.sample())
     }
 
-    /// Forgets what lies before all of `oldest`'s places. Nothing happens until that is a good part of the ring.
-    pub fn trim(&mut self, oldest: impl IntoIterator<Item = Cursor>) {
-        let distance = |cursor: &Cursor| cursor.offset.wrapping_sub(self.origin.offset);
-        let first = oldest.into_iter().min_by_key(distance).unwrap_or(self.head);
-        let dead = distance(&first) as usize;
-        if dead * 4 >= self.bytes.len() {
-            self.bytes.drain(..dead);
-            self.origin = first;
-        }
+    /// The older of two places.
+    #[must_use]
+    pub fn older(&self, a: Cursor, b: Cursor) -> Cursor {
+        let distance = |cursor: Cursor| cursor.offset.wrapping_sub(self.origin.offset);
+        if distance(b) < distance(a) { b } else { a }
     }
 
-    /// Gives back capacity beyond what a window in steady state needs.
-    pub fn shrink(&mut self) {
-        let wanted = self.bytes.len() + self.bytes.len() / 4 + LONGEST;
-        if self.bytes.capacity() > 2 * wanted {
-            self.bytes.shrink_to(wanted);
+    /// Forgets what lies before a place. Nothing happens until that is a good part of the ring.
+    pub fn trim(&mut self, oldest: Cursor) {
+        let dead = oldest.offset.wrapping_sub(self.origin.offset) as usize;
+        if dead * 4 >= self.bytes.len() {
+            self.bytes.drain(..dead);
+            self.origin = oldest;
         }
     }
 
@@ -220,7 +217,7 @@ mod tests {
             for _ in 0..cut {
                 ring.next(&mut cursor);
             }
-            ring.trim([cursor, ring.head()]);
+            ring.trim(ring.older(ring.head(), cursor));
             prop_assert_eq!(&walk(&ring, cursor), &sorted[cut..]);
             ring.push(200_000_000_000, 1.0);
             prop_assert_eq!(walk(&ring, cursor).len(), sorted.len() - cut + 1);

@@ -150,7 +150,7 @@ pub(super) mod tests {
         let mut window = Window::<A>::new(ring.origin());
         for (i, s) in samples.iter().enumerate() {
             if ring.is_full() {
-                ring.trim([window.tail()]);
+                ring.trim(window.tail());
             }
             ring.push(s.t, s.v);
             window.push(ring.head());

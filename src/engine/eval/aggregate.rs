@@ -1,0 +1,187 @@
+//! Aggregations. Those that work in parts are summed up in every shard and put together by the coordinator; what each part
+//! keeps does not depend on the order of the values, so neither does the result on the number of shards.
+
+use crate::base::format_value;
+use crate::promql::{AggregateOp, ExactSum, Grouping, NodeId, quantile};
+
+use super::labels::LabelState;
+use super::{Context, Evaluated, Value, Vector, vector};
+use crate::engine::interner::{Interner, LabelId, Marks};
+use crate::engine::value::{EvalError, Part};
+
+impl Context<'_> {
+    /// Sums up a vector by group.
+    pub(super) fn aggregate_parts(
+        &mut self,
+        op: &AggregateOp,
+        arg: NodeId,
+        grouping: &Grouping,
+        state: &mut LabelState,
+    ) -> Evaluated {
+        let interner = &mut self.store.interner;
+        let marks = &mut self.scratch.marks;
+        marks.clear();
+        let mut groups: Vec<(LabelId, Part)> = Vec::new();
+        for (id, v) in vector(self.memos, arg)?.iter() {
+            let group = state.kept(interner, id, !grouping.without, &grouping.labels);
+            let at = part_of(group, marks, &mut groups);
+            groups[at].1.add(op, v);
+        }
+        Ok(Value::Groups(groups))
+    }
+
+    /// Aggregations that need all of a group's values at once.
+    pub(super) fn aggregate_whole(
+        &mut self,
+        op: &AggregateOp,
+        arg: NodeId,
+        param: Option<NodeId>,
+        grouping: &Grouping,
+        state: &mut LabelState,
+        out: &mut Vector,
+    ) -> Result<(), EvalError> {
+        let param = param.map_or(Ok(f64::NAN), |p| self.scalar(p))?;
+        let interner = &mut self.store.interner;
+        let marks = &mut self.scratch.marks;
+        marks.clear();
+        let mut groups: Vec<(LabelId, Vec<(LabelId, f64)>)> = Vec::new();
+        for (id, v) in vector(self.memos, arg)?.iter() {
+            let group = state.kept(interner, id, !grouping.without, &grouping.labels);
+            let at = part_of(group, marks, &mut groups);
+            groups[at].1.push((id, v));
+        }
+        for (group, mut members) in groups {
+            match op {
+                AggregateOp::Topk | AggregateOp::Bottomk => {
+                    rank(&mut members, op == &AggregateOp::Topk, interner);
+                    // NaN and what is below one ask for nothing.
+                    let k = if param >= 1.0 { param as usize } else { 0 };
+                    members.iter().take(k).for_each(|&(id, v)| out.push(id, v));
+                }
+                AggregateOp::Quantile => {
+                    let mut values: Vec<f64> = members.iter().map(|m| m.1).collect();
+                    out.push(group, quantile(param, &mut values));
+                }
+                AggregateOp::CountValues(label) => count_values(group, &members, label, interner, out),
+                _ => {}
+            }
+        }
+        self.check_distinct(&out.ids)
+    }
+}
+
+/// Puts a shard's groups to the others', their label sets already translated.
+pub fn merge_groups(into: &mut Vec<(LabelId, Part)>, from: Vec<(LabelId, Part)>, marks: &mut Marks, op: &AggregateOp) {
+    for (group, part) in from {
+        let at = part_of(group, marks, into);
+        into[at].1.merge(&part, op);
+    }
+}
+
+/// The values of groups that are summed up.
+pub fn finish(op: &AggregateOp, groups: &[(LabelId, Part)], out: &mut Vector) {
+    for (group, part) in groups {
+        out.push(*group, part.value(op));
+    }
+}
+
+impl Part {
+    fn add(&mut self, op: &AggregateOp, v: f64) {
+        self.count += 1;
+        match op {
+            AggregateOp::Sum | AggregateOp::Avg => self.sum.add(v),
+            AggregateOp::Stddev | AggregateOp::Stdvar => {
+                self.sum.add(v);
+                self.squares.add_product(v, v);
+            }
+            AggregateOp::Min | AggregateOp::Max => self.offer(op, v),
+            _ => {}
+        }
+    }
+
+    fn merge(&mut self, other: &Self, op: &AggregateOp) {
+        self.count += other.count;
+        self.sum.merge(&other.sum);
+        self.squares.merge(&other.squares);
+        if let Some(v) = other.extreme {
+            self.offer(op, v);
+        }
+    }
+
+    /// A NaN stands only where there is nothing else.
+    fn offer(&mut self, op: &AggregateOp, v: f64) {
+        let better = match self.extreme {
+            None => true,
+            Some(old) if old.is_nan() => true,
+            Some(old) if op == &AggregateOp::Min => v < old,
+            Some(old) => v > old,
+        };
+        if better {
+            self.extreme = Some(v);
+        }
+    }
+
+    fn value(&self, op: &AggregateOp) -> f64 {
+        let n = self.count as f64;
+        match op {
+            AggregateOp::Sum => self.sum.value(),
+            AggregateOp::Avg => self.sum.mean(n),
+            AggregateOp::Count => n,
+            AggregateOp::Min | AggregateOp::Max => self.extreme.unwrap_or(f64::NAN),
+            AggregateOp::Stddev => self.variance().sqrt(),
+            AggregateOp::Stdvar => self.variance(),
+            _ => 1.0,
+        }
+    }
+
+    /// Population variance, from exact sums: (n Σx² - (Σx)²) / n².
+    fn variance(&self) -> f64 {
+        if self.sum.has_special() {
+            return f64::NAN;
+        }
+        let n = self.count as f64;
+        let mut numerator = ExactSum::default();
+        numerator.add_times(&self.squares, n);
+        numerator.subtract_square(&self.sum);
+        numerator.value().max(0.0) / (n * n)
+    }
+}
+
+fn part_of<T: Default>(group: LabelId, marks: &mut Marks, groups: &mut Vec<(LabelId, T)>) -> usize {
+    match marks.insert(group, groups.len() as u32) {
+        Some(known) => known as usize,
+        None => {
+            groups.push((group, T::default()));
+            groups.len() - 1
+        }
+    }
+}
+
+/// Best first; NaN last; equal values by labels, so that the choice does not depend on the order of arrival.
+fn rank(members: &mut [(LabelId, f64)], largest: bool, interner: &Interner) {
+    members.sort_by(|a, b| {
+        let by_value = if largest { b.1.partial_cmp(&a.1) } else { a.1.partial_cmp(&b.1) };
+        let nan_last = a.1.is_nan().cmp(&b.1.is_nan());
+        nan_last
+            .then(by_value.unwrap_or(std::cmp::Ordering::Equal))
+            .then_with(|| interner.labels(a.0).cmp(&interner.labels(b.0)))
+    });
+}
+
+fn count_values(
+    group: LabelId,
+    members: &[(LabelId, f64)],
+    label: &str,
+    interner: &mut Interner,
+    out: &mut Vector,
+) {
+    let mut counts: std::collections::BTreeMap<String, f64> = std::collections::BTreeMap::new();
+    for (_, v) in members {
+        *counts.entry(format_value(*v)).or_default() += 1.0;
+    }
+    for (value, count) in counts {
+        let mut builder = interner.builder(group);
+        builder.set(label, value);
+        out.push(interner.intern(builder.build().as_ref()), count);
+    }
+}

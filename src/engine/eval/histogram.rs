@@ -1,0 +1,51 @@
+//! `histogram_quantile` over classic buckets.
+
+use crate::promql::{Bucket, NodeId, bucket_quantile};
+
+use super::labels::LabelState;
+use super::{Context, Vector, vector};
+use crate::engine::interner::UNKNOWN;
+use crate::engine::value::EvalError;
+
+impl Context<'_> {
+    pub(super) fn histogram_quantile(
+        &mut self,
+        phi: NodeId,
+        buckets: NodeId,
+        state: &mut LabelState,
+        out: &mut Vector,
+    ) -> Result<(), EvalError> {
+        let phi = self.scalar(phi)?;
+        let interner = &mut self.store.interner;
+        let marks = &mut self.scratch.marks;
+        marks.clear();
+        let mut histograms: Vec<Vec<Bucket>> = Vec::new();
+        for (id, count) in vector(self.memos, buckets)?.iter() {
+            let mut at = state.results.get(id);
+            if at == UNKNOWN {
+                at = state.numbers.len() as u32;
+                // What has no readable bound is no bucket; it is skipped below.
+                state.numbers.push(interner.value(id, "le").parse().unwrap_or(f64::NAN));
+                state.results.set(id, at);
+            }
+            let upper = state.numbers[at as usize];
+            if upper.is_nan() {
+                continue;
+            }
+            let group = state.kept(interner, id, false, &[String::from("le")]);
+            let histogram = match marks.insert(group, histograms.len() as u32) {
+                Some(known) => known as usize,
+                None => {
+                    histograms.push(Vec::new());
+                    out.push(group, 0.0);
+                    histograms.len() - 1
+                }
+            };
+            histograms[histogram].push(Bucket { upper, count });
+        }
+        for (value, histogram) in out.values.iter_mut().zip(&mut histograms) {
+            *value = bucket_quantile(phi, histogram);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,268 @@
+//! Evaluates nodes of a plan over one store: in every shard for local nodes, in the coordinator for global ones.
+
+mod aggregate;
+mod binary;
+mod histogram;
+mod labels;
+mod model;
+mod scratch;
+mod simple;
+
+use std::sync::Arc;
+
+use crate::base::Millis;
+use crate::model::Profile;
+use crate::promql::{Names, NodeId, Op, Plan};
+
+use super::interner::{Interner, LabelId};
+use super::store::Store;
+use super::value::{EvalError, Value, Vector};
+
+pub use aggregate::{finish, merge_groups};
+pub use model::ModelTable;
+pub use scratch::Scratch;
+
+/// A store with what nodes remember.
+#[derive(Debug, Default)]
+pub struct Evaluator {
+    /// Series and windows.
+    pub store: Store,
+    memos: Vec<Memo>,
+    states: Vec<State>,
+    scratch: Scratch,
+}
+
+/// When nodes are evaluated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// The instant, in event time.
+    pub t: Millis,
+    /// Number of the round. Within a tick a later round sees what earlier rules have recorded.
+    pub round: u64,
+}
+
+#[derive(Debug)]
+struct Memo {
+    at: Option<Moment>,
+    value: Result<Value, EvalError>,
+}
+
+/// What a node remembers from tick to tick.
+#[derive(Debug, Default)]
+enum State {
+    /// Nothing.
+    #[default]
+    None,
+    /// What was found out about label sets; can be found out again.
+    Labels(Box<labels::LabelState>),
+    /// Models: learnt, so it must survive.
+    Models(Box<ModelTable>),
+}
+
+/// What an operation has at hand.
+struct Context<'a> {
+    plan: &'a Plan,
+    t: Millis,
+    memos: &'a [Memo],
+    store: &'a mut Store,
+    scratch: &'a mut Scratch,
+}
+
+type Evaluated = Result<Value, EvalError>;
+
+impl Evaluator {
+    /// Evaluates nodes in order, those that have a value for this moment already left out.
+    pub fn run(&mut self, plan: &Plan, volatile: &[bool], nodes: &[NodeId], at: Moment) {
+        for &id in nodes {
+            let known = self.memos[id].at;
+            if known.is_some_and(|m| m.t == at.t && (m.round == at.round || !volatile[id])) {
+                continue;
+            }
+            let mut state = std::mem::take(&mut self.states[id]);
+            let (done, rest) = self.memos.split_at_mut(id);
+            let memo = &mut rest[0];
+            let old = std::mem::replace(&mut memo.value, Ok(Value::Scalar(f64::NAN)));
+            let mut cx = Context { plan, t: at.t, memos: done, store: &mut self.store, scratch: &mut self.scratch };
+            memo.value = cx.evaluate(id, reuse(old), &mut state, &self.states);
+            memo.at = Some(at);
+            self.states[id] = state;
+        }
+    }
+
+    /// A node's value, evaluated before or put in by [`Self::put`].
+    pub fn value(&self, id: NodeId) -> &Result<Value, EvalError> {
+        &self.memos[id].value
+    }
+
+    /// Sets the value of a node that was evaluated elsewhere.
+    pub fn put(&mut self, id: NodeId, at: Moment, value: Evaluated) {
+        self.memos[id] = Memo { at: Some(at), value };
+    }
+
+    /// Stores the elements of a subquery's inner expression.
+    pub fn feed(&mut self, plan: &Plan, feed: usize, t: Millis) {
+        if let Ok(Value::Vector(vector)) = &self.memos[plan.feeds[feed].node].value {
+            for (id, v) in vector.iter() {
+                self.store.append_fed(plan, feed, id, t, v);
+            }
+        }
+    }
+
+    /// Takes over another plan; models of nodes that both have are kept.
+    pub fn replan(
+        &mut self,
+        old: &Plan,
+        plan: &Plan,
+        profile: &dyn Fn(&str) -> Option<Arc<Profile>>,
+        leaves_of: impl Fn(crate::base::LabelsRef<'_>) -> Vec<u32>,
+    ) {
+        self.store.replan(old, plan, leaves_of);
+        let mut before: Vec<(String, State)> =
+            old.nodes.iter().map(|n| n.identity.clone()).zip(self.states.drain(..)).collect();
+        self.states = plan
+            .nodes
+            .iter()
+            .map(|node| {
+                let Op::Model { kind, profile: name, schedule, .. } = &node.op else { return State::None };
+                let profile = profile(name).unwrap_or_default();
+                let known = before.iter_mut().find(|(identity, _)| *identity == node.identity);
+                match known.map(|(_, state)| std::mem::take(state)) {
+                    Some(State::Models(table)) if table.fits(&profile) => State::Models(table),
+                    _ => State::Models(Box::new(ModelTable::new(*kind, profile, schedule.interval))),
+                }
+            })
+            .collect();
+        self.memos = plan.nodes.iter().map(|_| Memo { at: None, value: Ok(Value::Scalar(f64::NAN)) }).collect();
+    }
+
+    /// Drops series out of reach of every window, models not fed for long, and label sets nobody uses. `pinned` are used outside.
+    /// Gives the keys of the series dropped, and what became of each label set.
+    pub fn collect_garbage(&mut self, plan: &Plan, t: Millis, pinned: &[LabelId]) -> (Vec<u128>, Vec<LabelId>) {
+        let gone = self.store.expire(plan, t);
+        let mut live = vec![false; self.store.interner.len()];
+        self.store.mark_live(&mut live);
+        for &id in pinned {
+            live[id as usize] = true;
+        }
+        for state in &mut self.states {
+            if let State::Models(table) = state {
+                table.expire(t);
+                table.mark_live(&mut live);
+            }
+        }
+        let remap = self.store.interner.compact(&live);
+        self.store.renumber(&remap);
+        for state in &mut self.states {
+            match state {
+                State::Models(table) => table.renumber(&remap, &mut self.store.interner),
+                other => *other = State::None,
+            }
+        }
+        for memo in &mut self.memos {
+            memo.at = None;
+        }
+        (gone, remap)
+    }
+
+    /// Models held.
+    #[must_use]
+    pub fn models(&self) -> usize {
+        self.states.iter().map(|s| if let State::Models(table) = s { table.len() } else { 0 }).sum()
+    }
+}
+
+/// A vector's memory, whatever it held.
+fn reuse(old: Evaluated) -> Vector {
+    match old {
+        Ok(Value::Vector(mut vector)) => {
+            vector.clear();
+            vector
+        }
+        _ => Vector::default(),
+    }
+}
+
+impl Context<'_> {
+    fn evaluate(&mut self, id: NodeId, mut out: Vector, state: &mut State, states: &[State]) -> Evaluated {
+        let plan = self.plan;
+        match &plan.nodes[id].op {
+            Op::Model { arg, .. } => return self.feed_models(*arg, state),
+            Op::Score(model) => self.scores(*model, states, &mut out)?,
+            Op::ForecastQuantile(model, phi, ahead) => {
+                let (phi, ahead) = (self.scalar(*phi)?, self.scalar(*ahead)?);
+                self.forecasts(*model, phi, ahead, states, &mut out)?;
+            }
+            Op::TimeUntil(model, threshold, phi) => {
+                let (threshold, phi) = (self.scalar(*threshold)?, self.scalar(*phi)?);
+                self.times_until(*model, threshold, phi, states, &mut out)?;
+            }
+            Op::Aggregate { op, arg, param, grouping } if !op.has_partials() => {
+                self.aggregate_whole(op, *arg, *param, grouping, labels::of(state), &mut out)?;
+            }
+            Op::Aggregate { op, arg, grouping, .. } => {
+                return self.aggregate_parts(op, *arg, grouping, labels::of(state));
+            }
+            Op::Binary { op, lhs, rhs, return_bool, matching } => {
+                let scalars = (plan.nodes[*lhs].is_scalar, plan.nodes[*rhs].is_scalar);
+                match scalars {
+                    (true, true) => return Ok(Value::Scalar(op.apply(self.scalar(*lhs)?, self.scalar(*rhs)?))),
+                    (false, false) => {
+                        self.match_vectors(*op, *lhs, *rhs, *return_bool, matching, labels::of(state), &mut out)?;
+                    }
+                    _ => self.with_scalar(*op, *lhs, *rhs, *return_bool, &mut out)?,
+                }
+            }
+            Op::Set { op, lhs, rhs, matching } => {
+                self.set_operation(*op, *lhs, *rhs, matching, labels::of(state), &mut out)?;
+            }
+            Op::HistogramQuantile(phi, buckets) => {
+                self.histogram_quantile(*phi, *buckets, labels::of(state), &mut out)?;
+            }
+            Op::LabelReplace { arg, dst, replacement, src, regex } => {
+                self.label_replace(*arg, dst, replacement, src, regex, labels::of(state), &mut out)?;
+            }
+            Op::LabelJoin { arg, dst, separator, src } => {
+                self.label_join(*arg, dst, separator, src, labels::of(state), &mut out)?;
+            }
+            other => return self.simple(other, out),
+        }
+        Ok(Value::Vector(out))
+    }
+
+    fn scalar(&self, id: NodeId) -> Result<f64, EvalError> {
+        match &self.memos[id].value {
+            Ok(Value::Scalar(v)) => Ok(*v),
+            Ok(_) => Ok(f64::NAN),
+            Err(e) => Err(e.clone()),
+        }
+    }
+
+    fn interner(&mut self) -> &mut Interner {
+        &mut self.store.interner
+    }
+
+    /// Refuses elements made equal by dropping their names, where `arg`'s may differ in nothing else.
+    fn check_unique(&mut self, arg: NodeId, ids: &[LabelId]) -> Result<(), EvalError> {
+        if self.plan.nodes[arg].names == Names::Many { self.check_distinct(ids) } else { Ok(()) }
+    }
+
+    fn check_distinct(&mut self, ids: &[LabelId]) -> Result<(), EvalError> {
+        self.scratch.marks.clear();
+        for &id in ids {
+            if self.scratch.marks.insert(id, 0).is_some() {
+                return Err(EvalError::SameLabels(self.store.interner.labels(id).to_string()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The vector of a node; empty where it gave something else.
+fn vector(memos: &[Memo], id: NodeId) -> Result<&Vector, EvalError> {
+    static EMPTY: Vector = Vector { ids: Vec::new(), values: Vec::new() };
+    match &memos[id].value {
+        Ok(Value::Vector(vector)) => Ok(vector),
+        Ok(_) => Ok(&EMPTY),
+        Err(e) => Err(e.clone()),
+    }
+}

@@ -1,0 +1,273 @@
+//! The series that rules ask for, and the leaves' rows over them.
+
+use crate::base::{LabelsRef, Millis, Sample};
+use crate::promql::{FeedId, LeafSource, Plan};
+use crate::window::Ring;
+
+use super::interner::{IdMap, Interner, LabelId, UNKNOWN};
+use super::table::Table;
+
+/// One series: its newest sample, its recent ones, and where it stands in the leaves.
+#[derive(Debug, Default)]
+pub struct Series {
+    /// Identity, see [`LabelsRef::key`]; 0 for an element of a subquery's inner expression.
+    pub key: u128,
+    /// Its label set.
+    pub id: LabelId,
+    newest: Sample,
+    any: bool,
+    ring: Option<Ring>,
+    /// Leaf and row of each window over it.
+    rows: Box<[(u32, u32)]>,
+}
+
+impl Series {
+    /// The newest sample, staleness markers included; long ago if there is none.
+    #[inline]
+    #[must_use]
+    pub fn newest(&self) -> Sample {
+        if self.any { self.newest } else { Sample { t: Millis::MIN, v: 0.0 } }
+    }
+
+    /// The recent samples.
+    #[inline]
+    #[must_use]
+    pub fn ring(&self) -> &Ring {
+        static EMPTY: std::sync::LazyLock<Ring> = std::sync::LazyLock::new(Ring::default);
+        self.ring.as_ref().unwrap_or(&EMPTY)
+    }
+
+    /// Heap and own bytes, for reports.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + self.rows.len() * 8 + self.ring.as_ref().map_or(0, Ring::heap_bytes)
+    }
+}
+
+/// Series and rows of one evaluator.
+#[derive(Debug, Default)]
+pub struct Store {
+    /// Label sets of everything here.
+    pub interner: Interner,
+    /// Series by slot; freed slots are used again.
+    pub series: Vec<Series>,
+    /// One a leaf of the plan.
+    pub tables: Vec<Table>,
+    free: Vec<u32>,
+    /// Slots of the elements of each feed, by label set.
+    feeds: Vec<IdMap>,
+}
+
+/// Why an append was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// There is a sample at this instant already, with the same value.
+    Duplicate,
+    /// There is a sample at this instant already, with another value.
+    Conflict,
+    /// There is a newer sample already.
+    OutOfOrder,
+}
+
+impl Store {
+    /// Adds a series to the leaves named; gives its slot.
+    pub fn create(&mut self, labels: LabelsRef<'_>, leaves: &[u32]) -> u32 {
+        let id = self.interner.intern(labels);
+        self.create_with(labels.key(), id, leaves)
+    }
+
+    /// Appends a sample to a series and to its windows.
+    ///
+    /// # Errors
+    /// What is not newer than the newest is refused.
+    #[inline]
+    pub fn append(&mut self, slot: u32, t: Millis, v: f64) -> Result<(), Refused> {
+        let series = &mut self.series[slot as usize];
+        if series.any && t <= series.newest.t {
+            return Err(match t == series.newest.t {
+                true if v.to_bits() == series.newest.v.to_bits() => Refused::Duplicate,
+                true => Refused::Conflict,
+                false => Refused::OutOfOrder,
+            });
+        }
+        series.newest = Sample { t, v };
+        series.any = true;
+        if let Some(ring) = &mut series.ring {
+            if ring.is_full() {
+                let tails = series.rows.iter().map(|&(leaf, row)| self.tables[leaf as usize].tail(row, ring));
+                let oldest = tails.reduce(|a, b| ring.older(a, b)).unwrap_or(ring.head());
+                ring.trim(oldest);
+            }
+            ring.push(t, v);
+            let head = ring.head();
+            for &(leaf, row) in &series.rows {
+                self.tables[leaf as usize].push(row, head);
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends an element of a subquery's inner expression.
+    pub fn append_fed(&mut self, plan: &Plan, feed: FeedId, id: LabelId, t: Millis, v: f64) {
+        let slot = match self.feeds[feed].get(id) {
+            UNKNOWN => {
+                let leaves = leaves_of_feed(plan, feed);
+                let slot = self.create_with(0, id, &leaves);
+                self.feeds[feed].set(id, slot);
+                slot
+            }
+            slot => slot,
+        };
+        // Steps only go forward; a refusal would mean a step evaluated twice, which changes nothing.
+        let _ = self.append(slot, t, v);
+    }
+
+    /// Takes over another plan. Windows that both plans have are kept; `leaves_of` says which leaves a series belongs to.
+    pub fn replan(&mut self, old: &Plan, plan: &Plan, leaves_of: impl Fn(LabelsRef<'_>) -> Vec<u32>) {
+        let mut before: Vec<Option<Table>> = self.tables.drain(..).map(Some).collect();
+        let mut is_new = Vec::new();
+        for leaf in &plan.leaves {
+            let known = before.iter_mut().find(|t| t.as_ref().is_some_and(|t| t.identity == leaf.identity));
+            let table = known.and_then(Option::take);
+            is_new.push(table.is_none());
+            self.tables.push(table.unwrap_or_else(|| Table::new(leaf)));
+        }
+        let mut rows: Vec<Vec<(u32, u32)>> = vec![vec![]; self.series.len()];
+        for (leaf, table) in self.tables.iter().enumerate() {
+            for (row, &slot) in table.slots.iter().enumerate() {
+                rows[slot as usize].push((leaf as u32, row as u32));
+            }
+        }
+        let mut old_feeds: Vec<Option<IdMap>> = self.feeds.drain(..).map(Some).collect();
+        let mut leaves_by_slot: Vec<Option<Vec<u32>>> = vec![None; self.series.len()];
+        for (feed, spec) in plan.feeds.iter().enumerate() {
+            let known = old.feeds.iter().position(|f| f.identity == spec.identity);
+            let slots = known.and_then(|k| old_feeds.get_mut(k).and_then(Option::take)).unwrap_or_default();
+            for slot in slots.values() {
+                leaves_by_slot[slot as usize] = Some(leaves_of_feed(plan, feed));
+            }
+            self.feeds.push(slots);
+        }
+        for slot in 0..self.series.len() {
+            if self.series[slot].key != 0 {
+                let labels = self.interner.labels(self.series[slot].id);
+                leaves_by_slot[slot] = Some(leaves_of(labels.as_ref()));
+            }
+            let wanted = leaves_by_slot[slot].take().unwrap_or_default();
+            let new: Vec<u32> = wanted.into_iter().filter(|&leaf| is_new[leaf as usize]).collect();
+            self.series[slot].rows = std::mem::take(&mut rows[slot]).into();
+            self.enlist(slot as u32, &new);
+        }
+    }
+
+    /// Drops series that no leaf asks for any more, or whose newest sample no window can reach at `t`. Gives the keys of those dropped.
+    pub fn expire(&mut self, plan: &Plan, t: Millis) -> Vec<u128> {
+        let memory: Vec<Millis> =
+            self.tables.iter().zip(&plan.leaves).map(|(table, leaf)| table.memory(leaf.query_offset)).collect();
+        let mut gone = Vec::new();
+        for slot in 0..self.series.len() as u32 {
+            let series = &self.series[slot as usize];
+            if series.id == UNKNOWN {
+                continue;
+            }
+            let reach = series.rows.iter().map(|&(leaf, _)| memory[leaf as usize]).max();
+            // A minute of grace keeps a series that is a little late from being built up again.
+            if reach.is_none_or(|reach| series.newest().t < t.saturating_sub(reach).saturating_sub(60_000)) {
+                gone.push(series.key);
+                self.remove(slot);
+            }
+        }
+        for feed in &mut self.feeds {
+            feed.retain(|slot| self.series[slot as usize].id != UNKNOWN);
+        }
+        gone
+    }
+
+    /// Marks the label sets in use.
+    pub fn mark_live(&self, live: &mut [bool]) {
+        for series in self.series.iter().filter(|s| s.id != UNKNOWN) {
+            live[series.id as usize] = true;
+        }
+    }
+
+    /// Renumbers label sets after the interner was compacted.
+    pub fn renumber(&mut self, remap: &[LabelId]) {
+        for series in self.series.iter_mut().filter(|s| s.id != UNKNOWN) {
+            series.id = remap[series.id as usize];
+        }
+        for table in &mut self.tables {
+            for i in 0..table.ids.len() {
+                table.ids[i] = remap[table.ids[i] as usize];
+                table.nameless[i] = self.interner.nameless(table.ids[i]);
+            }
+        }
+        for feed in &mut self.feeds {
+            feed.renumber(remap);
+        }
+    }
+
+    /// Series held.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.series.len() - self.free.len()
+    }
+
+    fn create_with(&mut self, key: u128, id: LabelId, leaves: &[u32]) -> u32 {
+        let series = Series { key, id, ..Series::default() };
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.series[slot as usize] = series;
+                slot
+            }
+            None => {
+                self.series.push(series);
+                (self.series.len() - 1) as u32
+            }
+        };
+        self.enlist(slot, leaves);
+        slot
+    }
+
+    /// Adds a series to leaves it does not stand in yet.
+    fn enlist(&mut self, slot: u32, leaves: &[u32]) {
+        let needs_ring = leaves.iter().any(|&leaf| self.tables[leaf as usize].needs_ring());
+        let series = &mut self.series[slot as usize];
+        if needs_ring && series.ring.is_none() {
+            let mut ring = Ring::default();
+            if series.any {
+                ring.push(series.newest.t, series.newest.v);
+            }
+            series.ring = Some(ring);
+        }
+        let nameless = self.interner.nameless(series.id);
+        let mut rows = std::mem::take(&mut series.rows).into_vec();
+        for &leaf in leaves {
+            let series = &self.series[slot as usize];
+            let row = self.tables[leaf as usize].add(slot, series.id, nameless, series.ring());
+            rows.push((leaf, row));
+        }
+        self.series[slot as usize].rows = rows.into();
+    }
+
+    fn remove(&mut self, slot: u32) {
+        let series = std::mem::take(&mut self.series[slot as usize]);
+        self.series[slot as usize].id = UNKNOWN;
+        for &(leaf, row) in &series.rows {
+            if let Some(moved) = self.tables[leaf as usize].remove(row) {
+                // The table's last row has taken this one's number.
+                let from = self.tables[leaf as usize].slots.len() as u32;
+                for entry in &mut self.series[moved as usize].rows {
+                    if *entry == (leaf, from) {
+                        entry.1 = row;
+                    }
+                }
+            }
+        }
+        self.free.push(slot);
+    }
+}
+
+fn leaves_of_feed(plan: &Plan, feed: FeedId) -> Vec<u32> {
+    let is_over = |source: &LeafSource| matches!(source, LeafSource::Feed(f) if *f == feed);
+    (0..plan.leaves.len()).filter(|&i| is_over(&plan.leaves[i].source)).map(|i| i as u32).collect()
+}
