@@ -14,6 +14,7 @@
 pub mod alert;
 pub mod base;
 pub mod engine;
+pub mod model;
 pub mod promql;
 pub mod rules;
 pub mod source;

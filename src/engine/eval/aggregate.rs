@@ -108,13 +108,14 @@ impl Part {
         }
     }
 
-    /// A NaN stands only where there is nothing else.
+    /// A NaN stands only where there is nothing else; of two zeros the order of IEEE 754's totalOrder decides.
     fn offer(&mut self, op: &AggregateOp, v: f64) {
         let better = match self.extreme {
             None => true,
             Some(old) if old.is_nan() => true,
-            Some(old) if op == &AggregateOp::Min => v < old,
-            Some(old) => v > old,
+            Some(_) if v.is_nan() => false,
+            Some(old) if op == &AggregateOp::Min => v.total_cmp(&old).is_lt(),
+            Some(old) => v.total_cmp(&old).is_gt(),
         };
         if better {
             self.extreme = Some(v);

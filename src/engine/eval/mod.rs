@@ -154,7 +154,7 @@ impl Evaluator {
         self.store.renumber(&remap);
         for state in &mut self.states {
             match state {
-                State::Models(table) => table.renumber(&remap, &mut self.store.interner),
+                State::Models(table) => table.renumber(&remap),
                 other => *other = State::None,
             }
         }

@@ -1,0 +1,201 @@
+//! Online models in the plan: a table of them, one for each element of a vector, fed at every tick; and the functions that
+//! read them.
+
+use std::sync::Arc;
+
+use crate::base::Millis;
+use crate::model::{Detector, DetectorParams, Forecaster, ForecasterParams, Profile, Score};
+use crate::promql::{ModelKind, NodeId};
+
+use super::{Context, Evaluated, State, Value, Vector, vector};
+use crate::engine::interner::{IdMap, LabelId, UNKNOWN};
+use crate::engine::value::EvalError;
+
+/// A model not fed for this long is forgotten: by then the series has most likely gone for good.
+const FORGET_AFTER: Millis = 7 * 86_400_000;
+
+/// Models of one kind and profile, by element.
+#[derive(Debug)]
+pub struct ModelTable {
+    profile: Arc<Profile>,
+    rows: IdMap,
+    ids: Vec<LabelId>,
+    fed: Vec<Millis>,
+    models: Models,
+}
+
+#[derive(Debug)]
+enum Models {
+    Detectors { params: Box<DetectorParams>, rows: Vec<Detector>, scores: Vec<Option<Score>> },
+    Forecasters { params: Box<ForecasterParams>, rows: Vec<Forecaster> },
+}
+
+impl ModelTable {
+    /// An empty table for points that come at `interval`.
+    #[must_use]
+    pub fn new(kind: ModelKind, profile: Arc<Profile>, interval: Millis) -> Self {
+        let models = match kind {
+            ModelKind::Detector => Models::Detectors {
+                params: Box::new(DetectorParams::new(&profile, interval)),
+                rows: vec![],
+                scores: vec![],
+            },
+            ModelKind::Forecaster => {
+                Models::Forecasters { params: Box::new(ForecasterParams::new(&profile, interval)), rows: vec![] }
+            }
+        };
+        Self { profile, rows: IdMap::default(), ids: vec![], fed: vec![], models }
+    }
+
+    /// Whether the table was made for this profile as it reads now.
+    #[must_use]
+    pub fn fits(&self, profile: &Profile) -> bool {
+        *self.profile == *profile
+    }
+
+    /// Models held.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Forgets models that have not been fed for long.
+    pub fn expire(&mut self, t: Millis) {
+        let mut row = 0;
+        while row < self.ids.len() {
+            if self.fed[row] >= t.saturating_sub(FORGET_AFTER) {
+                row += 1;
+                continue;
+            }
+            self.rows.set(self.ids[row], UNKNOWN);
+            self.ids.swap_remove(row);
+            self.fed.swap_remove(row);
+            match &mut self.models {
+                Models::Detectors { rows, scores, .. } => {
+                    rows.swap_remove(row);
+                    scores.swap_remove(row);
+                }
+                Models::Forecasters { rows, .. } => {
+                    rows.swap_remove(row);
+                }
+            }
+            if let Some(&moved) = self.ids.get(row) {
+                self.rows.set(moved, row as u32);
+            }
+        }
+    }
+
+    /// Marks the label sets in use.
+    pub fn mark_live(&self, live: &mut [bool]) {
+        for &id in &self.ids {
+            live[id as usize] = true;
+        }
+    }
+
+    /// Renumbers label sets after the interner was compacted.
+    pub fn renumber(&mut self, remap: &[LabelId]) {
+        for id in &mut self.ids {
+            *id = remap[*id as usize];
+        }
+        self.rows.renumber(remap);
+    }
+
+    /// Feeds one element; gives its row.
+    fn feed(&mut self, t: Millis, id: LabelId, v: f64) -> u32 {
+        let mut row = self.rows.get(id);
+        if row == UNKNOWN {
+            row = self.ids.len() as u32;
+            self.rows.set(id, row);
+            self.ids.push(id);
+            self.fed.push(Millis::MIN);
+            match &mut self.models {
+                Models::Detectors { rows, scores, .. } => {
+                    rows.push(Detector::new());
+                    scores.push(None);
+                }
+                Models::Forecasters { rows, .. } => rows.push(Forecaster::new()),
+            }
+        }
+        let i = row as usize;
+        // Two functions may read the same models at one tick; they are fed once.
+        if self.fed[i] < t {
+            self.fed[i] = t;
+            match &mut self.models {
+                Models::Detectors { params, rows, scores } => scores[i] = rows[i].update(params, t, v),
+                Models::Forecasters { params, rows } => rows[i].update(params, t, v),
+            }
+        }
+        row
+    }
+}
+
+impl Context<'_> {
+    /// Feeds a node's models with its vector; the names go.
+    pub(super) fn feed_models(&mut self, arg: NodeId, state: &mut State) -> Evaluated {
+        let State::Models(table) = state else { return Ok(Value::Rows(vec![])) };
+        let input = vector(self.memos, arg)?;
+        let ids: Vec<LabelId> = input.ids.iter().map(|&id| self.store.interner.nameless(id)).collect();
+        self.check_unique(arg, &ids)?;
+        let t = self.t;
+        Ok(Value::Rows(ids.iter().zip(&input.values).map(|(&id, &v)| (id, table.feed(t, id, v))).collect()))
+    }
+
+    pub(super) fn scores(&self, model: NodeId, states: &[State], out: &mut Vector) -> Result<(), EvalError> {
+        self.read(model, states, out, |table, row| match &table.models {
+            Models::Detectors { scores, .. } => scores[row].map(|s| s.score),
+            Models::Forecasters { .. } => None,
+        })
+    }
+
+    pub(super) fn forecasts(
+        &self,
+        model: NodeId,
+        phi: f64,
+        ahead_seconds: f64,
+        states: &[State],
+        out: &mut Vector,
+    ) -> Result<(), EvalError> {
+        let ahead = (ahead_seconds * 1000.0) as Millis;
+        self.read(model, states, out, |table, row| match &table.models {
+            Models::Forecasters { params, rows } => rows[row].quantile(params, phi, ahead),
+            Models::Detectors { .. } => None,
+        })
+    }
+
+    pub(super) fn times_until(
+        &self,
+        model: NodeId,
+        threshold: f64,
+        phi: f64,
+        states: &[State],
+        out: &mut Vector,
+    ) -> Result<(), EvalError> {
+        self.read(model, states, out, |table, row| match &table.models {
+            Models::Forecasters { params, rows } => rows[row].time_until(params, threshold, phi),
+            Models::Detectors { .. } => None,
+        })
+    }
+
+    /// Reads the models that were fed at this tick; those with nothing reliable to say stay silent.
+    fn read(
+        &self,
+        model: NodeId,
+        states: &[State],
+        out: &mut Vector,
+        f: impl Fn(&ModelTable, usize) -> Option<f64>,
+    ) -> Result<(), EvalError> {
+        let rows = match &self.memos[model].value {
+            Ok(Value::Rows(rows)) => rows,
+            Ok(_) => return Ok(()),
+            Err(e) => return Err(e.clone()),
+        };
+        if let State::Models(table) = &states[model] {
+            for &(id, row) in rows {
+                if let Some(v) = f(table, row as usize) {
+                    out.push(id, v);
+                }
+            }
+        }
+        Ok(())
+    }
+}

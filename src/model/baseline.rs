@@ -1,0 +1,180 @@
+//! Three expectations of one series and how far a value is from each, in robust standard deviations.
+//!
+//! A moving mean, a mean of the same time of day, and a fast level with the day's offsets. Their errors disagree in kind
+//! (drift, season, jump), so that all three are large together only when something is really unusual.
+//! Source: ../shared/quality/FINDINGS.md §3. Knows nothing of scores or budgets.
+
+/// Most buckets of a day.
+pub(super) const PHASES: usize = 48;
+
+/// A mean absolute deviation times this is a standard deviation of a normal distribution: sqrt(pi/2).
+const MAD_TO_SD: f64 = 1.2533;
+/// Share of the series' magnitude that counts as noise even where it has none.
+const RELATIVE_FLOOR: f64 = 0.005;
+/// Deviations beyond this tell nothing more.
+const Z_MAX: f64 = 1e4;
+/// An error enters the spread with at most this many times the spread itself.
+const SPREAD_CLIP: f64 = 8.0;
+const LEVEL_GAIN: f64 = 0.3;
+const OFFSET_SHARE: f64 = 0.7;
+
+/// Gains, equal for all series of one profile and interval.
+#[derive(Clone, Debug)]
+pub(super) struct BaselineParams {
+    /// Buckets of a day in use.
+    pub phases: usize,
+    /// Gain of a bucket at each of its points.
+    pub season_gain: f64,
+    /// Gain of the moving mean.
+    pub mean_gain: f64,
+    /// Gain of the spreads and the magnitude.
+    pub spread_gain: f64,
+}
+
+/// What was expected before the value came, in the unit of the series less its origin.
+#[derive(Clone, Debug)]
+pub(super) struct Baselines {
+    mean: f32,
+    level: f32,
+    magnitude: f32,
+    spread: [f32; 3],
+    season: [f32; PHASES],
+    offset: [f32; PHASES],
+    visits: [u16; PHASES],
+}
+
+/// A value against its expectations.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deviation {
+    /// Value less expectation: of the mean, of the season (0 in a bucket never seen), of the level.
+    pub errors: [f64; 3],
+    /// Size of the errors in robust standard deviations.
+    pub z: [f64; 3],
+    /// Geometric mean of the three standard deviations.
+    pub scale: f64,
+    /// Median of the three expectations.
+    pub expected: f64,
+}
+
+impl Baselines {
+    /// Starts at the origin, which lies at `magnitude` from zero.
+    pub fn new(magnitude: f64) -> Self {
+        Self {
+            mean: 0.0,
+            level: 0.0,
+            magnitude: magnitude as f32,
+            spread: [0.0; 3],
+            season: [0.0; PHASES],
+            offset: [0.0; PHASES],
+            visits: [0; PHASES],
+        }
+    }
+
+    /// Mean absolute value of the series.
+    pub fn magnitude(&self) -> f64 {
+        f64::from(self.magnitude)
+    }
+
+    /// Compares `x` with what was expected in this bucket of the day.
+    pub fn look(&self, phase: usize, x: f64) -> Deviation {
+        let mean = f64::from(self.mean);
+        let season = if self.visits[phase] > 0 { Some(f64::from(self.season[phase])) } else { None };
+        let level = f64::from(self.level) + f64::from(self.offset[phase]);
+        let errors = [x - mean, season.map_or(0.0, |s| x - s), x - level];
+        let mut z = [0.0; 3];
+        let mut product = 1.0;
+        for j in 0..3 {
+            let sd = MAD_TO_SD * f64::from(self.spread[j]) + RELATIVE_FLOOR * self.magnitude();
+            z[j] = if errors[j] == 0.0 { 0.0 } else { (errors[j].abs() / sd).min(Z_MAX) };
+            product *= sd;
+        }
+        Deviation { errors, z, scale: product.cbrt(), expected: median(mean, season.unwrap_or(mean), level) }
+    }
+
+    /// Learns from a value, the `n`-th before it (0 for the first).
+    pub fn learn(&mut self, params: &BaselineParams, phase: usize, x: f64, magnitude: f64, n: u32, seen: &Deviation) {
+        let first = 1.0 / (f64::from(n) + 1.0);
+        let spread_gain = params.spread_gain.max(first);
+        let grown = spread_gain * (magnitude - self.magnitude());
+        add(&mut self.magnitude, grown);
+        // Without the floor a spread of zero would clip every error to zero and stay there.
+        let floor = RELATIVE_FLOOR * self.magnitude() / MAD_TO_SD;
+        for (spread, error) in self.spread.iter_mut().zip(seen.errors) {
+            let size = error.abs().min(SPREAD_CLIP * (f64::from(*spread) + floor));
+            add(spread, spread_gain * (size - f64::from(*spread)));
+        }
+        add(&mut self.mean, params.mean_gain.max(first) * seen.errors[0]);
+        let visits = f64::from(self.visits[phase]);
+        let season_gain = params.season_gain.max(1.0 / (visits + 1.0));
+        let season = &mut self.season[phase];
+        add(season, season_gain * (x - f64::from(*season)));
+        add(&mut self.level, LEVEL_GAIN * seen.errors[2]);
+        let offset_gain = params.season_gain.max(1.0 / (visits + 2.0)) * OFFSET_SHARE;
+        add(&mut self.offset[phase], offset_gain * seen.errors[2]);
+        self.visits[phase] = self.visits[phase].saturating_add(1);
+    }
+}
+
+/// Adds in double precision; the state keeps single.
+fn add(state: &mut f32, change: f64) {
+    *state = (f64::from(*state) + change) as f32;
+}
+
+fn median(a: f64, b: f64, c: f64) -> f64 {
+    a.min(b).max(a.max(b).min(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PARAMS: BaselineParams = BaselineParams { phases: 2, season_gain: 0.1, mean_gain: 0.02, spread_gain: 0.01 };
+
+    #[test]
+    fn the_median_is_the_middle_one() {
+        for (a, b, c) in [(1.0, 2.0, 3.0), (3.0, 1.0, 2.0), (2.0, 3.0, 1.0), (2.0, 2.0, 5.0)] {
+            assert_eq!(median(a, b, c), 2.0);
+        }
+    }
+
+    #[test]
+    fn a_season_is_learnt_by_the_buckets() {
+        let mut b = Baselines::new(10.0);
+        for n in 0..400u32 {
+            let phase = (n % 2) as usize;
+            let x = if phase == 0 { 0.0 } else { 10.0 };
+            let seen = b.look(phase, x);
+            b.learn(&PARAMS, phase, x, 10.0, n, &seen);
+        }
+        let seen = b.look(1, 10.0);
+        assert!(seen.errors[1].abs() < 1e-3 && seen.errors[2].abs() < 0.5, "{seen:?}");
+        assert!((seen.errors[0] - 5.0).abs() < 0.5, "the moving mean knows no season: {seen:?}");
+    }
+
+    #[test]
+    fn a_constant_series_that_moves_is_far_out_and_then_learnt() {
+        let mut b = Baselines::new(100.0);
+        for n in 0..100 {
+            let seen = b.look(0, 0.0);
+            assert_eq!(seen.z, [0.0; 3]);
+            b.learn(&PARAMS, 0, 0.0, 100.0, n, &seen);
+        }
+        assert!(b.look(0, 50.0).z.iter().all(|z| *z > 50.0));
+        for n in 100..2000 {
+            let seen = b.look(0, 50.0);
+            b.learn(&PARAMS, 0, 50.0, 150.0, n, &seen);
+        }
+        assert!(b.look(0, 50.0).z.iter().all(|z| *z < 1.0));
+    }
+
+    #[test]
+    fn all_zero_gives_no_nan() {
+        let mut b = Baselines::new(0.0);
+        for n in 0..10 {
+            let seen = b.look(0, 0.0);
+            assert_eq!((seen.z, seen.expected), ([0.0; 3], 0.0));
+            b.learn(&PARAMS, 0, 0.0, 0.0, n, &seen);
+        }
+        assert_eq!(b.look(0, 1.0).z, [Z_MAX, Z_MAX, Z_MAX]);
+    }
+}

@@ -1,0 +1,203 @@
+//! One detector for all series: a calibrated anomaly score a point.
+//!
+//! Two channels, each as a level L = -log10(exceedances expected in a week): the geometric mean of three robust
+//! deviations against the tail that such means have had on this series ([`Tail`]), and the excess over the range kept
+//! so far ([`Ranges`]). The score is 10^max(L) times the profile's budget, so that above 1 means rarer than the budget on
+//! any series. Source: ../shared/quality/FINDINGS.md §3; measured figures in models/default.md.
+//!
+//! Reads no clock and knows nothing of rules, labels or alerts.
+
+use super::baseline::{BaselineParams, Baselines, PHASES};
+use super::profile::{Direction, Profile};
+use super::range::{RangeParams, Ranges};
+use super::tail::{Tail, TailParams};
+use crate::base::Millis;
+
+const DAY_MS: f64 = 86_400_000.0;
+/// Forgetting for which the constants below were measured.
+const REFERENCE_FORGETTING_MS: f64 = 14.0 * DAY_MS;
+/// Points before deviations are scored.
+const FEWEST_POINTS: u32 = 50;
+/// Score of a value outside the profile's data range, whatever the series has done before.
+const OUT_OF_RANGE_SCORE: f64 = 10.0;
+/// Distances from the origin are clipped here, so that squares and single precision hold them.
+const FARTHEST: f64 = 1e30;
+/// Keeps the geometric mean from being zero as soon as one deviation is.
+const Z_OFFSET: f64 = 0.1;
+
+/// Constants of one profile at one interval, shared by all series.
+#[derive(Clone, Debug)]
+pub struct DetectorParams {
+    baseline: BaselineParams,
+    tail: TailParams,
+    range: RangeParams,
+    profile: Profile,
+    budget_log10: f64,
+}
+
+/// State of one series.
+#[derive(Clone, Debug)]
+pub struct Detector(Option<Box<State>>);
+
+/// What the detector says of a point. Unit of all but the score: that of the series.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Score {
+    /// Above 1: rarer than the profile's budget. 0 while warming up; at most 1e6 times the budget a week.
+    pub score: f64,
+    /// What was expected before the point came.
+    pub expected: f64,
+    /// Lower end of the band outside which the deviation alone would score above 1.
+    pub lower: f64,
+    /// Upper end of it.
+    pub upper: f64,
+}
+
+#[derive(Clone, Debug)]
+struct State {
+    /// First value; all else is kept relative to it, so that single precision serves series far from zero.
+    origin: f64,
+    first: Millis,
+    last: Millis,
+    points: u32,
+    baselines: Baselines,
+    tail: Tail,
+    ranges: Ranges,
+}
+
+impl DetectorParams {
+    /// Constants for a series that gets a point every `interval_ms`.
+    #[must_use]
+    pub fn new(profile: &Profile, interval_ms: Millis) -> Self {
+        let per_day = DAY_MS / interval_ms.max(1) as f64;
+        let forgetting = profile.forgetting as f64 / REFERENCE_FORGETTING_MS;
+        let phases = match profile.seasonality.daily {
+            false => 1,
+            true if per_day < 120.0 => 24,
+            true => ((per_day / 5.0) as usize).clamp(24, PHASES),
+        };
+        let per_phase = (per_day / phases as f64).max(1.0);
+        let window = (per_day / 20.0).floor().max(10.0);
+        Self {
+            baseline: BaselineParams {
+                phases,
+                season_gain: (1.0 - 0.3f64.powf(1.0 / (per_phase * forgetting))).min(0.2),
+                mean_gain: 2.0 / (window + 1.0),
+                spread_gain: (1.0 / (2.0 * per_day * forgetting)).min(1.0),
+            },
+            tail: TailParams::new(per_day, 14.0 * forgetting),
+            range: RangeParams::new(per_day, forgetting, profile.direction),
+            budget_log10: profile.false_alarms_per_week.log10(),
+            profile: profile.clone(),
+        }
+    }
+
+    fn phase(&self, t: Millis) -> usize {
+        let in_day = t.rem_euclid(DAY_MS as Millis) as u64;
+        (in_day * self.baseline.phases as u64 / DAY_MS as u64) as usize
+    }
+}
+
+impl Detector {
+    /// A series of which nothing is known yet. Its state is allocated at its first point.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(None)
+    }
+
+    /// Scores a point and learns it.
+    ///
+    /// None, and nothing learnt, for a value that is not finite and for a point that is not newer than the last.
+    pub fn update(&mut self, params: &DetectorParams, t: Millis, v: f64) -> Option<Score> {
+        if !v.is_finite() {
+            return None;
+        }
+        let inside = params.profile.clip(v);
+        let state = self.0.get_or_insert_with(|| Box::new(State::new(t, inside)));
+        if state.points > 0 && t <= state.last {
+            return None;
+        }
+        state.last = t;
+        let mut score = state.update(params, t, inside);
+        if inside != v {
+            score.score = score.score.max(OUT_OF_RANGE_SCORE);
+        }
+        Some(score)
+    }
+
+    /// Bytes of the state, headers of the allocation not counted.
+    #[must_use]
+    pub const fn state_bytes() -> usize {
+        size_of::<Self>() + size_of::<State>()
+    }
+}
+
+impl Default for Detector {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl State {
+    fn new(t: Millis, v: f64) -> Self {
+        Self {
+            origin: v,
+            first: t,
+            last: t,
+            points: 0,
+            baselines: Baselines::new(v.abs().min(FARTHEST)),
+            tail: Tail::new(),
+            ranges: Ranges::new(),
+        }
+    }
+
+    fn update(&mut self, params: &DetectorParams, t: Millis, v: f64) -> Score {
+        let n = self.points;
+        let x = (v - self.origin).clamp(-FARTHEST, FARTHEST);
+        let phase = params.phase(t);
+        let seen = self.baselines.look(phase, x);
+        let product: f64 = seen.z.iter().map(|z| z + Z_OFFSET).product();
+        let ln_u = product.ln() / 3.0;
+        let mut level = f64::NEG_INFINITY;
+        if n >= FEWEST_POINTS {
+            level = self.tail.level(&params.tail, ln_u, n);
+            self.tail.learn(&params.tail, ln_u, n);
+        }
+        let magnitude = v.abs().min(FARTHEST);
+        self.baselines.learn(&params.baseline, phase, x, magnitude, n, &seen);
+        let range_level = self.ranges.update(
+            &params.range,
+            n,
+            x,
+            v.clamp(-FARTHEST, FARTHEST),
+            seen.errors[1],
+            self.baselines.magnitude(),
+        );
+        level = level.max(range_level);
+        self.points = n.saturating_add(1);
+
+        let expected = self.origin + seen.expected;
+        let edge = self.tail.ln_at(&params.tail, -params.budget_log10, n).exp() - Z_OFFSET;
+        let half = edge.clamp(0.0, 1e4) * seen.scale;
+        let warm = n >= FEWEST_POINTS && t - self.first >= params.profile.warm_up;
+        let counts = warm && is_counted(&params.profile, v, expected);
+        let clip = |v: f64| params.profile.clip(v);
+        Score {
+            score: if counts { 10f64.powf(level + params.budget_log10) } else { 0.0 },
+            expected: clip(expected),
+            lower: clip(expected - half),
+            upper: clip(expected + half),
+        }
+    }
+}
+
+/// Whether a deviation is on the side and of the size that the profile asks for.
+fn is_counted(profile: &Profile, v: f64, expected: f64) -> bool {
+    let off = v - expected;
+    let side = match profile.direction {
+        Direction::Both => true,
+        Direction::AboveExpected => off > 0.0,
+        Direction::BelowExpected => off < 0.0,
+    };
+    side && off.abs() >= profile.min_dev_from_expected
+        && off.abs() >= profile.min_rel_dev_from_expected * expected.abs()
+}

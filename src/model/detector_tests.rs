@@ -1,0 +1,214 @@
+//! What the detector does with whole series: silence, findings, settings, robustness, cost in bytes.
+
+use proptest::prelude::*;
+
+use super::synthetic::Noise;
+use super::{Detector, DetectorParams, Profile, Score};
+
+const MINUTE: i64 = 60_000;
+const DAY_POINTS: i64 = 1440;
+
+fn params(yaml: &str) -> DetectorParams {
+    DetectorParams::new(&Profile::parse(&format!("name: test\n{yaml}")).unwrap(), MINUTE)
+}
+
+/// Scores of a series at one point a minute.
+fn run(params: &DetectorParams, points: i64, value: impl FnMut(i64) -> f64) -> Vec<Score> {
+    let mut value = value;
+    let mut detector = Detector::new();
+    (0..points).map(|i| detector.update(params, i * MINUTE, value(i)).unwrap()).collect()
+}
+
+/// A daily sine with noise, deviations of 1 around 100.
+fn seasonal(noise: &mut Noise, i: i64) -> f64 {
+    100.0 + 30.0 * (i as f64 * std::f64::consts::TAU / DAY_POINTS as f64).sin() + noise.normal()
+}
+
+fn findings(scores: &[Score]) -> Vec<usize> {
+    (0..scores.len()).filter(|i| scores[*i].score > 1.0).collect()
+}
+
+#[test]
+fn state_stays_within_its_budget() {
+    assert!(Detector::state_bytes() <= 1126, "{}", Detector::state_bytes());
+}
+
+#[test]
+fn a_constant_series_is_silent_and_one_finding_when_it_moves() {
+    for (before, after) in [(42.0, 50.0), (0.0, 1.0), (1e11, 1.1e11), (-3.0, -4.0)] {
+        let moved = 3 * DAY_POINTS;
+        let scores = run(&params(""), 6 * DAY_POINTS, |i| if i < moved { before } else { after });
+        let found = findings(&scores);
+        assert_eq!(found[0] as i64, moved, "{before} to {after}");
+        let last = found[found.len() - 1] as i64;
+        assert!(last < moved + 120, "{before} to {after}: still unusual after {} minutes", last - moved);
+    }
+}
+
+#[test]
+fn a_spike_in_a_seasonal_series_is_found_at_any_hour_and_little_else() {
+    let mut noise = Noise::new(7);
+    let at = 10 * DAY_POINTS + 300;
+    let scores = run(&params(""), 14 * DAY_POINTS, |i| seasonal(&mut noise, i) + if i == at { 25.0 } else { 0.0 });
+    let found = findings(&scores);
+    assert!(found.contains(&(at as usize)), "score {:?}", scores[at as usize]);
+    assert!(found.iter().filter(|i| **i as i64 != at).count() <= 4, "{found:?}");
+}
+
+#[test]
+fn the_band_holds_what_is_ordinary_and_surrounds_the_expectation() {
+    let mut noise = Noise::new(8);
+    let mut values = Vec::new();
+    let scores = run(&params(""), 8 * DAY_POINTS, |i| {
+        values.push(seasonal(&mut noise, i));
+        values[i as usize]
+    });
+    let late = 6 * DAY_POINTS as usize..;
+    let inside = scores[late.clone()].iter().zip(&values[late]).filter(|(s, v)| s.lower <= **v && **v <= s.upper);
+    assert!(inside.count() as i64 > 2 * DAY_POINTS - 10);
+    assert!(scores.iter().all(|s| s.lower <= s.expected && s.expected <= s.upper));
+    let last = scores.last().unwrap();
+    assert!(last.upper - last.lower < 60.0, "{last:?}");
+}
+
+#[test]
+fn what_is_not_finite_or_not_new_leaves_no_trace() {
+    let params = params("warm_up: 0\n");
+    let (mut clean, mut dirty) = (Detector::new(), Detector::new());
+    let mut noise = Noise::new(1);
+    for i in 0..500 {
+        let (t, v) = (i * MINUTE, noise.normal());
+        for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert_eq!(dirty.update(&params, t, bad), None);
+        }
+        let score = clean.update(&params, t, v);
+        assert!(score.is_some());
+        assert_eq!(dirty.update(&params, t, v), score);
+        assert_eq!(dirty.update(&params, t, 1e9), None, "the same instant again");
+        assert_eq!(dirty.update(&params, t - 5, 1e9), None, "an older instant");
+    }
+}
+
+#[test]
+fn a_gap_changes_nothing_but_the_time() {
+    let params = params("");
+    let mut noise = Noise::new(3);
+    let mut detector = Detector::new();
+    let mut high = 0;
+    for i in (0..5 * DAY_POINTS).filter(|i| !(4000..5000).contains(i)) {
+        let v = 100.0 + noise.normal();
+        high += i64::from(detector.update(&params, i * MINUTE, v).unwrap().score > 1.0);
+    }
+    assert!(high <= 3, "{high}");
+}
+
+#[test]
+fn scaling_by_a_power_of_two_scales_the_band_and_keeps_the_score() {
+    let params = params("warm_up: 1h\n");
+    for factor in [2f64.powi(-40), 0.25, 2f64.powi(40)] {
+        let series = |scale: f64| {
+            let mut noise = Noise::new(5);
+            run(&params, 2000, |i| scale * (seasonal(&mut noise, i) + if i == 1500 { 40.0 } else { 0.0 }))
+        };
+        for (a, b) in series(1.0).iter().zip(series(factor)) {
+            assert!((b.score - a.score).abs() <= 1e-2 * a.score.max(1e-3), "{factor}: {a:?} {b:?}");
+            assert!((b.upper / factor - a.upper).abs() <= 1e-2 * a.upper.abs());
+        }
+    }
+}
+
+#[test]
+fn the_direction_decides_which_spike_counts() {
+    let high = |yaml: &str, spike: f64| {
+        let mut noise = Noise::new(11);
+        let params = params(yaml);
+        let scores = run(&params, 5001, |i| 100.0 + noise.normal() + if i == 5000 { spike } else { 0.0 });
+        scores[5000].score
+    };
+    assert!(high("direction: both\n", 40.0) > 1.0 && high("direction: both\n", -40.0) > 1.0);
+    assert!(high("direction: above_expected\n", 40.0) > 1.0);
+    assert_eq!(high("direction: above_expected\n", -40.0), 0.0);
+    assert_eq!(high("direction: below_expected\n", 40.0), 0.0);
+    assert!(high("direction: below_expected\n", -40.0) > 1.0);
+    assert_eq!(high("min_dev_from_expected: 60\n", 40.0), 0.0);
+    assert!(high("min_dev_from_expected: 30\n", 40.0) > 1.0);
+    assert_eq!(high("min_rel_dev_from_expected: 0.6\n", 40.0), 0.0);
+    assert!(high("min_rel_dev_from_expected: 0.3\n", 40.0) > 1.0);
+    let (strict, lax) = (high("false_alarms: 1/month\n", 40.0), high("false_alarms: 1/day\n", 40.0));
+    assert!((lax / strict - 30.0).abs() < 1e-6, "the score is the budget over the rate: {lax} {strict}");
+}
+
+#[test]
+fn the_data_range_bounds_the_band_and_pages_what_cannot_be() {
+    let params = params("data_range: [0, 10]\n");
+    let mut noise = Noise::new(2);
+    let mut detector = Detector::new();
+    for i in 0..300 {
+        let score = detector.update(&params, i * MINUTE, 5.0 + noise.normal()).unwrap();
+        assert!(score.lower >= 0.0 && score.upper <= 10.0);
+        assert_eq!(score.score, 0.0, "warming up");
+    }
+    assert!(detector.update(&params, 300 * MINUTE, 11.0).unwrap().score > 1.0);
+    assert!(detector.update(&params, 301 * MINUTE, -1.0).unwrap().score > 1.0);
+}
+
+#[test]
+fn warm_up_silences_a_new_series() {
+    let first = |yaml: &str| {
+        let params = params(yaml);
+        let mut noise = Noise::new(4);
+        findings(&run(&params, 4000, |i| {
+            noise.normal() + [(199, 500.0), (3599, 1e6)].iter().filter(|(at, _)| *at == i).map(|(_, v)| v).sum::<f64>()
+        }))[0]
+    };
+    assert!(first("warm_up: 2h\n") < 400);
+    assert!(first("warm_up: 2d\n") >= 2880);
+}
+
+#[test]
+fn the_season_setting_decides_whether_the_hour_matters() {
+    // A square wave of a day: at the wrong hour the high value is unusual only to who knows the hour.
+    let score = |yaml: &str| {
+        let params = params(yaml);
+        let mut noise = Noise::new(6);
+        let high = |i: i64| i % DAY_POINTS >= 720;
+        let at = 12 * DAY_POINTS + 300;
+        let scores = run(&params, at + 1, |i| noise.normal() + if high(i) || i == at { 50.0 } else { 0.0 });
+        scores[at as usize].score
+    };
+    assert!(score("seasonality: [daily]\n") > 1.0);
+    assert!(score("seasonality: none\n") < score("seasonality: [daily]\n"));
+}
+
+#[test]
+fn forgetting_decides_how_soon_a_new_season_is_usual() {
+    let error_after = |yaml: &str| {
+        let params = params(yaml);
+        let mut noise = Noise::new(9);
+        let shifted = 14 * DAY_POINTS;
+        let value = |i: i64| if (i + if i < shifted { 0 } else { 480 }) % DAY_POINTS < 720 { 10.0 } else { -10.0 };
+        let scores = run(&params, shifted + 4 * DAY_POINTS, |i| value(i) + noise.normal());
+        let last = (scores.len() as i64 - DAY_POINTS)..scores.len() as i64;
+        last.map(|i| (scores[i as usize].expected - value(i)).abs()).sum::<f64>() / DAY_POINTS as f64
+    };
+    let (soon, late) = (error_after("forgetting: 2d\n"), error_after("forgetting: 8w\n"));
+    assert!(soon < 0.8 * late, "{soon} {late}");
+}
+
+proptest! {
+    #[test]
+    fn finite_in_never_nan_out(
+        values in prop::collection::vec(prop_oneof![
+            any::<f64>().prop_filter("finite", |v| v.is_finite()), -10.0..10.0f64, Just(0.0), Just(f64::MAX), Just(f64::MIN),
+        ], 1..400),
+        step in 1i64..100_000_000,
+    ) {
+        let params = params("warm_up: 0\n");
+        let mut detector = Detector::new();
+        for (i, v) in values.iter().enumerate() {
+            let s = detector.update(&params, i as i64 * step, *v).unwrap();
+            prop_assert!(s.score >= 0.0 && s.score <= 1e7, "{:?}", s);
+            prop_assert!(!s.expected.is_nan() && !s.lower.is_nan() && !s.upper.is_nan(), "{:?}", s);
+        }
+    }
+}

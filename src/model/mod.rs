@@ -1,0 +1,17 @@
+//! Online models: an anomaly score and a forecast distribution for one series, updated point by point.
+//!
+//! Pure: no clock, no I/O, no randomness, no allocation in an update but the state itself. State is plain data, one box a
+//! series. Knows nothing of rules, labels or alerts; constants of one (profile, interval) are computed once and shared.
+
+mod baseline;
+mod detector;
+#[cfg(test)]
+mod detector_tests;
+mod profile;
+mod range;
+#[cfg(test)]
+mod synthetic;
+mod tail;
+
+pub use detector::{Detector, DetectorParams, Score};
+pub use profile::{Direction, Profile, ProfileError, Seasonality};

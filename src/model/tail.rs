@@ -1,0 +1,190 @@
+//! How rare a deviation is on this series: the tail of its own deviations, learnt as they come.
+//!
+//! A histogram over the logarithm of the deviation, forgetting slowly, and a Weibull tail through two of its quantiles.
+//! The top 3% never shape the tail, so that an incident does not teach the series to expect incidents.
+//! Source: ../shared/quality/FINDINGS.md §3. Knows nothing of how deviations are made.
+
+use std::f64::consts::LN_10;
+
+const BINS: usize = 72;
+const BINS_PER_DECADE: f64 = 10.0;
+/// Natural logarithm of the lowest deviation told apart, 0.05.
+const LN_LOWEST: f64 = -2.995_732_273_553_991;
+/// Weight of the prior, an exponential distribution with mean 1.
+const PRIOR: f64 = 100.0;
+/// Points between two fits.
+const FIT_EVERY: u32 = 8;
+/// Upper probabilities through which the tail is laid.
+const UPPER_NEAR: f64 = 0.2;
+const UPPER_FAR: f64 = 0.03;
+/// Bounds of the Weibull shape: heavier than .25 never ends, lighter than 1.5 pages for nothing.
+const SHAPE: (f64, f64) = (0.25, 1.5);
+/// Share of the excess over the far quantile that is believed.
+const BELIEF: f64 = 0.5;
+const LEVEL_MAX: f64 = 6.0;
+
+/// Constants of one profile and interval.
+#[derive(Clone, Debug)]
+pub(super) struct TailParams {
+    /// Points a week.
+    pub points_per_week: f64,
+    /// Factor by which the histogram fades between two fits.
+    pub fade: f32,
+}
+
+/// The learnt tail.
+#[derive(Clone, Debug)]
+pub(super) struct Tail {
+    bins: [f32; BINS],
+    /// ln of the deviation that is exceeded with probability .03.
+    ln_far: f32,
+    shape: f32,
+}
+
+impl TailParams {
+    /// Constants for that many points a day and a time constant in days.
+    pub fn new(points_per_day: f64, days: f64) -> Self {
+        Self {
+            points_per_week: 7.0 * points_per_day,
+            fade: (-f64::from(FIT_EVERY) / (days * points_per_day)).exp() as f32,
+        }
+    }
+}
+
+impl Tail {
+    /// The prior.
+    pub fn new() -> Self {
+        let mut bins = [0.0; BINS];
+        let edge = |b: usize| (LN_LOWEST + b as f64 * LN_10 / BINS_PER_DECADE).exp();
+        for (b, bin) in bins.iter_mut().enumerate() {
+            let lower = if b == 0 { 0.0 } else { edge(b) };
+            *bin = (PRIOR * ((-lower).exp() - (-edge(b + 1)).exp())) as f32;
+        }
+        let mut tail = Self { bins, ln_far: 0.0, shape: 1.0 };
+        tail.fit();
+        tail
+    }
+
+    /// Learns the deviation with logarithm `ln_u`, the `n`-th point of the series.
+    pub fn learn(&mut self, params: &TailParams, ln_u: f64, n: u32) {
+        let bin = ((ln_u - LN_LOWEST) * (BINS_PER_DECADE / LN_10)) as usize; // saturates at 0 below
+        self.bins[bin.min(BINS - 1)] += 1.0;
+        if n.is_multiple_of(FIT_EVERY) {
+            self.fit();
+            for bin in &mut self.bins {
+                *bin *= params.fade;
+            }
+        }
+    }
+
+    /// -log10 of the exceedances of `ln_u` expected in a week, `n` points into the series; at most 6.
+    pub fn level(&self, params: &TailParams, ln_u: f64, n: u32) -> f64 {
+        let exponent = far_exponent() + f64::from(self.shape) * (ln_u - f64::from(self.ln_far));
+        let raw = exponent.min(8.0).exp() / LN_10 - params.points_per_week.log10();
+        let knee = knee(params);
+        let level = if raw > knee { belief(params, n) * (raw - knee) + knee } else { raw };
+        level.min(LEVEL_MAX)
+    }
+
+    /// The deviation (its logarithm) at which [`Self::level`] reaches `level`.
+    pub fn ln_at(&self, params: &TailParams, level: f64, n: u32) -> f64 {
+        let knee = knee(params);
+        let raw = if level > knee { (level - knee) / belief(params, n) + knee } else { level };
+        let nats = LN_10 * (raw + params.points_per_week.log10());
+        f64::from(self.ln_far) + (nats.max(f64::MIN_POSITIVE).ln() - far_exponent()) / f64::from(self.shape)
+    }
+
+    /// Lays the tail through the two quantiles.
+    fn fit(&mut self) {
+        let total: f64 = f64::from(self.bins.iter().sum::<f32>());
+        let ln_far = self.ln_quantile(UPPER_FAR * total);
+        let ln_near = self.ln_quantile(UPPER_NEAR * total);
+        let shape = (far_exponent() - (-UPPER_NEAR.ln()).ln()) / (ln_far - ln_near).max(0.02);
+        self.ln_far = ln_far as f32;
+        self.shape = shape.clamp(SHAPE.0, SHAPE.1) as f32;
+    }
+
+    /// ln of the deviation above which lies that much weight.
+    fn ln_quantile(&self, weight: f64) -> f64 {
+        let mut above = 0.0;
+        for b in (0..BINS).rev() {
+            let here = f64::from(self.bins[b]);
+            if above + here >= weight {
+                let part = if here > 0.0 { (weight - above) / here } else { 0.0 };
+                return LN_LOWEST + ((b + 1) as f64 - part) * (LN_10 / BINS_PER_DECADE);
+            }
+            above += here;
+        }
+        LN_LOWEST
+    }
+}
+
+/// Logarithm of the Weibull exponent at the far quantile.
+fn far_exponent() -> f64 {
+    // ln(-ln 0.03)
+    1.254634900286
+}
+
+/// Level of the far quantile itself; above it the tail is extrapolated.
+fn knee(params: &TailParams) -> f64 {
+    -(UPPER_FAR * params.points_per_week).log10()
+}
+
+/// Trust in the extrapolation: grows over the first week.
+fn belief(params: &TailParams, n: u32) -> f64 {
+    let n = f64::from(n);
+    BELIEF * n / (n + 0.5 * params.points_per_week)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Deviations of an exponential or heavier distribution, by inversion of evenly spread probabilities.
+    fn learnt(power: f64) -> (TailParams, Tail) {
+        let params = TailParams::new(1440.0, 14.0);
+        let mut tail = Tail::new();
+        for n in 0..40_000u32 {
+            let p = (f64::from(n) * 0.618_033_988_75).fract().max(1e-9);
+            tail.learn(&params, (power * (-p.ln()).ln()).max(-2.9), n);
+        }
+        (params, tail)
+    }
+
+    #[test]
+    fn constants_are_what_they_say() {
+        assert!((far_exponent() - (-UPPER_FAR.ln()).ln()).abs() < 1e-6);
+        assert!((LN_LOWEST - 0.05f64.ln()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_shape_of_the_distribution_is_found() {
+        for power in [1.0, 2.0, 3.0] {
+            let (_, tail) = learnt(power);
+            assert!((f64::from(tail.shape) - 1.0 / power).abs() < 0.06 / power, "{power}: {}", tail.shape);
+        }
+    }
+
+    #[test]
+    fn a_heavier_tail_calls_the_same_deviation_less_rare() {
+        let (params, light) = learnt(1.0);
+        let (_, heavy) = learnt(2.0);
+        assert!(light.level(&params, 4.0, 40_000) > heavy.level(&params, 4.0, 40_000) + 1.0);
+    }
+
+    #[test]
+    fn ln_at_inverts_level() {
+        let (params, tail) = learnt(1.5);
+        for level in [-3.0, -0.5, 0.0, 1.0] {
+            let ln_u = tail.ln_at(&params, level, 20_000);
+            assert!((tail.level(&params, ln_u, 20_000) - level).abs() < 1e-6, "{level}");
+        }
+    }
+
+    #[test]
+    fn level_is_bounded_and_young_series_are_believed_less() {
+        let (params, tail) = learnt(1.0);
+        assert_eq!(tail.level(&params, 50.0, 40_000), LEVEL_MAX);
+        assert!(tail.level(&params, 3.0, 500) < tail.level(&params, 3.0, 40_000));
+    }
+}
