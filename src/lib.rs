@@ -13,5 +13,6 @@
 
 pub mod alert;
 pub mod base;
+pub mod promql;
 pub mod rules;
 pub mod source;
