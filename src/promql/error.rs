@@ -1,0 +1,31 @@
+//! What is wrong with an expression, where, and how to mend it.
+//!
+//! Knows nothing of files: places are bytes of the expression's own text.
+
+use std::ops::Range;
+
+/// An expression that is not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ExprError {
+    /// What is wrong, in one line.
+    pub message: String,
+    /// How to mend it, where that is known.
+    pub help: Option<String>,
+    /// Where: bytes of the expression's text. None where the fault lies in the whole.
+    pub span: Option<Range<usize>>,
+}
+
+impl ExprError {
+    /// A fault at a place.
+    pub(super) fn at(span: Range<usize>, message: impl Into<String>) -> Self {
+        Self { message: message.into(), help: None, span: Some(span) }
+    }
+
+    /// Adds how to mend it.
+    #[must_use]
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}

@@ -1,0 +1,187 @@
+//! Which functions there are: PromQL's stable ones, and those that are refused, with the reason.
+//!
+//! Signatures and types are the parser's.
+
+use std::cmp::Reverse;
+
+use super::extensions::EXTENSIONS;
+
+/// PromQL's stable functions (Prometheus 3.x `promql/parser/functions.go`, less the experimental ones).
+pub(super) const STABLE: [&str; 66] = [
+    "abs",
+    "absent",
+    "absent_over_time",
+    "acos",
+    "acosh",
+    "asin",
+    "asinh",
+    "atan",
+    "atanh",
+    "avg_over_time",
+    "ceil",
+    "changes",
+    "clamp",
+    "clamp_max",
+    "clamp_min",
+    "cos",
+    "cosh",
+    "count_over_time",
+    "day_of_month",
+    "day_of_week",
+    "day_of_year",
+    "days_in_month",
+    "deg",
+    "delta",
+    "deriv",
+    "exp",
+    "floor",
+    "histogram_quantile",
+    "hour",
+    "idelta",
+    "increase",
+    "irate",
+    "label_join",
+    "label_replace",
+    "last_over_time",
+    "ln",
+    "log10",
+    "log2",
+    "max_over_time",
+    "min_over_time",
+    "minute",
+    "month",
+    "pi",
+    "predict_linear",
+    "present_over_time",
+    "quantile_over_time",
+    "rad",
+    "rate",
+    "resets",
+    "round",
+    "scalar",
+    "sgn",
+    "sin",
+    "sinh",
+    "sort",
+    "sort_desc",
+    "sqrt",
+    "stddev_over_time",
+    "stdvar_over_time",
+    "sum_over_time",
+    "tan",
+    "tanh",
+    "time",
+    "timestamp",
+    "vector",
+    "year",
+];
+
+/// Functions of native histograms. `histogram_fraction` reads classic ones as well in the newest Prometheus, but is not offered.
+const NATIVE_HISTOGRAM: [&str; 6] =
+    ["histogram_avg", "histogram_count", "histogram_fraction", "histogram_stddev", "histogram_stdvar", "histogram_sum"];
+
+/// Functions that Prometheus has behind `--enable-feature=promql-experimental-functions` and its like.
+const EXPERIMENTAL: [&str; 19] = [
+    "double_exponential_smoothing",
+    "end",
+    "first_over_time",
+    "histogram_quantiles",
+    "info",
+    "integral",
+    "mad_over_time",
+    "max_of",
+    "min_of",
+    "range",
+    "sort_by_label",
+    "sort_by_label_desc",
+    "start",
+    "start_timestamp",
+    "step",
+    "ts_of_first_over_time",
+    "ts_of_last_over_time",
+    "ts_of_max_over_time",
+    "ts_of_min_over_time",
+];
+
+/// Why a function is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// Works on native histograms only.
+    NativeHistogram,
+    /// Experimental in Prometheus.
+    Experimental,
+    /// Was removed from Prometheus.
+    Removed,
+    /// Will be one of ours.
+    NotYet,
+    /// There is none of this name; perhaps this one is meant.
+    Unknown(Option<&'static str>),
+}
+
+/// Whether a function may be called, by its exact name.
+pub(super) fn look_up(name: &str) -> Result<(), Refusal> {
+    if known().any(|k| k == name) {
+        Ok(())
+    } else if NATIVE_HISTOGRAM.contains(&name) {
+        Err(Refusal::NativeHistogram)
+    } else if EXPERIMENTAL.contains(&name) {
+        Err(Refusal::Experimental)
+    } else if matches!(name, "holt_winters" | "count_scalar" | "drop_common_labels") {
+        Err(Refusal::Removed)
+    } else if name == "outlier_score" {
+        Err(Refusal::NotYet)
+    } else {
+        Err(Refusal::Unknown(nearest(name)))
+    }
+}
+
+fn known() -> impl Iterator<Item = &'static str> {
+    STABLE.into_iter().chain(EXTENSIONS.iter().map(|e| e.name))
+}
+
+/// The known name with the smallest edit distance, if that is at most two.
+fn nearest(name: &str) -> Option<&'static str> {
+    // Among equally near names the one with the longest common beginning.
+    let beginning = |k: &str| name.bytes().zip(k.bytes()).take_while(|(a, b)| a == b).count();
+    known()
+        .map(|k| (edit_distance(name, k), Reverse(beginning(k)), k))
+        .filter(|(distance, _, _)| *distance <= 2)
+        .min()
+        .map(|(_, _, k)| k)
+}
+
+/// Levenshtein's distance, in bytes.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let cost = (diagonal + usize::from(x != y)).min(row[j] + 1).min(row[j + 1] + 1);
+            diagonal = row[j + 1];
+            row[j + 1] = cost;
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_name_finds_its_neighbour() {
+        assert_eq!(look_up("rat"), Err(Refusal::Unknown(Some("rate"))));
+        assert_eq!(look_up("predict_quantil"), Err(Refusal::Unknown(Some("predict_quantile"))));
+        assert_eq!(look_up("entirely_different"), Err(Refusal::Unknown(None)));
+    }
+
+    #[test]
+    fn every_stable_function_is_known_to_the_parser() {
+        for name in STABLE {
+            let refused = promql_parser::parser::parse(&format!("{name}()"));
+            let unknown = refused.is_err_and(|e| e.contains("unknown function"));
+            assert!(!unknown, "{name}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Expressions others have written: public rule files, and Prometheus' own evaluation scripts.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use forewarn::promql::parse;
+use serde_json::Value;
+
+/// The corpora beside the project or where `FOREWARN_CORPUS` says, or None with a message.
+fn corpus(path: &str) -> Option<String> {
+    let root = std::env::var_os("FOREWARN_CORPUS")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus"), PathBuf::from);
+    match std::fs::read_to_string(root.join(path)) {
+        Ok(text) => Some(text),
+        Err(_) => {
+            println!("skipped: ../shared/corpus/{path} is absent");
+            None
+        }
+    }
+}
+
+/// Messages with how often they came and an example of each.
+fn print(refused: &BTreeMap<String, Vec<&str>>) {
+    for (message, exprs) in refused {
+        println!("{:4}  {message}\n          {:?}", exprs.len(), exprs[0]);
+    }
+}
+
+#[test]
+fn public_rules_parse() {
+    let Some(text) = corpus("exprs_unique.txt") else { return };
+    let exprs: Vec<String> = text.lines().filter_map(|line| line.splitn(3, '\t').nth(2)).collect();
+    let mut refused: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for expr in &exprs {
+        if let Err(error) = parse(expr) {
+            refused.entry(error.message).or_default().push(expr);
+        }
+    }
+    print(&refused);
+    assert!(exprs.len() > 5_000);
+    assert!(refused.is_empty());
+}
+
+#[test]
+fn prometheus_own_scripts_parse_unless_refused_by_design() {
+    let Some(text) = corpus("promqltest/cases.json") else { return };
+    let cases: Vec<Value> = serde_json::from_str(&text).expect("cases.json is JSON");
+    let mut refused: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for case in &cases {
+        let expr = case["expr"].as_str().unwrap();
+        let fails = case["expects"].to_string().contains("fail");
+        match parse(expr) {
+            Ok(_) => {}
+            Err(error) if fails || error.message.contains("not supported") => {
+                refused.entry(error.message).or_default().push(expr)
+            }
+            Err(error) => wrong.push(format!("{expr:?}: {error}")),
+        }
+    }
+    print(&refused);
+    println!("{} cases; wrongly refused: {}\n{}", cases.len(), wrong.len(), wrong.join("\n"));
+    assert!(wrong.is_empty());
+}
