@@ -1,0 +1,118 @@
+//! What rules make of their results: recorded samples, alerts, and the samples about alerts.
+
+use std::ops::Range;
+
+use crate::alert::{AlertContext, AlertOutput};
+use crate::base::{Labels, Millis, stale_nan};
+
+use super::engine::Engine;
+use super::group::RuleWork;
+use super::interner::LabelId;
+use super::options::Output;
+use super::value::EvalError;
+use super::writer::Places;
+
+impl Engine {
+    /// Applies the results of some rules of a group, in order. A rule that fails leaves its state as it was.
+    pub(super) fn apply(&mut self, group: usize, rules: Range<usize>, t: Millis, out: &mut Output) {
+        for rule in rules {
+            out.evaluations += 1;
+            let result = self.apply_one(group, rule, t, out);
+            if result.is_err() {
+                out.failures += 1;
+            }
+            self.groups[group].rules[rule].last_error = result.err().map(|e| e.to_string());
+        }
+    }
+
+    fn apply_one(&mut self, group: usize, rule: usize, t: Millis, out: &mut Output) -> Result<(), EvalError> {
+        let state = &mut self.groups[group].rules[rule];
+        let vector = self.coordinator.result(state.root)?;
+        let interner = &mut self.coordinator.evaluator.store.interner;
+        match &mut state.kind {
+            RuleWork::Record(recording) => {
+                let samples = recording.step(&vector, interner)?;
+                self.write(&samples, t, out);
+                Ok(())
+            }
+            RuleWork::Alert(machine) => {
+                let elements: Vec<(LabelId, f64)> = vector.iter().collect();
+                let context = context(&self.options);
+                let mut given = AlertOutput::default();
+                let interner = &*interner;
+                let labels_of = |id: LabelId| interner.labels(id);
+                let stepped = machine.step(t, &elements, &labels_of, &context, &mut given);
+                let samples: Vec<(Labels, f64)> = machine
+                    .samples()
+                    .map(|s| (s.labels.clone(), s.value))
+                    .chain(given.ended.into_iter().map(|ended| (ended.labels, stale_nan())))
+                    .collect();
+                out.transitions.append(&mut given.transitions);
+                self.write_labelled(samples, t, out);
+                stepped.map_err(|e| EvalError::Alert(e.to_string()))
+            }
+        }
+    }
+
+    /// Records samples of label sets of the coordinator.
+    pub(super) fn write(&mut self, samples: &[(LabelId, f64)], t: Millis, out: &mut Output) {
+        let mut places = Places {
+            plan: &self.plan,
+            index: &self.index,
+            directory: &mut self.directory,
+            shards: &mut self.shards,
+            limit: self.options.limits.series,
+        };
+        let interner = &self.coordinator.evaluator.store.interner;
+        for &(id, v) in samples {
+            self.writer.write(&mut places, interner, id, t, v, out);
+        }
+    }
+
+    /// Records samples of series given by their labels, if anyone asks for them.
+    pub(super) fn write_labelled(&mut self, samples: Vec<(Labels, f64)>, t: Millis, out: &mut Output) {
+        if samples.is_empty() || !(self.writer.collects() || self.alerts_are_read) {
+            return;
+        }
+        let interner = &mut self.coordinator.evaluator.store.interner;
+        let samples: Vec<(LabelId, f64)> =
+            samples.into_iter().map(|(labels, v)| (interner.intern(labels.as_ref()), v)).collect();
+        self.write(&samples, t, out);
+    }
+
+    /// Label sets of the coordinator that rules hold on to.
+    pub(super) fn pinned(&self) -> Vec<LabelId> {
+        let rules = self.groups.iter().flat_map(|g| &g.rules);
+        rules
+            .filter_map(|rule| match &rule.kind {
+                RuleWork::Record(recording) => Some(recording.pinned()),
+                RuleWork::Alert(_) => None,
+            })
+            .flatten()
+            .copied()
+            .collect()
+    }
+
+    /// The coordinator's label sets have new ids.
+    pub(super) fn renumber(&mut self, remap: &[LabelId]) {
+        self.writer.forget();
+        for rule in self.groups.iter_mut().flat_map(|g| &mut g.rules) {
+            match &mut rule.kind {
+                RuleWork::Record(recording) => recording.renumber(remap),
+                RuleWork::Alert(machine) => machine.remap(&|id| {
+                    remap.get(id as usize).copied().filter(|&new| new != super::interner::UNKNOWN)
+                }),
+            }
+        }
+    }
+}
+
+/// What alerts are evaluated with.
+pub(super) fn context(options: &super::EngineOptions) -> AlertContext<'_> {
+    AlertContext {
+        external_labels: &options.external_labels,
+        external_url: &options.external_url,
+        resend_delay: options.resend_delay,
+        template_bytes: options.limits.template_bytes,
+    }
+}

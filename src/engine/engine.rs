@@ -1,0 +1,266 @@
+//! The engine: batches in, watermarks in, transitions out.
+
+use crate::base::{Batch, Millis};
+use crate::promql::Plan;
+
+use super::coordinator::{Coordinator, Run};
+use super::directory::{Directory, Known, SelectorIndex, Target};
+use super::eval::Moment;
+use super::executor::Executor;
+use super::group::{Group, first_after};
+use super::options::{EngineOptions, Holdings, Ingested, Output, Profiles};
+use super::shard::{Arrival, Shard};
+use super::task::Stage;
+use super::writer::{Places, Writer};
+
+/// How often, in event time, series and label sets out of use are looked for.
+const GARBAGE_INTERVAL: Millis = 600_000;
+
+/// The deterministic core. The same samples and rules give the same transitions, whatever the order of arrival within the
+/// lateness, the number of shards, and the steps in which the watermark comes.
+///
+/// ```
+/// use forewarn::base::{BatchBuilder, Limits};
+/// use forewarn::engine::{Engine, EngineOptions, Inline, Output};
+///
+/// let mut engine = Engine::new(EngineOptions::default());
+/// let (groups, faults) = forewarn::rules::load_file(
+///     "up.yml",
+///     "groups: [{name: g, interval: 15s, rules: [{alert: Down, expr: up == 0}]}]",
+/// );
+/// assert!(faults.is_empty());
+/// let rules = forewarn::rules::RuleSet { groups: groups.into_iter().map(Into::into).collect() };
+/// engine.load(&rules, &Default::default(), &mut Output::default()).unwrap();
+///
+/// let mut batch = BatchBuilder::new(&Limits::default());
+/// batch.label("__name__", "up");
+/// batch.end_labels().unwrap();
+/// batch.sample(15_000, 0.0);
+/// engine.ingest(&batch.finish());
+/// let mut out = Output::default();
+/// engine.advance(15_000, &Inline, &mut out);
+/// assert_eq!(out.transitions[0].labels.to_string(), r#"{alertname="Down"}"#);
+/// ```
+#[derive(Debug)]
+pub struct Engine {
+    pub(super) options: EngineOptions,
+    pub(super) plan: Plan,
+    pub(super) index: SelectorIndex,
+    pub(super) directory: Directory,
+    pub(super) shards: Vec<Shard>,
+    pub(super) coordinator: Coordinator,
+    pub(super) groups: Vec<Group>,
+    pub(super) feeds: Vec<FeedWork>,
+    pub(super) volatile: Vec<bool>,
+    pub(super) profiles: Profiles,
+    pub(super) writer: Writer,
+    /// Whether any rule reads `ALERTS` or `ALERTS_FOR_STATE`.
+    pub(super) alerts_are_read: bool,
+    /// How far event time has come; samples up to here are late.
+    pub(super) watermark: Option<Millis>,
+    round: u64,
+    next_garbage: Millis,
+}
+
+/// A subquery at work.
+#[derive(Debug)]
+pub(super) struct FeedWork {
+    pub stage: Stage,
+    pub next: Option<Millis>,
+}
+
+impl Engine {
+    /// An engine without rules.
+    #[must_use]
+    pub fn new(options: EngineOptions) -> Self {
+        let shards = options.shards.max(1);
+        Self {
+            plan: Plan::default(),
+            index: SelectorIndex::default(),
+            directory: Directory::default(),
+            shards: (0..shards).map(|_| Shard::default()).collect(),
+            coordinator: Coordinator::new(shards),
+            groups: vec![],
+            feeds: vec![],
+            volatile: vec![],
+            profiles: Profiles::default(),
+            writer: Writer::new(options.collect_recorded),
+            alerts_are_read: false,
+            watermark: None,
+            round: 0,
+            next_garbage: Millis::MIN,
+            options,
+        }
+    }
+
+    /// Takes samples in. Their effect shows when the watermark has passed them.
+    pub fn ingest(&mut self, batch: &Batch) -> Ingested {
+        let mut report = Ingested::default();
+        let mut room = self.options.limits.pending_samples.saturating_sub(self.waiting());
+        for run in batch.runs() {
+            let samples = batch.samples(run);
+            let known = match self.directory.get(run.key) {
+                Some(known) => known,
+                None => match self.discover(batch, run) {
+                    Some(known) => known,
+                    None => {
+                        report.over_series_limit += samples.len() as u64;
+                        continue;
+                    }
+                },
+            };
+            let Known::At(Target { shard, slot }) = known else {
+                report.unwanted += samples.len() as u64;
+                continue;
+            };
+            let shard = &mut self.shards[shard as usize];
+            for sample in samples {
+                if self.watermark.is_some_and(|w| sample.t <= w) {
+                    report.late += 1;
+                } else if room == 0 {
+                    report.over_pending_limit += 1;
+                } else {
+                    room -= 1;
+                    report.accepted += 1;
+                    shard.receive(Arrival { slot, t: sample.t, v: sample.v });
+                }
+            }
+        }
+        report
+    }
+
+    /// Says that event time has come to `watermark`: evaluates every tick up to it, in order. Samples that arrive later for
+    /// instants up to it are late. A watermark that goes back is ignored.
+    pub fn advance(&mut self, watermark: Millis, executor: &dyn Executor, out: &mut Output) {
+        if self.watermark.is_some_and(|w| watermark <= w) {
+            return;
+        }
+        if self.watermark.is_none() {
+            let oldest = self.shards.iter().filter_map(Shard::oldest_waiting).min();
+            // One millisecond back, so that a sample at the very instant of a tick is seen by that tick.
+            let start = oldest.map_or(watermark, |oldest| oldest.min(watermark)).saturating_sub(1);
+            self.begin(start);
+        }
+        while let Some(due) = self.next_due().filter(|due| *due <= watermark) {
+            executor.for_each(&mut self.shards, &|shard| shard.take_in(due));
+            self.tick(due, executor, out);
+            if due >= self.next_garbage {
+                self.next_garbage = due + GARBAGE_INTERVAL;
+                self.collect_garbage(due, executor);
+            }
+        }
+        executor.for_each(&mut self.shards, &|shard| shard.take_in(watermark));
+        self.watermark = Some(watermark);
+    }
+
+    /// How far event time has come.
+    #[must_use]
+    pub fn watermark(&self) -> Option<Millis> {
+        self.watermark
+    }
+
+    /// How much the engine holds. Walks all series.
+    #[must_use]
+    pub fn holdings(&self) -> Holdings {
+        let mut held = Holdings { unwanted: self.directory.unwanted(), ..Holdings::default() };
+        for shard in &self.shards {
+            held.series += shard.evaluator.store.len();
+            held.series_bytes += shard.evaluator.store.series.iter().map(super::store::Series::bytes).sum::<usize>();
+            held.models += shard.evaluator.models();
+            held.waiting += shard.waiting();
+            held.duplicate += shard.refused.duplicate;
+            held.conflict += shard.refused.conflict;
+            held.out_of_order += shard.refused.out_of_order;
+        }
+        held.models += self.coordinator.evaluator.models();
+        held
+    }
+
+    /// Starts what has not started: the first instants after `t`.
+    pub(super) fn begin(&mut self, t: Millis) {
+        for group in &mut self.groups {
+            group.begin(t);
+        }
+        for (feed, work) in self.plan.feeds.iter().zip(&mut self.feeds) {
+            work.next.get_or_insert_with(|| first_after(t, feed.schedule.interval));
+        }
+    }
+
+    fn waiting(&self) -> usize {
+        self.shards.iter().map(Shard::waiting).sum()
+    }
+
+    /// Looks a new series up; None if there is no room for it.
+    #[cold]
+    fn discover(&mut self, batch: &Batch, run: &crate::base::SeriesRun) -> Option<Known> {
+        let mut places = Places {
+            plan: &self.plan,
+            index: &self.index,
+            directory: &mut self.directory,
+            shards: &mut self.shards,
+            limit: self.options.limits.series,
+        };
+        places.find(batch.labels(run))
+    }
+
+    /// The next instant of processing: an evaluation's own instant and its query offset.
+    fn next_due(&self) -> Option<Millis> {
+        let groups = self.groups.iter().filter_map(|g| Some(g.next? + g.schedule.query_offset));
+        let feeds = self.plan.feeds.iter().zip(&self.feeds);
+        groups.chain(feeds.filter_map(|(feed, work)| Some(work.next? + feed.schedule.query_offset))).min()
+    }
+
+    fn tick(&mut self, due: Millis, executor: &dyn Executor, out: &mut Output) {
+        out.ticks += 1;
+        for g in 0..self.groups.len() {
+            let group = &self.groups[g];
+            let Some(t) = group.next.filter(|t| t + group.schedule.query_offset == due) else { continue };
+            for s in 0..self.groups[g].stages.len() {
+                self.round += 1;
+                let at = Moment { t, round: self.round };
+                for f in 0..self.groups[g].stages[s].0.feeds.len() {
+                    let feed = self.groups[g].stages[s].0.feeds[f];
+                    self.run_feed_if_due(feed, due, executor);
+                }
+                let group = &mut self.groups[g];
+                let (stage, rules) = &group.stages[s];
+                let run = Run { plan: &self.plan, volatile: &self.volatile, at, executor };
+                self.coordinator.run(run, &mut self.shards, stage);
+                let rules = rules.clone();
+                self.apply(g, rules, t, out);
+            }
+            let group = &mut self.groups[g];
+            group.last = Some(t);
+            group.next = Some(t + group.schedule.interval);
+        }
+        for feed in 0..self.feeds.len() {
+            self.run_feed_if_due(feed, due, executor);
+        }
+    }
+
+    fn run_feed_if_due(&mut self, feed: usize, due: Millis, executor: &dyn Executor) {
+        let schedule = self.plan.feeds[feed].schedule;
+        let Some(t) = self.feeds[feed].next.filter(|t| t + schedule.query_offset == due) else { return };
+        self.round += 1;
+        let at = Moment { t, round: self.round };
+        let run = Run { plan: &self.plan, volatile: &self.volatile, at, executor };
+        self.coordinator.run_feed(run, &mut self.shards, feed, &self.feeds[feed].stage);
+        self.feeds[feed].next = Some(t + schedule.interval);
+    }
+
+    fn collect_garbage(&mut self, t: Millis, executor: &dyn Executor) {
+        let plan = &self.plan;
+        let gone = std::sync::Mutex::new(Vec::new());
+        executor.for_each(&mut self.shards, &|shard| {
+            let keys = shard.collect_garbage(plan, t);
+            gone.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(keys);
+        });
+        for key in gone.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
+            self.directory.remove(key);
+        }
+        self.directory.forget_unwanted();
+        let pinned = self.pinned();
+        let remap = self.coordinator.collect_garbage(plan, t, &pinned);
+        self.renumber(&remap);
+    }
+}

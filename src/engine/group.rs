@@ -1,0 +1,169 @@
+//! A rule group at work: its rules' states, and the stages in which its ticks are evaluated.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::alert::{AlertMachine, AlertSettings, AlertingRule, RuleRef};
+use crate::base::Millis;
+use crate::promql::{NodeId, Plan, Schedule};
+use crate::rules::{Rule, RuleGroup, RuleKind};
+
+use super::options::EngineOptions;
+use super::recording::Recording;
+use super::task::{Stage, can_see};
+
+/// A group.
+#[derive(Debug)]
+pub struct Group {
+    /// As loaded.
+    pub spec: Arc<RuleGroup>,
+    /// When it is evaluated.
+    pub schedule: Schedule,
+    /// The instant to be evaluated next, once the group has begun.
+    pub next: Option<Millis>,
+    /// The instant evaluated last.
+    pub last: Option<Millis>,
+    /// Rules in order.
+    pub rules: Vec<RuleState>,
+    /// Stages in order, each with the rules that end it.
+    pub stages: Vec<(Stage, std::ops::Range<usize>)>,
+}
+
+/// A rule at work.
+#[derive(Debug)]
+pub struct RuleState {
+    /// The node whose value is the expression's.
+    pub root: NodeId,
+    /// What becomes of it.
+    pub kind: RuleWork,
+    /// Why the last evaluation failed.
+    pub last_error: Option<String>,
+}
+
+/// What a rule does with its result.
+#[derive(Debug)]
+pub enum RuleWork {
+    /// Records it.
+    Record(Box<Recording>),
+    /// Drives alerts with it.
+    Alert(Box<AlertMachine>),
+}
+
+/// The schedule of a group.
+#[must_use]
+pub fn schedule_of(group: &RuleGroup, options: &EngineOptions) -> Schedule {
+    Schedule {
+        interval: group.interval.unwrap_or(options.evaluation_interval).max(1),
+        query_offset: group.query_offset.unwrap_or(options.query_offset).max(0),
+    }
+}
+
+impl Group {
+    /// A group over the nodes of its rules' expressions.
+    ///
+    /// # Errors
+    /// A template that does not parse.
+    pub fn new(
+        spec: &Arc<RuleGroup>,
+        plan: &Plan,
+        roots: &[NodeId],
+        options: &EngineOptions,
+    ) -> Result<Self, super::LoadError> {
+        let schedule = schedule_of(spec, options);
+        let mut rules = Vec::new();
+        for (rule, &root) in spec.rules.iter().zip(roots) {
+            rules.push(RuleState { root, kind: work(spec, rule, schedule)?, last_error: None });
+        }
+        let stages = stages(plan, spec, roots);
+        Ok(Self { spec: Arc::clone(spec), schedule, next: None, last: None, rules, stages })
+    }
+
+    /// Takes over what an earlier version of the group knows: timers and alerts of rules that are still there. Rules that
+    /// are not stay in `old`.
+    pub fn inherit(&mut self, old: &mut Self) {
+        if self.schedule == old.schedule {
+            self.next = old.next;
+        }
+        self.last = old.last;
+        for (rule, spec) in self.rules.iter_mut().zip(&self.spec.rules) {
+            let twin = old.rules.iter().zip(&old.spec.rules).position(|(other, other_spec)| match (&rule.kind, &other.kind) {
+                (RuleWork::Alert(new), RuleWork::Alert(old)) => new.rule().same_identity(old.rule()),
+                (RuleWork::Record(_), RuleWork::Record(_)) => {
+                    other_spec.name == spec.name && other_spec.labels == spec.labels
+                }
+                _ => false,
+            });
+            let Some(twin) = twin else { continue };
+            let other = old.rules.remove(twin);
+            Arc::make_mut(&mut old.spec).rules.remove(twin);
+            match (&mut rule.kind, other.kind) {
+                (RuleWork::Alert(new), RuleWork::Alert(mut machine)) => {
+                    machine.change_rule(new.rule().clone());
+                    *new = machine;
+                }
+                (RuleWork::Record(new), RuleWork::Record(recording)) => new.inherit(*recording),
+                _ => {}
+            }
+        }
+    }
+
+    /// Begins: the first instant after `t`.
+    pub fn begin(&mut self, t: Millis) {
+        self.next.get_or_insert_with(|| first_after(t, self.schedule.interval));
+    }
+}
+
+/// The first multiple of `interval` after `t`.
+#[must_use]
+pub fn first_after(t: Millis, interval: Millis) -> Millis {
+    t.div_euclid(interval).saturating_add(1).saturating_mul(interval)
+}
+
+/// Names that a rule's evaluation adds samples to.
+#[must_use]
+pub fn recorded_names(rule: &Rule) -> Vec<String> {
+    match rule.kind {
+        RuleKind::Record => vec![rule.name.clone()],
+        RuleKind::Alert { .. } => vec!["ALERTS".to_owned(), "ALERTS_FOR_STATE".to_owned()],
+    }
+}
+
+fn work(group: &RuleGroup, rule: &Rule, schedule: Schedule) -> Result<RuleWork, super::LoadError> {
+    let RuleKind::Alert { hold, keep_firing, annotations } = &rule.kind else {
+        return Ok(RuleWork::Record(Box::new(Recording::new(&rule.name, &rule.labels, group.limit))));
+    };
+    let reference = Arc::new(RuleRef {
+        file: group.file.clone(),
+        group: group.name.clone(),
+        alert: rule.name.clone(),
+        expr: rule.expr.clone(),
+    });
+    let settings = AlertSettings {
+        hold: *hold,
+        keep_firing: *keep_firing,
+        interval: schedule.interval,
+        limit: group.limit,
+    };
+    let parsed = AlertingRule::new(reference, settings, &rule.labels, annotations)
+        .map_err(|e| super::LoadError::new(group, rule, e.to_string()))?;
+    Ok(RuleWork::Alert(Box::new(AlertMachine::new(parsed))))
+}
+
+/// Cuts a group where a rule can see what an earlier one has just recorded.
+fn stages(plan: &Plan, group: &RuleGroup, roots: &[NodeId]) -> Vec<(Stage, std::ops::Range<usize>)> {
+    let mut stages = Vec::new();
+    let mut start = 0;
+    let mut recorded = BTreeSet::new();
+    for (i, rule) in group.rules.iter().enumerate() {
+        if can_see(plan, roots[i], &recorded) {
+            stages.push((Stage::for_roots(plan, &roots[start..i]), start..i));
+            start = i;
+            recorded.clear();
+        }
+        recorded.extend(recorded_names(rule));
+    }
+    if start < group.rules.len() {
+        stages.push((Stage::for_roots(plan, &roots[start..]), start..group.rules.len()));
+    }
+    stages
+}

@@ -1,0 +1,159 @@
+//! Loading rules: a new plan, and what is kept of the old one.
+
+use std::collections::BTreeSet;
+
+use crate::alert::AlertOutput;
+use crate::base::{Labels, stale_nan};
+use crate::promql::{Op, Plan, PlanOptions, Planner, parse};
+use crate::rules::{Position, Rule, RuleGroup, RuleSet};
+
+use super::apply::context;
+use super::directory::SelectorIndex;
+use super::engine::{Engine, FeedWork};
+use super::group::{Group, RuleWork, recorded_names, schedule_of};
+use super::options::{Output, Profiles};
+use super::task::{Stage, volatile_nodes};
+
+/// A rule that cannot be loaded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{file}:{}:{}: group {group:?}, rule {rule:?}: {message}", position.line, position.column)]
+pub struct LoadError {
+    /// File.
+    pub file: String,
+    /// Group.
+    pub group: String,
+    /// Rule.
+    pub rule: String,
+    /// Where the rule stands.
+    pub position: Position,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl LoadError {
+    pub(super) fn new(group: &RuleGroup, rule: &Rule, message: String) -> Self {
+        Self {
+            file: group.file.clone(),
+            group: group.name.clone(),
+            rule: rule.name.clone(),
+            position: rule.position,
+            message,
+        }
+    }
+}
+
+impl Engine {
+    /// Puts rules in force. What the old and the new rules share goes on: windows, models, alerts and their timers. Alerts of
+    /// rules that are gone are resolved; the transitions go to `out`.
+    ///
+    /// # Errors
+    /// Every rule that cannot be loaded. The old rules then stay in force.
+    pub fn load(&mut self, rules: &RuleSet, profiles: &Profiles, out: &mut Output) -> Result<(), Vec<LoadError>> {
+        let mut plan = Plan::default();
+        let mut groups = Vec::new();
+        let mut faults = Vec::new();
+        let options = PlanOptions { lookback: self.options.lookback, default_step: self.options.evaluation_interval };
+        for spec in &rules.groups {
+            let mut roots = Vec::new();
+            for rule in &spec.rules {
+                let planned = parse(&rule.expr).map_err(|e| e.to_string()).and_then(|expr| {
+                    let schedule = schedule_of(spec, &self.options);
+                    Planner::new(&mut plan, options, schedule).add(&expr).map_err(|e| e.to_string())
+                });
+                match planned {
+                    Ok(root) => roots.push(root),
+                    Err(message) => faults.push(LoadError::new(spec, rule, message)),
+                }
+            }
+            if roots.len() == spec.rules.len() {
+                match Group::new(spec, &plan, &roots, &self.options) {
+                    Ok(group) => groups.push(group),
+                    Err(fault) => faults.push(fault),
+                }
+            }
+        }
+        for (spec, group) in rules.groups.iter().zip(&groups) {
+            for (rule, state) in spec.rules.iter().zip(&group.rules) {
+                if let Some(name) = unknown_profile(&plan, state.root, profiles) {
+                    let known: Vec<&str> = profiles.keys().map(String::as_str).collect();
+                    let message = format!("there is no profile {name:?}; there are: {}", known.join(", "));
+                    faults.push(LoadError::new(spec, rule, message));
+                }
+            }
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        self.replace(plan, groups, profiles, out);
+        Ok(())
+    }
+
+    fn replace(&mut self, plan: Plan, mut groups: Vec<Group>, profiles: &Profiles, out: &mut Output) {
+        let mut old_groups = std::mem::take(&mut self.groups);
+        for group in &mut groups {
+            let twin = old_groups.iter_mut().find(|g| g.spec.file == group.spec.file && g.spec.name == group.spec.name);
+            if let Some(twin) = twin {
+                group.inherit(twin);
+            }
+        }
+        let ended = self.end_rules(old_groups, out);
+        let old_feeds: Vec<_> = self.plan.feeds.iter().zip(&self.feeds).map(|(f, w)| (f.identity.clone(), w.next)).collect();
+        let old = std::mem::replace(&mut self.plan, plan);
+        self.profiles = profiles.clone();
+        self.index = SelectorIndex::new(&self.plan);
+        let (index, plan) = (&self.index, &self.plan);
+        let profile = |name: &str| profiles.get(name).cloned();
+        for shard in &mut self.shards {
+            shard.evaluator.replan(&old, plan, &profile, |labels| index.leaves_of(plan, labels));
+        }
+        self.coordinator.evaluator.replan(&old, plan, &profile, |_| vec![]);
+        self.feeds = (0..plan.feeds.len())
+            .map(|feed| {
+                let known = old_feeds.iter().find(|(identity, _)| *identity == plan.feeds[feed].identity);
+                FeedWork { stage: Stage::for_feed(plan, feed), next: known.and_then(|(_, next)| *next) }
+            })
+            .collect();
+        let recorded: BTreeSet<String> =
+            groups.iter().flat_map(|g| &g.spec.rules).flat_map(recorded_names).collect();
+        self.volatile = volatile_nodes(plan, &recorded);
+        self.alerts_are_read = self.index.could_match(plan, &["ALERTS", "ALERTS_FOR_STATE"]);
+        self.groups = groups;
+        // Series unwanted before may be wanted now.
+        self.directory.forget_unwanted();
+        self.writer.forget();
+        if let Some(t) = self.watermark {
+            self.begin(t);
+            self.write_labelled(ended, t, out);
+        }
+    }
+
+    /// Ends rules that are gone: their alerts are resolved and their series end.
+    fn end_rules(&mut self, groups: Vec<Group>, out: &mut Output) -> Vec<(Labels, f64)> {
+        let Some(t) = self.watermark else { return vec![] };
+        let mut given = AlertOutput::default();
+        let mut ended = Vec::new();
+        for rule in groups.into_iter().flat_map(|g| g.rules) {
+            match rule.kind {
+                RuleWork::Alert(machine) => machine.remove(t, &context(&self.options), &mut given),
+                RuleWork::Record(mut recording) => {
+                    let interner = &self.coordinator.evaluator.store.interner;
+                    ended.extend(recording.end().into_iter().map(|(id, v)| (interner.labels(id), v)));
+                }
+            }
+        }
+        out.transitions.append(&mut given.transitions);
+        ended.extend(given.ended.into_iter().map(|e| (e.labels, stale_nan())));
+        ended
+    }
+}
+
+/// The first profile below a node that nobody has.
+fn unknown_profile<'p>(plan: &'p Plan, root: usize, profiles: &Profiles) -> Option<&'p str> {
+    let op = &plan.nodes[root].op;
+    if let Op::Model { profile, .. } = op
+        && !profiles.contains_key(profile)
+    {
+        return Some(profile);
+    }
+    op.children().into_iter().find_map(|child| unknown_profile(plan, child, profiles))
+}

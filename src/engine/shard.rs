@@ -1,0 +1,107 @@
+//! One shard: the series whose labels hash to it, their samples that wait for the watermark, and the local nodes over them.
+
+use crate::base::Millis;
+use crate::promql::{NodeId, Plan};
+
+use super::eval::{Evaluator, Moment};
+use super::store::Refused;
+
+/// A sample for a series of this shard.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// Slot of the series.
+    pub slot: u32,
+    /// Event time.
+    pub t: Millis,
+    /// Value.
+    pub v: f64,
+}
+
+/// Samples that were not taken, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RefusedCounts {
+    /// The same sample again.
+    pub duplicate: u64,
+    /// Another value for the same instant; the greater one stands, so that the order of arrival does not matter.
+    pub conflict: u64,
+    /// Older than what the series already has.
+    pub out_of_order: u64,
+}
+
+/// A shard.
+#[derive(Debug, Default)]
+pub struct Shard {
+    /// Its nodes, series and models.
+    pub evaluator: Evaluator,
+    /// Counts since the engine began.
+    pub refused: RefusedCounts,
+    waiting: Vec<Arrival>,
+    sorted: bool,
+}
+
+impl Shard {
+    /// Puts a sample where it waits for its tick.
+    #[inline]
+    pub fn receive(&mut self, arrival: Arrival) {
+        self.waiting.push(arrival);
+        self.sorted = false;
+    }
+
+    /// Samples waiting.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// The oldest instant waited for.
+    #[must_use]
+    pub fn oldest_waiting(&self) -> Option<Millis> {
+        self.waiting.iter().map(|a| a.t).min()
+    }
+
+    /// Takes in what waits up to an instant: in order of time, so that the order of arrival does not matter.
+    pub fn take_in(&mut self, until: Millis) {
+        if !self.sorted {
+            // Arrivals are mostly in order already, which this sort uses. Of two values for one instant the greater comes
+            // first, and the other is then refused.
+            self.waiting.sort_by(|a, b| a.t.cmp(&b.t).then(a.slot.cmp(&b.slot)).then(b.v.total_cmp(&a.v)));
+            self.sorted = true;
+        }
+        let ready = self.waiting.partition_point(|a| a.t <= until);
+        for Arrival { slot, t, v } in self.waiting.drain(..ready) {
+            append(&mut self.evaluator, &mut self.refused, slot, t, v);
+        }
+        if self.waiting.is_empty() && self.waiting.capacity() > 1 << 20 {
+            self.waiting.shrink_to(1 << 16);
+        }
+    }
+
+    /// Appends at once what a rule has recorded.
+    pub fn record(&mut self, slot: u32, t: Millis, v: f64) {
+        append(&mut self.evaluator, &mut self.refused, slot, t, v);
+    }
+
+    /// Evaluates local nodes.
+    pub fn run(&mut self, plan: &Plan, volatile: &[bool], nodes: &[NodeId], at: Moment) {
+        self.evaluator.run(plan, volatile, nodes, at);
+    }
+
+    /// Drops what no window can reach any more; gives the keys of the series dropped.
+    pub fn collect_garbage(&mut self, plan: &Plan, t: Millis) -> Vec<u128> {
+        let mut awaited = vec![false; self.evaluator.store.series.len()];
+        for arrival in &self.waiting {
+            awaited[arrival.slot as usize] = true;
+        }
+        self.evaluator.collect_garbage(plan, t, &awaited, &[]).0
+    }
+}
+
+#[inline]
+fn append(evaluator: &mut Evaluator, refused: &mut RefusedCounts, slot: u32, t: Millis, v: f64) {
+    match evaluator.store.append(slot, t, v) {
+        Ok(()) => {}
+        Err(Refused::Duplicate) => refused.duplicate += 1,
+        Err(Refused::Conflict) => refused.conflict += 1,
+        Err(Refused::OutOfOrder) => refused.out_of_order += 1,
+    }
+}

@@ -1,0 +1,58 @@
+//! What the API shows of groups, rules and alerts.
+
+use crate::rules::RuleKind;
+
+use super::apply::context;
+use super::engine::Engine;
+use super::group::{Group, RuleState, RuleWork};
+use super::options::{AlertRuleView, AlertView, GroupView, RuleView};
+
+impl Engine {
+    /// All groups, in order, with their rules and active alerts.
+    #[must_use]
+    pub fn groups(&self) -> Vec<GroupView> {
+        self.groups.iter().map(|group| self.group_view(group)).collect()
+    }
+
+    fn group_view(&self, group: &Group) -> GroupView {
+        let rules = group.rules.iter().zip(&group.spec.rules);
+        GroupView {
+            file: group.spec.file.clone(),
+            name: group.spec.name.clone(),
+            interval: group.schedule.interval,
+            limit: group.spec.limit,
+            last_evaluation: group.last,
+            rules: rules
+                .map(|(state, spec)| RuleView {
+                    name: spec.name.clone(),
+                    expr: spec.expr.clone(),
+                    labels: spec.labels.clone(),
+                    last_error: state.last_error.clone(),
+                    evaluated: group.last.is_some(),
+                    alert: self.alert_view(state, &spec.kind),
+                })
+                .collect(),
+        }
+    }
+
+    fn alert_view(&self, state: &RuleState, kind: &RuleKind) -> Option<AlertRuleView> {
+        let (RuleWork::Alert(machine), RuleKind::Alert { hold, keep_firing, annotations }) = (&state.kind, kind) else {
+            return None;
+        };
+        let active = machine.active(&context(&self.options)).into_iter().map(|alert| AlertView {
+            labels: alert.labels.clone(),
+            annotations: alert.annotations,
+            state: alert.state,
+            active_at: alert.active_at,
+            keep_firing_since: alert.keep_firing_since,
+            value: alert.value,
+        });
+        Some(AlertRuleView {
+            hold: *hold,
+            keep_firing: *keep_firing,
+            annotations: annotations.clone(),
+            state: machine.state(),
+            active: active.collect(),
+        })
+    }
+}
