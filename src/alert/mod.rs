@@ -3,6 +3,8 @@
 //! Pure: (state, vector, T) -> (state, transitions with a reason). Reads no clock, does no I/O, knows nothing of
 //! expressions or sinks.
 
+mod template;
 mod transition;
 
+pub use template::{Template, TemplateContext, TemplateError};
 pub use transition::{AlertState, Reason, RuleRef, Transition};
