@@ -3,6 +3,12 @@
 //! Pure: (state, vector, T) -> (state, transitions with a reason). Reads no clock, does no I/O, knows nothing of
 //! expressions or sinks.
 
+mod machine;
+mod rule;
+mod template;
 mod transition;
 
+pub use machine::{ActiveAlert, AlertError, AlertMachine, AlertOutput, AlertSample, EndedSeries, SeriesHandle};
+pub use rule::{AlertContext, AlertSettings, AlertingRule, RuleTemplateError};
+pub use template::{Template, TemplateContext, TemplateError};
 pub use transition::{AlertState, Reason, RuleRef, Transition};

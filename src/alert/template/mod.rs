@@ -1,0 +1,136 @@
+//! Templates in labels and annotations: the part of Go's `text/template` that Prometheus' rule files use, with Prometheus'
+//! own functions. docs/decisions/0002-templates.md says why it is written here.
+//!
+//! A template is parsed once, when its rule file is loaded, and expanded with an alert's labels and value. It reads
+//! nothing else: no clock, no series.
+
+mod ast;
+mod bounded;
+mod clock;
+mod compare;
+mod eval;
+mod float;
+mod functions;
+mod humanize;
+mod lex;
+mod literal;
+mod parse;
+mod printf;
+#[cfg(test)]
+mod tests;
+mod text;
+mod value;
+mod varies;
+
+use self::ast::Node;
+use self::parse::Tree;
+use self::value::Value;
+use crate::base::{Labels, LabelsRef, Millis};
+
+/// A parsed template.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Template {
+    tree: Tree,
+    uses_value: bool,
+}
+
+/// What a template is expanded with.
+#[derive(Clone, Copy, Debug)]
+pub struct TemplateContext<'a> {
+    /// `$labels`: the labels of the vector's element, `__name__` among them if it has one.
+    pub labels: LabelsRef<'a>,
+    /// `$externalLabels`: `global.external_labels` of the configuration.
+    pub external_labels: &'a Labels,
+    /// `$externalURL`: where this server is reached from outside.
+    pub external_url: &'a str,
+    /// `$value`.
+    pub value: f64,
+    /// What `now` gives: the tick.
+    pub now: Millis,
+    /// Most bytes of the result, and of every text made on the way.
+    pub max_bytes: usize,
+}
+
+/// A template that does not parse or cannot be expanded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("template, byte {offset}: {message}")]
+pub struct TemplateError {
+    /// What is wrong.
+    pub message: String,
+    /// Where, in bytes from the beginning of the template.
+    pub offset: usize,
+}
+
+impl TemplateError {
+    fn new(message: impl Into<String>, offset: usize) -> Self {
+        Self { message: message.into(), offset }
+    }
+}
+
+/// The variables that every template begins with, as Prometheus declares them. The empty name is `$`.
+const VARIABLES: [&str; 5] = ["", "labels", "externalLabels", "externalURL", "value"];
+
+impl Template {
+    /// Parses a template.
+    ///
+    /// ```
+    /// use forewarn::alert::Template;
+    /// let error = Template::parse("{{ $labels.job | humanise }}").unwrap_err();
+    /// assert_eq!(error.to_string(), r#"template, byte 17: function "humanise" is not defined"#);
+    /// ```
+    ///
+    /// # Errors
+    /// What Go's parser refuses, unknown functions and variables, and functions that query.
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        let tokens = lex::lex(text)?;
+        let tree = parse::parse(&tokens, text.len(), &VARIABLES)?;
+        let uses_value = varies::varies(&tree);
+        Ok(Self { tree, uses_value })
+    }
+
+    /// The text itself where there is no action in it, so that it need not be expanded.
+    #[must_use]
+    pub fn is_static(&self) -> Option<&str> {
+        match self.tree.body.as_slice() {
+            [] => Some(""),
+            [Node::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Whether the result may differ between ticks though the labels are the same: it reads the value, or `now`.
+    /// In doubt (the whole data is passed on as one) this says yes.
+    #[must_use]
+    pub fn uses_value(&self) -> bool {
+        self.uses_value
+    }
+
+    /// Expands the template.
+    ///
+    /// # Errors
+    /// What Go's templates refuse when they run (a field of what has none, wrong types or numbers of arguments), a
+    /// result beyond `max_bytes`, and too many steps.
+    pub fn expand(&self, context: &TemplateContext<'_>) -> Result<String, TemplateError> {
+        if let Some(text) = self.is_static() {
+            return if text.len() > context.max_bytes {
+                Err(TemplateError::new(bounded::too_long(context.max_bytes), 0))
+            } else {
+                Ok(text.to_owned())
+            };
+        }
+        let variables = vec![
+            (VARIABLES[0], Value::Root(context)),
+            (VARIABLES[1], Value::Labels(context.labels)),
+            (VARIABLES[2], Value::Labels(context.external_labels.as_ref())),
+            (VARIABLES[3], Value::Text(context.external_url.into())),
+            (VARIABLES[4], Value::Float(context.value)),
+        ];
+        eval::expand(&self.tree, context, variables)
+    }
+
+    /// Expands the template; what goes wrong becomes the text, as in Prometheus, so that the alert is sent all the same.
+    #[must_use]
+    pub fn expand_or_error(&self, context: &TemplateContext<'_>) -> String {
+        self.expand(context).unwrap_or_else(|error| format!("<error expanding template: {error}>"))
+    }
+}
