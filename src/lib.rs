@@ -13,6 +13,7 @@
 
 pub mod alert;
 pub mod base;
+pub mod cli;
 pub mod engine;
 pub mod model;
 pub mod promql;

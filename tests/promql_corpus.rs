@@ -29,9 +29,9 @@ fn print(refused: &BTreeMap<String, Vec<&str>>) {
 #[test]
 fn public_rules_parse() {
     let Some(text) = corpus("exprs_unique.txt") else { return };
-    let exprs: Vec<String> = text.lines().filter_map(|line| line.splitn(3, '\t').nth(2)).collect();
+    let exprs: Vec<&str> = text.lines().filter_map(|line| line.splitn(3, '\t').nth(2)).collect();
     let mut refused: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    for expr in &exprs {
+    for expr in exprs.iter().copied() {
         if let Err(error) = parse(expr) {
             refused.entry(error.message).or_default().push(expr);
         }

@@ -3,6 +3,28 @@
 //! No clock, no I/O, no threads: a host hands in samples and says how far event time has come. Whoever wants the shards
 //! worked on in parallel brings an [`Executor`].
 
+mod apply;
+mod coordinator;
+mod directory;
+#[allow(clippy::module_inception)]
+mod engine;
+mod eval;
+mod executor;
+mod group;
 mod interner;
+mod load;
+mod options;
+mod recording;
+mod shard;
 mod store;
 mod table;
+mod task;
+mod value;
+mod view;
+mod writer;
+
+pub use engine::Engine;
+pub use executor::{Executor, Inline};
+pub use load::LoadError;
+pub use options::*;
+pub use shard::Shard;

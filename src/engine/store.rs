@@ -160,14 +160,15 @@ impl Store {
         }
     }
 
-    /// Drops series that no leaf asks for any more, or whose newest sample no window can reach at `t`. Gives the keys of those dropped.
-    pub fn expire(&mut self, plan: &Plan, t: Millis) -> Vec<u128> {
+    /// Drops series that no leaf asks for any more, or whose newest sample no window can reach at `t`, but for the slots
+    /// `awaited`. Gives the keys of those dropped.
+    pub fn expire(&mut self, plan: &Plan, t: Millis, awaited: &[bool]) -> Vec<u128> {
         let memory: Vec<Millis> =
             self.tables.iter().zip(&plan.leaves).map(|(table, leaf)| table.memory(leaf.query_offset)).collect();
         let mut gone = Vec::new();
         for slot in 0..self.series.len() as u32 {
             let series = &self.series[slot as usize];
-            if series.id == UNKNOWN {
+            if series.id == UNKNOWN || awaited.get(slot as usize) == Some(&true) {
                 continue;
             }
             let reach = series.rows.iter().map(|&(leaf, _)| memory[leaf as usize]).max();

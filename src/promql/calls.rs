@@ -2,12 +2,12 @@
 
 use promql_parser::label::MatchOp;
 use promql_parser::parser::Expr;
-use regex::Regex;
 
 use super::calendar::CalendarFn;
 use super::math::MathFn;
 use super::plan::{LeafKind, ModelKind, NodeId, Op, RangeFn};
 use super::planner::{PlanError, Planner, fail};
+use super::regex::anchored;
 
 /// The profile used where a predictive function names none.
 pub const DEFAULT_PROFILE: &str = "default";
@@ -150,7 +150,7 @@ fn clamp(planner: &mut Planner<'_>, name: &str, args: &Args) -> Planned {
 
 fn label_replace(planner: &mut Planner<'_>, args: &Args) -> Planned {
     let pattern = text(args, 4)?;
-    let regex = Regex::new(&format!("^(?s:{pattern})$"))
+    let regex = anchored(&pattern)
         .map_err(|e| PlanError(format!("label_replace: the regular expression {pattern:?} does not compile: {e}")))?;
     let (dst, replacement, src) = (text(args, 1)?, text(args, 2)?, text(args, 3)?);
     let arg = planner.add(arg(args, 0)?)?;

@@ -92,8 +92,12 @@ fn name(rest: &str) -> (Kind, usize) {
 /// Length of the number at the start, whether or not a number may end there.
 fn number_length(rest: &str) -> usize {
     let bytes = rest.as_bytes();
-    let run = |mut i: usize, accept: fn(&u8) -> bool| {
-        while bytes.get(i).is_some_and(accept) {
+    // As in Go, digits may be parted by single underscores: 1_000.
+    let run = |start: usize, accept: fn(&u8) -> bool| {
+        let mut i = start;
+        while bytes.get(i).is_some_and(accept)
+            || (i > start && bytes.get(i) == Some(&b'_') && bytes.get(i + 1).is_some_and(accept))
+        {
             i += 1;
         }
         i

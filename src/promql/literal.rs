@@ -87,9 +87,9 @@ pub(super) fn quote(value: &str) -> String {
     out
 }
 
-/// The value of a number as Prometheus reads it: Go's integer notations first (0x1F, 017), then a float.
+/// The value of a number as Prometheus reads it: Go's integer notations first (0x1F, 017, 1_000), then a float.
 pub(super) fn number(text: &str) -> Option<f64> {
-    let lower = text.to_ascii_lowercase();
+    let lower = text.to_ascii_lowercase().replace('_', "");
     if let Some(digits) = lower.strip_prefix("0x") {
         return u64::from_str_radix(digits, 16).ok().map(|n| n as f64);
     }

@@ -8,7 +8,6 @@ use promql_parser::parser::{
     AggregateExpr, BinModifier, BinaryExpr, Call, Expr, LabelModifier, MatrixSelector, Offset, SubqueryExpr,
     VectorMatchCardinality, VectorSelector,
 };
-use regex::Regex;
 
 use crate::base::{METRIC_NAME, Millis};
 
@@ -18,6 +17,7 @@ use super::plan::{
     AggregateOp, Cardinality, Feed, FeedId, Grouping, LabelMatcher, Leaf, LeafId, LeafKind, LeafSource, Matching,
     Names, Node, NodeId, Op, Place, Plan, RangeFn, Schedule, Selector, Test,
 };
+use super::regex::anchored;
 
 /// What the plan depends on besides the expression.
 #[derive(Clone, Copy, Debug)]
@@ -379,13 +379,11 @@ fn selector_of(selector: &VectorSelector) -> Result<Selector, PlanError> {
 }
 
 fn test_of(matcher: &Matcher) -> Result<Test, PlanError> {
-    // Prometheus anchors and lets `.` match a newline; the parser has already accepted the pattern, maybe after mending it.
-    let compile =
-        |fallback: &Regex| Regex::new(&format!("^(?s:{})$", matcher.value)).unwrap_or_else(|_| fallback.clone());
+    let compile = |pattern: &str| anchored(pattern).map_err(PlanError);
     Ok(match &matcher.op {
         MatchOp::Equal => Test::Equal(matcher.value.clone()),
         MatchOp::NotEqual => Test::NotEqual(matcher.value.clone()),
-        MatchOp::Re(r) => Test::Regex(compile(r)),
-        MatchOp::NotRe(r) => Test::NotRegex(compile(r)),
+        MatchOp::Re(_) => Test::Regex(compile(&matcher.value)?),
+        MatchOp::NotRe(_) => Test::NotRegex(compile(&matcher.value)?),
     })
 }

@@ -5,7 +5,7 @@ use crate::base::format_value;
 use crate::promql::{AggregateOp, ExactSum, Grouping, NodeId, quantile};
 
 use super::labels::LabelState;
-use super::{Context, Evaluated, Value, Vector, vector};
+use super::{Context, Vector, vector};
 use crate::engine::interner::{Interner, LabelId, Marks};
 use crate::engine::value::{EvalError, Part};
 
@@ -17,7 +17,7 @@ impl Context<'_> {
         arg: NodeId,
         grouping: &Grouping,
         state: &mut LabelState,
-    ) -> Evaluated {
+    ) -> Result<Vec<(LabelId, Part)>, EvalError> {
         let interner = &mut self.store.interner;
         let marks = &mut self.scratch.marks;
         marks.clear();
@@ -27,7 +27,7 @@ impl Context<'_> {
             let at = part_of(group, marks, &mut groups);
             groups[at].1.add(op, v);
         }
-        Ok(Value::Groups(groups))
+        Ok(groups)
     }
 
     /// Aggregations that need all of a group's values at once.

@@ -27,9 +27,20 @@ pub use scratch::Scratch;
 pub struct Evaluator {
     /// Series and windows.
     pub store: Store,
+    role: Role,
     memos: Vec<Memo>,
     states: Vec<State>,
     scratch: Scratch,
+}
+
+/// Whose evaluator it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// A shard's: of an aggregation it gives its part.
+    #[default]
+    Shard,
+    /// The coordinator's: it gives the whole.
+    Coordinator,
 }
 
 /// When nodes are evaluated.
@@ -66,23 +77,36 @@ struct Context<'a> {
     memos: &'a [Memo],
     store: &'a mut Store,
     scratch: &'a mut Scratch,
+    role: Role,
 }
 
 type Evaluated = Result<Value, EvalError>;
 
 impl Evaluator {
+    /// An evaluator without a plan.
+    #[must_use]
+    pub fn new(role: Role) -> Self {
+        Self { role, ..Self::default() }
+    }
+
+    /// Whether a node has a value for this moment already.
+    #[must_use]
+    pub fn has(&self, volatile: &[bool], id: NodeId, at: Moment) -> bool {
+        self.memos[id].at.is_some_and(|m| m.t == at.t && (m.round == at.round || !volatile[id]))
+    }
+
     /// Evaluates nodes in order, those that have a value for this moment already left out.
     pub fn run(&mut self, plan: &Plan, volatile: &[bool], nodes: &[NodeId], at: Moment) {
         for &id in nodes {
-            let known = self.memos[id].at;
-            if known.is_some_and(|m| m.t == at.t && (m.round == at.round || !volatile[id])) {
+            if self.has(volatile, id, at) {
                 continue;
             }
             let mut state = std::mem::take(&mut self.states[id]);
             let (done, rest) = self.memos.split_at_mut(id);
             let memo = &mut rest[0];
             let old = std::mem::replace(&mut memo.value, Ok(Value::Scalar(f64::NAN)));
-            let mut cx = Context { plan, t: at.t, memos: done, store: &mut self.store, scratch: &mut self.scratch };
+            let (store, scratch, role) = (&mut self.store, &mut self.scratch, self.role);
+            let mut cx = Context { plan, t: at.t, memos: done, store, scratch, role };
             memo.value = cx.evaluate(id, reuse(old), &mut state, &self.states);
             memo.at = Some(at);
             self.states[id] = state;
@@ -124,7 +148,8 @@ impl Evaluator {
             .iter()
             .map(|node| {
                 let Op::Model { kind, profile: name, schedule, .. } = &node.op else { return State::None };
-                let profile = profile(name).unwrap_or_default();
+                // Rules that name a profile nobody has are refused before.
+                let Some(profile) = profile(name) else { return State::None };
                 let known = before.iter_mut().find(|(identity, _)| *identity == node.identity);
                 match known.map(|(_, state)| std::mem::take(state)) {
                     Some(State::Models(table)) if table.fits(&profile) => State::Models(table),
@@ -135,10 +160,17 @@ impl Evaluator {
         self.memos = plan.nodes.iter().map(|_| Memo { at: None, value: Ok(Value::Scalar(f64::NAN)) }).collect();
     }
 
-    /// Drops series out of reach of every window, models not fed for long, and label sets nobody uses. `pinned` are used outside.
+    /// Drops series out of reach of every window (but for slots `awaited`), models not fed for long, and label sets nobody
+    /// uses (but for those `pinned`).
     /// Gives the keys of the series dropped, and what became of each label set.
-    pub fn collect_garbage(&mut self, plan: &Plan, t: Millis, pinned: &[LabelId]) -> (Vec<u128>, Vec<LabelId>) {
-        let gone = self.store.expire(plan, t);
+    pub fn collect_garbage(
+        &mut self,
+        plan: &Plan,
+        t: Millis,
+        awaited: &[bool],
+        pinned: &[LabelId],
+    ) -> (Vec<u128>, Vec<LabelId>) {
+        let gone = self.store.expire(plan, t, awaited);
         let mut live = vec![false; self.store.interner.len()];
         self.store.mark_live(&mut live);
         for &id in pinned {
@@ -200,7 +232,15 @@ impl Context<'_> {
                 self.aggregate_whole(op, *arg, *param, grouping, labels::of(state), &mut out)?;
             }
             Op::Aggregate { op, arg, grouping, .. } => {
-                return self.aggregate_parts(op, *arg, grouping, labels::of(state));
+                let groups = self.aggregate_parts(op, *arg, grouping, labels::of(state))?;
+                if self.role == Role::Shard {
+                    return Ok(Value::Groups(groups));
+                }
+                aggregate::finish(op, &groups, &mut out);
+            }
+            // How many elements there are, for the coordinator to add up.
+            Op::Absent(_, arg) if self.role == Role::Shard => {
+                return Ok(Value::Scalar(vector(self.memos, *arg)?.len() as f64));
             }
             Op::Binary { op, lhs, rhs, return_bool, matching } => {
                 let scalars = (plan.nodes[*lhs].is_scalar, plan.nodes[*rhs].is_scalar);

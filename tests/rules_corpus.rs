@@ -1,0 +1,103 @@
+//! Rule files others have written load as Prometheus loads them.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+
+use forewarn::rules::{Diagnostic, Severity, load_file};
+
+/// The corpora beside the project or where `FOREWARN_CORPUS` says, or None with a message.
+fn corpus() -> Option<PathBuf> {
+    let root = std::env::var_os("FOREWARN_CORPUS")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus"), PathBuf::from);
+    if !root.is_dir() {
+        println!("skipped: ../shared/corpus is absent");
+        return None;
+    }
+    Some(root)
+}
+
+fn yaml_files(folder: &Path, out: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            yaml_files(&path, out);
+        } else if path.extension().is_some_and(|e| e == "yml" || e == "yaml") {
+            out.push(path);
+        }
+    }
+}
+
+fn load(path: &Path) -> (usize, Vec<Diagnostic>) {
+    let text = std::fs::read_to_string(path).unwrap();
+    let (groups, diagnostics) = load_file(&path.display().to_string(), &text);
+    (groups.iter().map(|group| group.rules.len()).sum(), diagnostics)
+}
+
+fn errors(path: &Path) -> Vec<String> {
+    let (_, diagnostics) = load(path);
+    diagnostics.iter().filter(|d| d.severity == Severity::Error).map(Diagnostic::to_string).collect()
+}
+
+/// Whether the file is one of unit tests, of Sloth's own format, or in MetricsQL, rather than a rule file.
+fn is_no_rule_file(text: &str) -> bool {
+    !text.lines().any(|line| line.starts_with("groups:") || line.starts_with("spec:"))
+        || text.contains("\nversion: \"prometheus/v1\"")
+        || text.contains("histogram_share(")
+}
+
+#[test]
+fn public_rule_files_load_without_errors() {
+    let Some(root) = corpus() else { return };
+    let mut files = Vec::new();
+    for folder in ["rules_yaml", "unit_tests", "rules_fixtures", "promtool"] {
+        yaml_files(&root.join(folder), &mut files);
+    }
+    files.sort();
+    let (mut rules, mut read, mut wrong) = (0, 0, Vec::new());
+    for path in &files {
+        let name = path.file_name().unwrap().to_string_lossy();
+        let text = std::fs::read_to_string(path).unwrap();
+        if BAD.iter().any(|(bad, _)| *bad == name) || NEEDS_TEMPLATES == name || is_no_rule_file(&text) {
+            continue;
+        }
+        let (found, diagnostics) = load(path);
+        read += 1;
+        rules += found;
+        for diagnostic in diagnostics {
+            println!("{diagnostic}");
+            if diagnostic.severity == Severity::Error {
+                wrong.push(diagnostic.to_string());
+            }
+        }
+    }
+    println!("{rules} rules in {read} files of {}", files.len());
+    assert!(rules > 1_500, "{rules}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Files that are refused, and with what words.
+const BAD: [(&str, &str); 9] = [
+    ("bad-rules-syntax.yml", "the expression ends where an expression is expected"),
+    ("rules_duplicates.yml", "twice"),
+    ("prometheus-rules.lint.yml", "twice"),
+    ("rules_large.yml", "twice"),
+    ("rules_extrafields.yml", "unknown key namespace in a group"),
+    ("invalid_rules.yaml", "unknown key unexpected_field in a rule"),
+    ("at-modifier.yml", "the @ modifier is not supported"),
+    ("negative-offset.yml", "a negative offset is not supported"),
+    ("bad-sd-file-format.yml", "mapping"),
+];
+
+/// Its fault is an undefined variable in a template.
+const NEEDS_TEMPLATES: &str = "rules-bad.yml";
+
+#[test]
+fn bad_rule_files_are_refused() {
+    let Some(root) = corpus() else { return };
+    for (name, words) in BAD {
+        let folder = if name.ends_with(".yaml") { "rules_fixtures" } else { "promtool" };
+        let errors = errors(&root.join(folder).join(name));
+        assert!(errors.iter().any(|e| e.contains(words)), "{name}: {errors:?}");
+    }
+}
