@@ -18,6 +18,8 @@ mod recording;
 mod shard;
 mod store;
 mod table;
+#[cfg(test)]
+mod tests;
 mod task;
 mod value;
 mod view;

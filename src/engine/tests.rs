@@ -1,0 +1,179 @@
+//! The engine as a whole, on small inputs.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::base::{BatchBuilder, Labels, Limits, Millis, is_stale};
+use crate::rules::{RuleSet, load_file};
+
+/// Rules, and samples as `series t v` lines with t in seconds.
+struct Bench {
+    engine: Engine,
+    out: Output,
+}
+
+impl Bench {
+    fn new(shards: usize, rules: &str) -> Self {
+        let options = EngineOptions { shards, evaluation_interval: 15_000, collect_recorded: true, ..Default::default() };
+        let mut bench = Self { engine: Engine::new(options), out: Output::default() };
+        bench.load(rules);
+        bench
+    }
+
+    fn load(&mut self, rules: &str) {
+        let (groups, faults) = load_file("test.yml", rules);
+        assert!(faults.is_empty(), "{faults:?}");
+        let rules = RuleSet { groups: groups.into_iter().map(Arc::new).collect() };
+        self.engine.load(&rules, &Profiles::default(), &mut self.out).unwrap();
+    }
+
+    fn send(&mut self, labels: &[(&str, &str)], samples: &[(i64, f64)]) -> Ingested {
+        let mut batch = BatchBuilder::new(&Limits::default());
+        batch.series(Labels::from_pairs(labels.iter().copied()).as_ref());
+        for &(t, v) in samples {
+            batch.sample(t * 1000, v);
+        }
+        self.engine.ingest(&batch.finish())
+    }
+
+    fn advance(&mut self, seconds: i64) {
+        self.engine.advance(seconds * 1000, &Inline, &mut self.out);
+    }
+
+    /// Recorded samples of a metric, as (labels, seconds, value); markers as None.
+    fn recorded(&self, name: &str) -> Vec<(String, Millis, Option<f64>)> {
+        let named = self.out.recorded.iter().filter(|r| r.labels.as_ref().metric_name() == name);
+        named
+            .map(|r| {
+                let labels = r.labels.as_ref().filter(|n| n != "__name__").to_string();
+                (labels, r.t / 1000, (!is_stale(r.v)).then_some(r.v))
+            })
+            .collect()
+    }
+}
+
+fn one_rule(expr: &str) -> String {
+    format!("groups: [{{name: g, rules: [{{record: r, expr: '{expr}'}}]}}]")
+}
+
+#[test]
+fn a_rate_is_recorded_at_each_tick_and_ends_with_a_marker() {
+    for shards in [1, 2, 4] {
+        let mut bench = Bench::new(shards, &one_rule("rate(c_total[1m])"));
+        let samples: Vec<(i64, f64)> = (0..9).map(|i| (i * 15, (i * 30) as f64)).collect();
+        bench.send(&[("__name__", "c_total"), ("a", "1")], &samples);
+        bench.send(&[("__name__", "unrelated"), ("a", "1")], &samples);
+        bench.advance(300);
+        let got = bench.recorded("r");
+        assert_eq!(got[0], (r#"{a="1"}"#.into(), 15, Some(2.0 * 15.0 / 60.0)), "{got:?}");
+        assert!(got[3].1 == 60 && (got[3].2.unwrap() - 2.0).abs() < 1e-12, "{got:?}");
+        // The last two samples are at 105 and 120; at 165 only one is left in the window.
+        assert_eq!(got.last(), Some(&(r#"{a="1"}"#.into(), 165, None)));
+    }
+}
+
+#[test]
+fn later_rules_see_earlier_results_of_the_same_tick() {
+    let rules = "groups: [{name: g, rules: [{record: b, expr: a * 2}, {record: c, expr: b + 1}, {alert: A, expr: c > 4}]}]";
+    let mut bench = Bench::new(2, rules);
+    bench.send(&[("__name__", "a"), ("x", "y")], &[(15, 1.0), (30, 2.0)]);
+    bench.advance(30);
+    assert_eq!(bench.recorded("c"), [(r#"{x="y"}"#.into(), 15, Some(3.0)), (r#"{x="y"}"#.into(), 30, Some(5.0))]);
+    assert_eq!(bench.out.transitions.len(), 1);
+    assert_eq!(bench.out.transitions[0].at, 30_000);
+}
+
+#[test]
+fn sums_over_shards_are_whole() {
+    for shards in [1, 3] {
+        let mut bench = Bench::new(shards, &one_rule("sum by (k) (m) / count(m) + avg(m)"));
+        bench.load(&one_rule("sum(m) + stddev(m) + max(m) - min(m) + absent(nothing)"));
+        for i in 0..10 {
+            let i_text = i.to_string();
+            bench.send(&[("__name__", "m"), ("i", &i_text)], &[(15, f64::from(i))]);
+        }
+        bench.advance(15);
+        let expected = 45.0 + 8.25f64.sqrt() + 9.0 - 0.0 + 1.0;
+        assert_eq!(bench.recorded("r"), [("{}".into(), 15, Some(expected))]);
+    }
+}
+
+#[test]
+fn subqueries_follow_their_steps() {
+    let mut bench = Bench::new(2, &one_rule("max_over_time(sum(m)[1m:15s])"));
+    for (i, v) in [1.0, 7.0, 2.0, 3.0, 1.0, 0.0, 0.0].into_iter().enumerate() {
+        bench.send(&[("__name__", "m"), ("x", "1")], &[(15 * (i as i64 + 1), v)]);
+    }
+    bench.advance(105);
+    let got: Vec<Option<f64>> = bench.recorded("r").into_iter().map(|r| r.2).collect();
+    assert_eq!(got, [1.0, 7.0, 7.0, 7.0, 7.0, 3.0, 3.0].map(Some));
+}
+
+#[test]
+fn matching_joins_labels_across_shards() {
+    let mut bench = Bench::new(4, &one_rule("m * on (node) group_left (zone) info"));
+    for node in ["a", "b", "c"] {
+        bench.send(&[("__name__", "m"), ("node", node), ("disk", "1")], &[(15, 2.0)]);
+        bench.send(&[("__name__", "info"), ("node", node), ("zone", "z")], &[(15, 3.0)]);
+    }
+    bench.advance(15);
+    let mut got: Vec<String> = bench.recorded("r").into_iter().map(|r| format!("{} {:?}", r.0, r.2)).collect();
+    got.sort();
+    assert_eq!(got[0], r#"{disk="1", node="a", zone="z"} Some(6.0)"#);
+    assert_eq!(got.len(), 3);
+}
+
+#[test]
+fn what_is_late_is_counted_and_what_is_out_of_order_within_the_lateness_is_not() {
+    let mut bench = Bench::new(1, &one_rule("changes(m[5m])"));
+    let m = [("__name__", "m")];
+    bench.send(&m, &[(30, 2.0)]);
+    assert_eq!(bench.send(&m, &[(15, 1.0), (30, 2.0)]).accepted, 2);
+    bench.advance(60);
+    assert_eq!(bench.recorded("r").last().unwrap().2, Some(1.0));
+    assert_eq!(bench.send(&m, &[(60, 2.0)]).late, 1);
+    assert_eq!(bench.engine.holdings().duplicate, 1);
+}
+
+#[test]
+fn a_reload_keeps_timers_and_windows() {
+    let rules = |more: &str| {
+        format!("groups: [{{name: g, rules: [{more}{{alert: A, expr: 'rate(c[1m]) > 0', for: 1m}}]}}]")
+    };
+    let mut bench = Bench::new(2, &rules(""));
+    let c = [("__name__", "c"), ("x", "1")];
+    for i in 1..=4 {
+        bench.send(&c, &[(i * 15, i as f64)]);
+    }
+    bench.advance(60);
+    bench.load(&rules("{record: n, expr: 'increase(c[1m])'}, "));
+    for i in 5..=8 {
+        bench.send(&c, &[(i * 15, i as f64)]);
+    }
+    bench.advance(120);
+    let fired: Vec<Millis> = bench.out.transitions.iter().filter_map(|t| t.fired_at).collect();
+    assert_eq!(fired.first(), Some(&90_000));
+    assert_eq!(bench.recorded("n")[0].2, Some(4.0));
+    bench.load("groups: []");
+    assert_eq!(bench.out.transitions.last().unwrap().reason, crate::alert::Reason::RuleRemoved);
+}
+
+#[test]
+fn series_out_of_reach_are_forgotten() {
+    let mut bench = Bench::new(2, &one_rule("sum(rate(c[1m]))"));
+    for i in 0..100 {
+        let pod = format!("pod-{i}");
+        bench.send(&[("__name__", "c"), ("pod", &pod)], &[(15, 1.0), (30, 2.0)]);
+    }
+    bench.advance(60);
+    assert_eq!(bench.engine.holdings().series, 100);
+    bench.send(&[("__name__", "c"), ("pod", "other")], &[(1500, 1.0), (1515, 2.0)]);
+    bench.advance(1600);
+    assert_eq!(bench.engine.holdings().series, 1);
+    bench.advance(2000);
+    assert_eq!(bench.engine.holdings().series, 0);
+    // One that comes back starts anew.
+    bench.send(&[("__name__", "c"), ("pod", "pod-7")], &[(2010, 1.0), (2025, 31.0)]);
+    bench.advance(2040);
+    assert_eq!(bench.recorded("r").last(), Some(&("{}".into(), 2040, Some(0.5 * 45.0 / 60.0 * 2.0))));
+}
