@@ -99,9 +99,9 @@ impl Engine {
         for rule in self.groups.iter_mut().flat_map(|g| &mut g.rules) {
             match &mut rule.kind {
                 RuleWork::Record(recording) => recording.renumber(remap),
-                RuleWork::Alert(machine) => machine.remap(&|id| {
-                    remap.get(id as usize).copied().filter(|&new| new != super::interner::UNKNOWN)
-                }),
+                RuleWork::Alert(machine) => {
+                    machine.remap(&|id| remap.get(id as usize).copied().filter(|&new| new != super::interner::UNKNOWN))
+                }
             }
         }
     }

@@ -86,13 +86,14 @@ impl Group {
         }
         self.last = old.last;
         for (rule, spec) in self.rules.iter_mut().zip(&self.spec.rules) {
-            let twin = old.rules.iter().zip(&old.spec.rules).position(|(other, other_spec)| match (&rule.kind, &other.kind) {
-                (RuleWork::Alert(new), RuleWork::Alert(old)) => new.rule().same_identity(old.rule()),
-                (RuleWork::Record(_), RuleWork::Record(_)) => {
-                    other_spec.name == spec.name && other_spec.labels == spec.labels
-                }
-                _ => false,
-            });
+            let twin =
+                old.rules.iter().zip(&old.spec.rules).position(|(other, other_spec)| match (&rule.kind, &other.kind) {
+                    (RuleWork::Alert(new), RuleWork::Alert(old)) => new.rule().same_identity(old.rule()),
+                    (RuleWork::Record(_), RuleWork::Record(_)) => {
+                        other_spec.name == spec.name && other_spec.labels == spec.labels
+                    }
+                    _ => false,
+                });
             let Some(twin) = twin else { continue };
             let other = old.rules.remove(twin);
             Arc::make_mut(&mut old.spec).rules.remove(twin);
@@ -138,12 +139,8 @@ fn work(group: &RuleGroup, rule: &Rule, schedule: Schedule) -> Result<RuleWork, 
         alert: rule.name.clone(),
         expr: rule.expr.clone(),
     });
-    let settings = AlertSettings {
-        hold: *hold,
-        keep_firing: *keep_firing,
-        interval: schedule.interval,
-        limit: group.limit,
-    };
+    let settings =
+        AlertSettings { hold: *hold, keep_firing: *keep_firing, interval: schedule.interval, limit: group.limit };
     let parsed = AlertingRule::new(reference, settings, &rule.labels, annotations)
         .map_err(|e| super::LoadError::new(group, rule, e.to_string()))?;
     Ok(RuleWork::Alert(Box::new(AlertMachine::new(parsed))))

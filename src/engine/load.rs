@@ -97,7 +97,8 @@ impl Engine {
             }
         }
         let ended = self.end_rules(old_groups, out);
-        let old_feeds: Vec<_> = self.plan.feeds.iter().zip(&self.feeds).map(|(f, w)| (f.identity.clone(), w.next)).collect();
+        let old_feeds: Vec<_> =
+            self.plan.feeds.iter().zip(&self.feeds).map(|(f, w)| (f.identity.clone(), w.next)).collect();
         let old = std::mem::replace(&mut self.plan, plan);
         self.profiles = profiles.clone();
         self.index = SelectorIndex::new(&self.plan);
@@ -113,8 +114,7 @@ impl Engine {
                 FeedWork { stage: Stage::for_feed(plan, feed), next: known.and_then(|(_, next)| *next) }
             })
             .collect();
-        let recorded: BTreeSet<String> =
-            groups.iter().flat_map(|g| &g.spec.rules).flat_map(recorded_names).collect();
+        let recorded: BTreeSet<String> = groups.iter().flat_map(|g| &g.spec.rules).flat_map(recorded_names).collect();
         self.volatile = volatile_nodes(plan, &recorded);
         self.alerts_are_read = self.index.could_match(plan, &["ALERTS", "ALERTS_FOR_STATE"]);
         self.groups = groups;

@@ -18,9 +18,9 @@ mod recording;
 mod shard;
 mod store;
 mod table;
+mod task;
 #[cfg(test)]
 mod tests;
-mod task;
 mod value;
 mod view;
 mod writer;

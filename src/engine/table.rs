@@ -182,7 +182,14 @@ impl Table {
     }
 
     /// The function's value for each series at `t`; nothing where it has none.
-    pub fn range(&mut self, func: RangeFn, param: f64, t: Millis, series: &[Series], mut out: impl FnMut(LabelId, f64)) {
+    pub fn range(
+        &mut self,
+        func: RangeFn,
+        param: f64,
+        t: Millis,
+        series: &[Series],
+        mut out: impl FnMut(LabelId, f64),
+    ) {
         let end = t - self.offset;
         let span = self.range;
         let start = end - span;

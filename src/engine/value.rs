@@ -46,7 +46,9 @@ pub enum EvalError {
     #[error("vector cannot contain metrics with the same labelset: {0}")]
     SameLabels(String),
     /// The "one" side of a match has several.
-    #[error("found duplicate series for the match group {group} on the {side} hand-side of the operation: many-to-many matching not allowed: matching labels must be unique on one side")]
+    #[error(
+        "found duplicate series for the match group {group} on the {side} hand-side of the operation: many-to-many matching not allowed: matching labels must be unique on one side"
+    )]
     ManyToMany {
         /// The match group's labels.
         group: String,

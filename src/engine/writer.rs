@@ -44,7 +44,15 @@ impl Writer {
     }
 
     /// Records a sample of a label set of the coordinator.
-    pub fn write(&mut self, places: &mut Places<'_>, interner: &Interner, id: LabelId, t: Millis, v: f64, out: &mut Output) {
+    pub fn write(
+        &mut self,
+        places: &mut Places<'_>,
+        interner: &Interner,
+        id: LabelId,
+        t: Millis,
+        v: f64,
+        out: &mut Output,
+    ) {
         let at = id as usize;
         if self.known.len() <= at {
             self.known.resize(at + 1, None);

@@ -16,4 +16,4 @@ mod tail;
 pub use detector::{Detector, DetectorParams, Score};
 pub use profile::{Direction, Profile, ProfileError, Seasonality};
 mod tmp;
-pub use tmp::{Forecaster,ForecasterParams};
+pub use tmp::{Forecaster, ForecasterParams};

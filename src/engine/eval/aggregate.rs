@@ -169,13 +169,7 @@ fn rank(members: &mut [(LabelId, f64)], largest: bool, interner: &Interner) {
     });
 }
 
-fn count_values(
-    group: LabelId,
-    members: &[(LabelId, f64)],
-    label: &str,
-    interner: &mut Interner,
-    out: &mut Vector,
-) {
+fn count_values(group: LabelId, members: &[(LabelId, f64)], label: &str, interner: &mut Interner, out: &mut Vector) {
     let mut counts: std::collections::BTreeMap<String, f64> = std::collections::BTreeMap::new();
     for (_, v) in members {
         *counts.entry(format_value(*v)).or_default() += 1.0;

@@ -96,13 +96,7 @@ impl Context<'_> {
         self.check_leaf(leaf, out)
     }
 
-    fn range(
-        &mut self,
-        leaf: LeafId,
-        func: RangeFn,
-        param: Option<NodeId>,
-        out: &mut Vector,
-    ) -> Result<(), EvalError> {
+    fn range(&mut self, leaf: LeafId, func: RangeFn, param: Option<NodeId>, out: &mut Vector) -> Result<(), EvalError> {
         let param = param.map_or(Ok(f64::NAN), |p| self.scalar(p))?;
         let (tables, series) = (&mut self.store.tables, &self.store.series);
         tables[leaf].range(func, param, self.t, series, |id, v| out.push(id, v));
