@@ -13,5 +13,6 @@
 
 pub mod alert;
 pub mod base;
+pub mod http_client;
 pub mod rules;
 pub mod source;
