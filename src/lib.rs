@@ -15,4 +15,5 @@ pub mod alert;
 pub mod base;
 pub mod http_client;
 pub mod rules;
+pub mod sink;
 pub mod source;

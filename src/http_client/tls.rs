@@ -88,9 +88,8 @@ fn named(name: &str, ca: &[u8], config: &TlsConfig, files: &TlsFiles) -> Result<
         .map_err(|e| ca_fault(config, e))?;
     let name = ServerName::try_from(name.to_owned())
         .map_err(|_| HttpClientError::Invalid(format!("tls_config: server_name {name:?} is not a host name")))?;
-    let builder = client_builder(provider)?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(NamedVerifier { inner, name }));
+    let builder =
+        client_builder(provider)?.dangerous().with_custom_certificate_verifier(Arc::new(NamedVerifier { inner, name }));
     match (&files.cert, &files.key) {
         (Some(cert), Some(key)) => {
             let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(cert).collect();
