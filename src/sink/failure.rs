@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(verdict(429, Some("7")), Verdict::Retry(Some(Duration::from_secs(7))));
         // RFC 9110's own example date, five seconds ahead.
         assert_eq!(verdict(503, Some("Sun, 06 Nov 1994 08:49:37 GMT")), Verdict::Retry(Some(Duration::from_secs(5))));
-        assert_eq!(verdict(503, Some("Sun, 06 Nov 1984 08:49:37 GMT")), Verdict::Retry(Some(Duration::ZERO)));
+        assert_eq!(verdict(503, Some("Tue, 06 Nov 1984 08:49:37 GMT")), Verdict::Retry(Some(Duration::ZERO)));
         assert_eq!(verdict(429, Some("soon")), Verdict::Retry(None));
     }
 }

@@ -56,7 +56,7 @@ pub struct Outgoing {
 
 impl Outgoing {
     /// A transition that came in at `received`.
-    #[must_use]
+    #[cfg(test)]
     pub fn new(transition: Arc<Transition>, received: Millis) -> Self {
         Self { key: AlertKey::of(&transition), transition, received }
     }
@@ -95,7 +95,7 @@ struct Entry {
 
 impl Entry {
     fn is_unneeded(&self, policy: &Policy) -> bool {
-        !is_firing(&self.newest) && !(self.believed && policy.resolved)
+        !(is_firing(&self.newest) || self.believed && policy.resolved)
     }
 }
 
@@ -114,7 +114,7 @@ impl Pending {
     }
 
     /// Whether nothing waits and nothing is under way.
-    #[must_use]
+    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

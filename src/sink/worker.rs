@@ -176,27 +176,28 @@ fn settle(mailbox: &Mailbox, batch: &[Outgoing], result: &Result<(), Failure>) -
     verdict
 }
 
-/// Logs the first failure of each verdict, then one a minute.
+/// Logs failures that are retried once a minute, and refusals once a minute.
 #[derive(Debug, Default)]
 struct FailureLog {
-    last: Option<Instant>,
-    unlogged: u64,
+    retried: Gate,
+    refused: Gate,
 }
 
 impl FailureLog {
     fn failed(&mut self, sink: &str, failure: &Failure, alerts: usize) {
-        if self.last.is_some_and(|t| t.elapsed() < Duration::from_secs(60)) {
-            self.unlogged += 1;
-            return;
-        }
-        let (reason, error, unlogged) = (failure.reason, failure.message.as_str(), self.unlogged);
+        let (reason, error) = (failure.reason, failure.message.as_str());
         match failure.verdict {
-            Verdict::Retry(_) => tracing::warn!(sink, reason, error, alerts, unlogged, "delivery failed; will retry"),
+            Verdict::Retry(_) => {
+                if let Some(unlogged) = self.retried.open() {
+                    tracing::warn!(sink, reason, error, alerts, unlogged, "delivery failed; will retry");
+                }
+            }
             Verdict::Split | Verdict::Refused => {
-                tracing::error!(sink, reason, error, alerts, unlogged, "receiver refused alerts");
+                if let Some(unlogged) = self.refused.open() {
+                    tracing::error!(sink, reason, error, alerts, unlogged, "receiver refused alerts");
+                }
             }
         }
-        (self.last, self.unlogged) = (Some(Instant::now()), 0);
     }
 
     fn delivered(&mut self, sink: &str, failures: u32) {
@@ -206,7 +207,61 @@ impl FailureLog {
     }
 }
 
+/// Opens once a minute.
+#[derive(Debug, Default)]
+struct Gate {
+    last: Option<Instant>,
+    unlogged: u64,
+}
+
+impl Gate {
+    /// How many were held back since it opened last, if it opens.
+    fn open(&mut self) -> Option<u64> {
+        if self.last.is_some_and(|t| t.elapsed() < Duration::from_secs(60)) {
+            self.unlogged += 1;
+            return None;
+        }
+        self.last = Some(Instant::now());
+        Some(std::mem::take(&mut self.unlogged))
+    }
+}
+
 /// Milliseconds since the Unix epoch by this machine's clock.
 pub(super) fn wall_clock() -> Millis {
     jiff::Timestamp::now().as_millisecond()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use prometheus::Registry;
+
+    use super::super::{SinkMetrics, testing};
+    use super::*;
+
+    /// Dies at the first attempt.
+    struct Fragile(AtomicUsize);
+
+    impl Receiver for Fragile {
+        async fn deliver(&self, _batch: &[Outgoing], _now: Millis) -> Result<(), Failure> {
+            assert!(self.0.fetch_add(1, Ordering::Relaxed) > 0, "as the test wishes");
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_receiver_that_panics_loses_nothing() {
+        let registry = Registry::new();
+        let meter = SinkMetrics::register(&registry).unwrap().sink("fragile", 10);
+        let policy = Policy { capacity: 10, batch: 64, one_rule: false, repeats: true, resolved: true };
+        let mailbox = Arc::new(Mailbox::new(policy, meter));
+        let backoff = Backoff { cap: Duration::from_millis(1), ..Backoff::default() };
+        mailbox.put(&[Arc::new(testing::firing("a", wall_clock()))], wall_clock());
+        mailbox.close();
+        supervise(Arc::clone(&mailbox), Arc::new(Fragile(AtomicUsize::new(0))), backoff).await;
+        let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+        assert!(text.contains(r#"forewarn_sink_errors_total{reason="panic",sink="fragile"} 1"#), "{text}");
+        assert!(text.contains(r#"forewarn_sink_notifications_total{sink="fragile"} 1"#), "{text}");
+    }
 }
