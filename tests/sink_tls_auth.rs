@@ -1,4 +1,4 @@
-//! TLS with a private certificate authority, and credentials from files that change.
+//! TLS with a private certificate authority, credentials from files that change and proxies.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
 
@@ -171,4 +171,18 @@ async fn credentials_are_sent_and_read_anew_at_every_request() {
         std::fs::write(&file, "second\n").unwrap();
         delivered(&sinks).await;
     }
+}
+
+#[tokio::test]
+async fn a_proxy_is_used_where_it_is_named() {
+    let proxy = Receiver::start().await;
+    let sinks = Sinks::start(&format!(
+        "- alertmanager: {{proxy_url: 'http://{}', static_configs: [{{targets: ['alertmanager.invalid:9093']}}]}}\n",
+        proxy.address
+    ));
+    sinks.send([firing("A", now())]);
+    delivered(&sinks).await;
+    let request = &proxy.received()[0];
+    assert_eq!(request.headers["host"], "alertmanager.invalid:9093");
+    assert_eq!(request.path, "/api/v2/alerts");
 }

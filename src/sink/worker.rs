@@ -66,6 +66,7 @@ impl Mailbox {
     pub(super) fn abandon(&self) -> usize {
         let left = self.lock().pending.len();
         self.meter.dropped(Drop::Shutdown, left);
+        self.meter.queued(0);
         left
     }
 

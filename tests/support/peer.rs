@@ -21,9 +21,11 @@ pub struct Peer {
 struct Launch {
     program: PathBuf,
     ready_path: &'static str,
-    /// Arguments for an address and a folder.
-    args: Box<dyn Fn(&str, &Path) -> Vec<String> + Send + Sync>,
+    args: Box<Args>,
 }
+
+/// Arguments for an address and a folder.
+type Args = dyn Fn(&str, &Path) -> Vec<String> + Send + Sync;
 
 impl Peer {
     /// An Alertmanager with this configuration; None where it is not installed.

@@ -35,7 +35,6 @@ pub enum Answer {
     Redirect { status: u16, to: String },
     After(Duration),
     Never,
-    Panic,
 }
 
 /// The server. Ends when dropped.
@@ -126,7 +125,6 @@ async fn respond(answer: Answer) -> Response {
             StatusCode::OK.into_response()
         }
         Answer::Never => std::future::pending().await,
-        Answer::Panic => panic!("as the test wishes"),
     }
 }
 
