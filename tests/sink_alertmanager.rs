@@ -63,7 +63,11 @@ async fn an_alert_fires_and_resolves_in_alertmanager() {
 
     sinks.send([resolved("DiskFull", at, now())]);
     wait_for_active(&peer.address, &[]).await;
-    assert_eq!(sinks.metric("forewarn_sink_notifications_total", &[]), 3.0);
+    // Alertmanager shows an alert before its acknowledgement is here.
+    eventually("three acknowledgements", SOON, async || {
+        (sinks.metric("forewarn_sink_notifications_total", &[]) == 3.0).then_some(())
+    })
+    .await;
     assert_eq!(sinks.dispatcher.shutdown(SOON).await, 0);
 }
 
