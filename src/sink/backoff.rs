@@ -1,0 +1,59 @@
+//! How long to wait before the next attempt: exponential, capped, with full jitter, so that many workers whose receiver
+//! comes back do not all call at once (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
+
+use std::time::Duration;
+
+/// Waiting times between attempts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// Longest wait after the first failure; doubles with each further one.
+    pub base: Duration,
+    /// Longest wait of all.
+    pub cap: Duration,
+    /// Longest wait that a receiver may ask for by `Retry-After`.
+    pub retry_after_cap: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self {
+            base: Duration::from_millis(250),
+            cap: Duration::from_secs(30),
+            retry_after_cap: Duration::from_secs(300),
+        }
+    }
+}
+
+impl Backoff {
+    /// The wait after `failures` failures in a row (from 1), `random` uniform in 0..1. A receiver's own wish comes first, up to its cap.
+    #[must_use]
+    pub fn wait(&self, failures: u32, random: f64, retry_after: Option<Duration>) -> Duration {
+        if let Some(wish) = retry_after {
+            return wish.min(self.retry_after_cap);
+        }
+        let doublings = failures.saturating_sub(1).min(31);
+        let ceiling = self.base.saturating_mul(1 << doublings).min(self.cap);
+        ceiling.mul_f64(random.clamp(0.0, 1.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_the_cap_and_are_spread_over_the_whole_range() {
+        let backoff = Backoff::default();
+        let longest: Vec<_> = [1, 2, 3, 8, 99, u32::MAX].map(|n| backoff.wait(n, 1.0, None).as_millis()).to_vec();
+        assert_eq!(longest, [250, 500, 1_000, 30_000, 30_000, 30_000]);
+        assert_eq!(backoff.wait(3, 0.0, None), Duration::ZERO);
+        assert_eq!(backoff.wait(3, 0.5, None), Duration::from_millis(500));
+    }
+
+    #[test]
+    fn a_receivers_wish_is_honoured_within_reason() {
+        let backoff = Backoff::default();
+        assert_eq!(backoff.wait(1, 0.0, Some(Duration::from_secs(60))), Duration::from_secs(60));
+        assert_eq!(backoff.wait(1, 0.0, Some(Duration::from_secs(86_400))), Duration::from_secs(300));
+    }
+}

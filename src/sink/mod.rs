@@ -1,0 +1,111 @@
+//! Sinks: what becomes of the engine's transitions. One file each.
+//!
+//! ```text
+//! Dispatcher::send ─┬─► mailbox (newest state of each alert) ─► worker ─► Alertmanager a
+//!                   ├─► mailbox                              ─► worker ─► Alertmanager b
+//!                   ├─► mailbox                              ─► worker ─► webhook
+//!                   └─► bounded queue                        ─► thread ─► standard output
+//! ```
+//!
+//! `send` never waits; a sink that hangs or is dead delays no other. What waits is bounded, and what is given up is
+//! counted with its reason. Knows transitions, protocols and the wall clock; knows nothing of rules, expressions or sources.
+
+mod alertmanager;
+mod alertmanager_payload;
+mod backoff;
+mod dispatcher;
+mod dry_run;
+mod failure;
+mod key;
+mod metrics;
+mod origin;
+mod pending;
+mod post;
+mod settings;
+mod stdout;
+#[cfg(test)]
+mod testing;
+mod transition_text;
+mod webhook;
+mod webhook_payload;
+mod worker;
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+pub use alertmanager::{AlertmanagerConfig, StaticTargets};
+pub use backoff::Backoff;
+pub use dispatcher::{Dispatcher, SinkContext};
+pub use key::AlertKey;
+pub use metrics::SinkMetrics;
+pub use origin::Origin;
+pub use stdout::{LineFormat, StdoutConfig, StdoutFormat};
+pub use webhook::WebhookConfig;
+
+/// One entry of `sinks:` in `forewarn.yml`, such as `- webhook: {url: 'http://localhost:5001/'}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SinkConfig {
+    /// Standard output.
+    Stdout(StdoutConfig),
+    /// A cluster of Alertmanagers; an entry of `alerting.alertmanagers` becomes one of these.
+    Alertmanager(Box<AlertmanagerConfig>),
+    /// A webhook.
+    Webhook(Box<WebhookConfig>),
+}
+
+impl SinkConfig {
+    /// Checks the settings without starting anything or reading a file.
+    ///
+    /// # Errors
+    /// As [`Dispatcher::start`].
+    pub fn validate(&self) -> Result<(), SinkError> {
+        match self {
+            Self::Stdout(_) => Ok(()),
+            Self::Alertmanager(config) => config
+                .urls()?
+                .into_iter()
+                .try_for_each(|url| alertmanager::Alertmanager::new(config, url, std::sync::Arc::default()).map(drop)),
+            Self::Webhook(config) => webhook::Webhook::new(config, std::sync::Arc::default()).map(drop),
+        }
+    }
+
+    /// Makes relative file names relative to `dir`, the folder of the configuration file.
+    pub fn resolve_paths(&mut self, dir: &Path) {
+        match self {
+            Self::Stdout(_) => {}
+            Self::Alertmanager(config) => config.resolve_paths(dir),
+            Self::Webhook(config) => config.resolve_paths(dir),
+        }
+    }
+}
+
+/// Settings of a sink that cannot work.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SinkError {
+    /// What is wrong, for the person who wrote it.
+    #[error("sink {sink}: {text}")]
+    Invalid {
+        /// The sink.
+        sink: String,
+        /// What is wrong and what would be right.
+        text: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_sinks_is_read() {
+        let yaml = "- stdout: {format: json}\n- webhook: {url: 'http://localhost:5001/'}\n\
+                    - alertmanager: {static_configs: [{targets: ['localhost:9093']}]}\n";
+        let sinks: Vec<SinkConfig> = serde_saphyr::from_str(yaml).unwrap();
+        assert!(matches!(sinks[0], SinkConfig::Stdout(StdoutConfig { format: StdoutFormat::Json })));
+        assert!(sinks.iter().all(|s| s.validate().is_ok()));
+        let error = serde_saphyr::from_str::<Vec<SinkConfig>>("- pager: {}\n").unwrap_err().to_string();
+        assert!(error.contains("pager"), "{error}");
+    }
+}

@@ -1,0 +1,26 @@
+//! What tests share: real peers (Prometheus, Alertmanager, node_exporter), an HTTP receiver that records, and alerts.
+//!
+//! Peers are Debian's programs. Where one is missing a test says `SKIPPED` and passes, unless `CI=true` or
+//! `FOREWARN_REQUIRE_PEERS=1` is set: then it fails.
+
+// Every test binary uses its own part of this module.
+#![allow(dead_code)]
+
+pub mod alerts;
+pub mod http;
+pub mod peer;
+pub mod receiver;
+
+use std::time::{Duration, Instant};
+
+/// Waits until `condition` gives a value; panics with `what` after `limit`.
+pub async fn eventually<T>(what: &str, limit: Duration, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+    let end = Instant::now() + limit;
+    loop {
+        if let Some(value) = condition().await {
+            return value;
+        }
+        assert!(Instant::now() < end, "not within {limit:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
