@@ -15,3 +15,4 @@ pub mod alert;
 pub mod base;
 pub mod rules;
 pub mod source;
+pub mod telemetry;

@@ -2,6 +2,9 @@
 //!
 //! Knows protocols and the host's clock; knows nothing of rules, expressions or alerts.
 
+pub mod decode;
+pub mod encode;
+
 use tokio::sync::mpsc;
 
 use crate::base::Batch;
