@@ -2,8 +2,12 @@
 //!
 //! Knows protocols and the host's clock; knows nothing of rules, expressions or alerts.
 
+pub mod clock;
 pub mod decode;
 pub mod encode;
+pub mod remote_write;
+pub mod scrape_client;
+pub mod watermark;
 
 use tokio::sync::mpsc;
 
