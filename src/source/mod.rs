@@ -3,9 +3,11 @@
 //! Knows protocols and the host's clock; knows nothing of rules, expressions or alerts.
 
 pub mod clock;
+pub mod config;
 pub mod decode;
 pub mod encode;
 pub mod remote_write;
+pub mod scrape;
 pub mod scrape_client;
 pub mod watermark;
 
