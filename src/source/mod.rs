@@ -6,6 +6,7 @@ pub mod clock;
 pub mod config;
 pub mod decode;
 pub mod encode;
+pub mod host;
 pub mod remote_write;
 pub mod scrape;
 pub mod scrape_client;
