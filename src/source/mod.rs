@@ -8,6 +8,7 @@ pub mod decode;
 pub mod encode;
 pub mod host;
 pub mod remote_write;
+pub mod replay;
 pub mod scrape;
 pub mod scrape_client;
 pub mod watermark;
