@@ -21,4 +21,5 @@ pub mod promql;
 pub mod rules;
 pub mod sink;
 pub mod source;
+pub mod telemetry;
 pub mod window;

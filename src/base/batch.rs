@@ -144,6 +144,15 @@ impl BatchBuilder {
         }
     }
 
+    /// Goes on with a finished batch.
+    #[must_use]
+    pub fn extending(batch: Batch, limits: &Limits) -> Self {
+        let mut builder = Self::new(limits);
+        builder.open.start = batch.label_bytes.len();
+        builder.batch = batch;
+        builder
+    }
+
     /// Adds a label to the series under construction. A fault is kept for [`Self::end_labels`].
     #[inline]
     pub fn label(&mut self, name: &str, value: &str) {

@@ -2,6 +2,17 @@
 //!
 //! Knows protocols and the host's clock; knows nothing of rules, expressions or alerts.
 
+pub mod clock;
+pub mod config;
+pub mod decode;
+pub mod encode;
+pub mod host;
+pub mod remote_write;
+pub mod replay;
+pub mod scrape;
+pub mod scrape_client;
+pub mod watermark;
+
 use tokio::sync::mpsc;
 
 use crate::base::Batch;

@@ -1,0 +1,67 @@
+//! Wire formats into batches. Pure: bytes in, [`Decoded`] or an error out.
+
+pub mod protobuf;
+pub mod remote_write;
+mod target_labels;
+pub mod text;
+
+pub use target_labels::{Pair, TargetLabels};
+
+use std::fmt;
+
+use crate::base::{Batch, LabelError};
+
+/// A decoded payload: what was taken, and what was left out and why.
+#[derive(Debug, Default)]
+pub struct Decoded {
+    /// The samples taken.
+    pub batch: Batch,
+    /// The samples left out.
+    pub dropped: Dropped,
+}
+
+/// Counts of what was left out, by reason.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Dropped {
+    by_label_fault: [u64; 6],
+    /// Native histogram samples, which are not supported.
+    pub histograms: u64,
+    /// Samples too far in the future of this host's clock.
+    pub future: u64,
+}
+
+const FAULTS: [LabelError; 6] = [
+    LabelError::TooMany,
+    LabelError::Name,
+    LabelError::Value,
+    LabelError::Duplicate,
+    LabelError::Utf8,
+    LabelError::Empty,
+];
+
+impl Dropped {
+    /// Counts samples of a series that was refused.
+    pub fn series(&mut self, fault: LabelError, samples: u64) {
+        if let Some(at) = FAULTS.iter().position(|f| *f == fault) {
+            self.by_label_fault[at] += samples;
+        }
+    }
+
+    /// The reasons with a count above zero, as metric label values.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        let faults = FAULTS.iter().zip(self.by_label_fault).map(|(fault, n)| (fault.reason(), n));
+        faults.chain([("native_histogram", self.histograms), ("future", self.future)]).filter(|(_, n)| *n > 0)
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.iter().map(|(_, n)| n).sum()
+    }
+}
+
+impl fmt::Debug for Dropped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}

@@ -1,0 +1,172 @@
+//! Receives Prometheus remote write 1.0 over HTTP: `POST /api/v1/write`.
+//!
+//! Answers as senders expect (<https://prometheus.io/docs/specs/prw/remote_write_spec/>): 2xx once the samples are
+//! queued, 5xx for "send it again", 4xx for "never send this again". Version 2 messages get 415, on which Prometheus
+//! falls back to version 1.
+//!
+//! Back-pressure: a request waits for room in the queue before it is decoded, and gets 503 with `Retry-After` when there
+//! is none for a while; Prometheus then keeps the samples and retries.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::State;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+
+use super::clock;
+use super::decode::{Decoded, remote_write};
+use super::watermark::drop_future;
+use super::{Inlet, SourceEvent};
+use crate::base::Limits;
+use crate::telemetry::OneSource;
+
+/// Compressed bytes up to which a request is decoded on the runtime's own thread. Decoding runs at about 100 ns a
+/// sample and Prometheus sends 2,000 samples (some 50 KiB) at once: that is 0.2 ms. Larger ones go to a blocking thread.
+const INLINE_BYTES: usize = 256 << 10;
+
+/// The receiver's state.
+#[derive(Clone, Debug)]
+pub struct RemoteWrite {
+    /// Where samples go.
+    pub inlet: Inlet,
+    /// Bounds on requests.
+    pub limits: Arc<Limits>,
+    /// The source's metrics.
+    pub metrics: OneSource,
+    /// How long a request may wait for room in the queue.
+    pub patience: Duration,
+}
+
+/// The route, to be merged into the host's router.
+pub fn router(state: RemoteWrite) -> Router {
+    Router::new().route("/api/v1/write", post(write)).with_state(state)
+}
+
+/// Why a request was not taken.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("content type {0:?} is not supported: send remote write 1.0, application/x-protobuf")]
+    ContentType(String),
+    #[error("content encoding {0:?} is not supported: send a snappy block")]
+    Encoding(String),
+    #[error("the body is larger than limits.request_bytes ({0} bytes)")]
+    TooLarge(usize),
+    #[error("the body could not be read: {0}")]
+    Body(axum::Error),
+    #[error(transparent)]
+    Malformed(#[from] remote_write::DecodeError),
+    #[error("the engine is busy: try again")]
+    Busy,
+    #[error("shutting down")]
+    Closed,
+    #[error("decoding failed within")]
+    Decoder,
+}
+
+impl Refusal {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::ContentType(_) | Self::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Body(_) | Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::Busy | Self::Closed => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Decoder => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = (self.status(), self.to_string() + "\n").into_response();
+        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, axum::http::HeaderValue::from_static("5"));
+        }
+        response
+    }
+}
+
+async fn write(State(state): State<RemoteWrite>, headers: HeaderMap, body: Body) -> Response {
+    let response = match take(&state, &headers, body).await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(refusal) => {
+            tracing::debug!(source = state.metrics.name(), %refusal, "remote write request refused");
+            refusal.into_response()
+        }
+    };
+    state.metrics.request(response.status().as_u16());
+    response
+}
+
+async fn take(state: &RemoteWrite, headers: &HeaderMap, body: Body) -> Result<(), Refusal> {
+    check_headers(headers)?;
+    let bound = state.limits.request_bytes;
+    if header(headers, &CONTENT_LENGTH).and_then(|n| n.parse::<usize>().ok()).is_some_and(|n| n > bound) {
+        return Err(Refusal::TooLarge(bound));
+    }
+    let body = to_bytes(body, bound).await.map_err(|e| body_refusal(e, bound))?;
+    let room = tokio::time::timeout(state.patience, state.inlet.queue.reserve()).await;
+    let room = room.map_err(|_| Refusal::Busy)?.map_err(|_| Refusal::Closed)?;
+    let decoded = decode(body, &state.limits).await?;
+    let Decoded { batch, dropped } = drop_future(decoded, clock::now(), &state.limits);
+    for (reason, samples) in dropped.iter() {
+        state.metrics.dropped(reason, samples);
+    }
+    state.metrics.samples.inc_by(batch.all_samples().len() as u64);
+    if !batch.is_empty() {
+        room.send(SourceEvent::Batch(state.inlet.id, batch));
+    }
+    Ok(())
+}
+
+/// Absent headers are let pass, as in Prometheus' own receiver.
+fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
+    if let Some(kind) = header(headers, &CONTENT_TYPE) {
+        let mut parts = kind.split(';').map(str::trim);
+        let right = parts.next().is_some_and(|t| t.eq_ignore_ascii_case("application/x-protobuf"));
+        let message = parts.find_map(|p| p.strip_prefix("proto=")).unwrap_or("prometheus.WriteRequest");
+        if !right || message.trim_matches('"') != "prometheus.WriteRequest" {
+            return Err(Refusal::ContentType(kind.to_owned()));
+        }
+    }
+    match header(headers, &CONTENT_ENCODING) {
+        None => Ok(()),
+        Some(coding) if coding.eq_ignore_ascii_case("snappy") => Ok(()),
+        Some(coding) => Err(Refusal::Encoding(coding.to_owned())),
+    }
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &axum::http::HeaderName) -> Option<&'a str> {
+    headers.get(name).map(|v| v.to_str().unwrap_or("?"))
+}
+
+fn body_refusal(e: axum::Error, bound: usize) -> Refusal {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&e);
+    while let Some(error) = cause {
+        if error.to_string().contains("length limit exceeded") {
+            return Refusal::TooLarge(bound);
+        }
+        cause = error.source();
+    }
+    Refusal::Body(e)
+}
+
+async fn decode(body: Bytes, limits: &Arc<Limits>) -> Result<Decoded, Refusal> {
+    thread_local! {
+        static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    }
+    if body.len() <= INLINE_BYTES {
+        return Ok(SCRATCH.with_borrow_mut(|scratch| remote_write::decode(&body, limits, scratch))?);
+    }
+    let limits = Arc::clone(limits);
+    let task = tokio::task::spawn_blocking(move || remote_write::decode(&body, &limits, &mut Vec::new()));
+    Ok(task.await.map_err(|_| Refusal::Decoder)??)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+//! Plays recorded files as a stream: CSV, OpenMetrics with timestamps, JSON lines.
+//!
+//! [`Replay`] is an iterator over batches that needs no runtime, for tests and backtests; [`run`] feeds a host with it.
+//! All files of a set are merged into one stream sorted by time, so the source's watermark is exactly its newest sample.
+//! Files are held in memory and sorted there up to a bound on their size; CSV beyond it is read as it goes and must be
+//! sorted already.
+
+mod config;
+mod csv;
+mod error;
+mod json;
+mod load;
+mod merge;
+mod progress;
+mod time;
+
+pub use config::{CsvColumns, FileFormat, Redate, ReplayConfig};
+pub use error::ReplayError;
+pub use progress::Progress;
+
+use std::borrow::Cow;
+use std::path::Path;
+use std::sync::Arc;
+
+use self::config::RecordedFile;
+use self::csv::CsvReader;
+use self::error::BadLines;
+use self::merge::{Cut, Merge, Recording};
+use super::decode::{Pair, TargetLabels};
+use super::{Inlet, SourceEvent};
+use crate::base::{Batch, Labels, Limits, METRIC_NAME, Millis};
+use crate::telemetry::OneSource;
+
+/// Bytes of files held in memory at once; a sample takes about as much there as its line does in the file.
+const LOADED_BYTES: u64 = 256 << 20;
+
+/// A batch's size: small enough that the engine's ticks follow the stream, large enough that hand-over costs nothing.
+const CUT: Cut = Cut { samples_max: 4096, span_max: 600_000 };
+
+/// The batches of a set of recordings, in order of time.
+#[derive(Debug)]
+pub struct Replay {
+    merge: Merge,
+    bad: BadLines,
+    limits: Limits,
+    progress: Arc<Progress>,
+    failed: bool,
+}
+
+impl Replay {
+    /// Opens the files; `base` is the folder relative patterns start from, `now` the host's clock for `redate`.
+    ///
+    /// # Errors
+    /// A file that is missing, unreadable, malformed beyond `bad_lines_max`, or too large to sort.
+    pub fn open(
+        config: &ReplayConfig,
+        base: &Path,
+        now: Millis,
+        limits: &Limits,
+        progress: Arc<Progress>,
+    ) -> Result<Self, ReplayError> {
+        Self::with_room(config, base, now, limits, progress, LOADED_BYTES)
+    }
+
+    fn with_room(
+        config: &ReplayConfig,
+        base: &Path,
+        now: Millis,
+        limits: &Limits,
+        progress: Arc<Progress>,
+        mut room: u64,
+    ) -> Result<Self, ReplayError> {
+        let mut bad = BadLines::new(config.bad_lines_max);
+        let (mut recordings, mut newest) = (Vec::new(), None);
+        for file in config.find(base)? {
+            let (recording, last, samples) = if file.bytes <= room {
+                room -= file.bytes;
+                let loaded = load::load(&file, &config.csv, limits, &mut bad)?;
+                let (last, samples) = (loaded.order.last().map(|o| o.0), loaded.order.len() as u64);
+                (Recording::Loaded { loaded, at: 0 }, last, samples)
+            } else if file.format == FileFormat::Csv {
+                let reader = CsvReader::open(&file.path, &config.csv)?;
+                let (last, samples) = reader.survey()?;
+                let labels = labels(&file);
+                (Recording::Streamed { reader, labels, path: file.path, last: None }, last, samples)
+            } else {
+                return Err(ReplayError::TooLarge { path: file.path, bytes: file.bytes, room });
+            };
+            progress.expect(samples);
+            newest = newest.max(last);
+            recordings.push(recording);
+        }
+        let shift = match (config.redate, newest) {
+            (Redate::EndNow, Some(newest)) => shift(newest, now, config.interval.millis()),
+            _ => 0,
+        };
+        let merge = Merge::new(recordings, shift, CUT, &mut bad)?;
+        Ok(Self { merge, bad, limits: limits.clone(), progress, failed: false })
+    }
+
+    /// Malformed lines skipped so far.
+    #[must_use]
+    pub fn bad_lines(&self) -> u64 {
+        self.bad.count
+    }
+}
+
+impl Iterator for Replay {
+    type Item = Result<Batch, ReplayError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let batch = self.merge.batch(&self.limits, &mut self.bad).transpose()?;
+        match &batch {
+            Ok(batch) => self.progress.sent(batch.all_samples().len() as u64, self.bad.count),
+            Err(_) => self.failed = true,
+        }
+        Some(batch)
+    }
+}
+
+/// Plays a set of recordings into the engine's queue as fast as it takes them, then says that the source has ended, even
+/// when it ended by an error: the watermark would wait for it for ever.
+///
+/// # Errors
+/// As [`Replay::open`], or a file fails on the way.
+pub async fn run(
+    inlet: Inlet,
+    config: ReplayConfig,
+    base: Arc<Path>,
+    now: Millis,
+    limits: Arc<Limits>,
+    progress: Arc<Progress>,
+    metrics: OneSource,
+) -> Result<(), ReplayError> {
+    let (id, queue) = (inlet.id, inlet.queue.clone());
+    let play = move || {
+        let replay = Replay::open(&config, &base, now, &limits, Arc::clone(&progress))?;
+        for batch in replay {
+            let batch = batch?;
+            metrics.samples.inc_by(batch.all_samples().len() as u64);
+            if inlet.queue.blocking_send(SourceEvent::Batch(inlet.id, batch)).is_err() {
+                break;
+            }
+        }
+        metrics.dropped("malformed_line", progress.bad_lines());
+        Ok(())
+    };
+    let result = tokio::task::spawn_blocking(play).await;
+    // A closed queue means that nobody waits for the end either.
+    let _ = queue.send(SourceEvent::End(id)).await;
+    result.unwrap_or_else(|e| Err(ReplayError::Io("replay".into(), std::io::Error::other(e))))
+}
+
+/// Moves the newest sample to the last whole multiple of `interval` up to `now`.
+fn shift(newest: Millis, now: Millis, interval: Millis) -> Millis {
+    now - now.rem_euclid(interval.max(1)) - newest
+}
+
+fn labels(file: &RecordedFile) -> Labels {
+    let target = TargetLabels::new(&file.labels, false);
+    let name = file.metric.as_deref().unwrap_or_default();
+    let mut pairs: Vec<Pair<'_>> = vec![(Cow::Borrowed(METRIC_NAME), Cow::Borrowed(name))];
+    target.apply(&mut pairs);
+    Labels::from_pairs(pairs)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,174 @@
+//! Scrapes `/metrics` of one target at a steady interval, as Prometheus does.
+//!
+//! Every scrape gives one batch at its scheduled time: the target's samples, `up`, `scrape_duration_seconds`,
+//! `scrape_samples_scraped`, and staleness markers for the series that were there last time and are not now. A failed
+//! scrape gives `up` 0 and ends all its series. Whatever happens there is a batch: the watermark never waits for a
+//! target that is down.
+
+mod fetch;
+mod stale;
+
+pub use fetch::ScrapeError;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::config::Target;
+use super::decode::text::{self, Format, TextOptions};
+use super::decode::{Decoded, TargetLabels};
+use super::watermark::drop_future;
+use super::{Closed, Inlet, clock, scrape_client};
+use crate::base::{Batch, BatchBuilder, Limits, METRIC_NAME, Millis};
+use crate::telemetry::{OneSource, ScrapeMetrics};
+use stale::SeenSeries;
+
+/// Bytes up to which a body is parsed on the runtime's own thread (some 2 ms); larger ones go to a blocking thread.
+const INLINE_BYTES: usize = 256 << 10;
+
+/// What a scraper needs of its host.
+#[derive(Clone, Debug)]
+pub struct ScrapeHost {
+    /// Where batches go. Targets that share one also share its watermark: its lateness must then be at least the scrape
+    /// timeout.
+    pub inlet: Inlet,
+    /// Bounds on bodies and samples.
+    pub limits: Arc<Limits>,
+    /// Metrics of the source.
+    pub source: OneSource,
+    /// Metrics of scraping.
+    pub metrics: ScrapeMetrics,
+}
+
+/// Scrapes a target until the host shuts down; dropping the future ends it as well.
+///
+/// # Errors
+/// The host has shut down.
+pub async fn run(target: Target, host: ScrapeHost) -> Result<(), Closed> {
+    let (interval, offset) = (millis(target.interval), offset(&target));
+    let mut scraper = Scraper::new(target, host);
+    let mut t = next_slot(clock::now(), interval, offset);
+    loop {
+        tokio::time::sleep(Duration::from_millis((t - clock::now()).max(0).unsigned_abs())).await;
+        let batch = scraper.scrape(t).await;
+        scraper.host.inlet.send(batch).await?;
+        // Slots missed while the queue was full are left out; a clock set back does not repeat one.
+        t = next_slot(clock::now().max(t), interval, offset);
+    }
+}
+
+/// One target and what its last scrape showed.
+#[derive(Debug)]
+pub struct Scraper {
+    target: Target,
+    host: ScrapeHost,
+    client: Option<reqwest::Client>,
+    seen: SeenSeries,
+    failing: bool,
+}
+
+impl Scraper {
+    /// Before the first scrape.
+    #[must_use]
+    pub fn new(target: Target, host: ScrapeHost) -> Self {
+        Self { target, host, client: None, seen: SeenSeries::default(), failing: false }
+    }
+
+    /// Scrapes once, for the scheduled time `t`. Never fails: a failure is `up` 0.
+    pub async fn scrape(&mut self, t: Millis) -> Batch {
+        let started = Instant::now();
+        let read = self.read(t).await;
+        let seconds = started.elapsed().as_secs_f64();
+        self.host.metrics.took(&self.target.job, seconds);
+        self.tell(read.as_ref().err());
+        let limits = &self.host.limits;
+        let (up, scraped, gone, batch) = match read {
+            Ok(decoded) => {
+                let scraped = decoded.batch.all_samples().len() as u64 + decoded.dropped.total();
+                let decoded = drop_future(decoded, clock::now(), limits);
+                for (reason, samples) in decoded.dropped.iter() {
+                    self.host.source.dropped(reason, samples);
+                }
+                (1.0, scraped, self.seen.replace(&decoded.batch, t), decoded.batch)
+            }
+            Err(_) => (0.0, 0, self.seen.clear(), Batch::default()),
+        };
+        let mut builder = BatchBuilder::extending(batch, limits);
+        stale::mark(&gone, t, &mut builder);
+        report(&mut builder, &self.target.labels, "up", t, up);
+        report(&mut builder, &self.target.labels, "scrape_duration_seconds", t, seconds);
+        report(&mut builder, &self.target.labels, "scrape_samples_scraped", t, scraped as f64);
+        self.host.source.samples.inc_by(builder.sample_count() as u64);
+        builder.finish()
+    }
+
+    async fn read(&mut self, t: Millis) -> Result<Decoded, ScrapeError> {
+        let client = match &self.client {
+            Some(client) => client,
+            None => {
+                let tls = self.target.url.scheme() == "https";
+                self.client.insert(scrape_client::client(&self.target.http, tls)?)
+            }
+        };
+        let fetched = fetch::fetch(client, &self.target, self.host.limits.scrape_bytes);
+        let (body, format) =
+            tokio::time::timeout(self.target.timeout, fetched).await.map_err(|_| ScrapeError::Timeout)??;
+        if body.len() <= INLINE_BYTES {
+            return parse(&body, format, t, &self.target, &self.host.limits);
+        }
+        let (target, limits) = (self.target.clone(), Arc::clone(&self.host.limits));
+        let task = tokio::task::spawn_blocking(move || parse(&body, format, t, &target, &limits));
+        task.await.map_err(|_| ScrapeError::Parser)?
+    }
+
+    /// Counts every failure and logs the first of a row, so that a dead target does not fill the log.
+    fn tell(&mut self, error: Option<&ScrapeError>) {
+        if let Some(error) = error {
+            self.host.metrics.failed(&self.target.job, error.reason());
+            if !self.failing {
+                let (job, host) = (&self.target.job, self.target.url.authority());
+                tracing::warn!(%job, target = host, %error, "scrape failed");
+            }
+        }
+        self.failing = error.is_some();
+    }
+}
+
+fn parse(body: &[u8], format: Format, t: Millis, target: &Target, limits: &Limits) -> Result<Decoded, ScrapeError> {
+    let honor_timestamps = target.honor_timestamps;
+    let options = TextOptions { format, default_time: t, honor_timestamps, target: &target.labels };
+    Ok(text::decode(body, &options, limits)?)
+}
+
+/// Adds one series about the source itself.
+pub(super) fn report(builder: &mut BatchBuilder, labels: &TargetLabels, name: &str, t: Millis, v: f64) {
+    builder.label(METRIC_NAME, name);
+    for (label, value) in labels.iter() {
+        builder.label(label, value);
+    }
+    if builder.end_labels().is_ok() {
+        builder.sample(t, v);
+    }
+}
+
+fn millis(span: Duration) -> Millis {
+    Millis::try_from(span.as_millis()).unwrap_or(Millis::MAX).max(1)
+}
+
+/// Where in its interval a target is scraped: by hash, so that targets spread evenly and keep their place over restarts.
+fn offset(target: &Target) -> Millis {
+    let mut identity = target.url.as_str().to_owned();
+    for (name, value) in target.labels.iter() {
+        identity.extend(["\0", name, "\0", value]);
+    }
+    (xxh3_64(identity.as_bytes()) % millis(target.interval).unsigned_abs()) as Millis
+}
+
+/// The first instant after `now` that lies `offset` into an interval.
+pub(super) fn next_slot(now: Millis, interval: Millis, offset: Millis) -> Millis {
+    now + interval - (now - offset).rem_euclid(interval)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,255 @@
+//! How far event time has come, over all sources. Pure: the host's clock is an argument.
+//!
+//! A source's watermark is its newest event time less its lateness; that of the whole is the smallest of them and never
+//! goes back. Who holds the others back:
+//!
+//! - a **recorded** source (a file) from its registration until it has ended: it cannot be silent, only slow, and what
+//!   it has not yet sent lies before what live sources send;
+//! - a **live** source from its first sample until it has been silent for its idle timeout. One that never sent holds
+//!   nobody back: most set-ups have a receiver that nobody uses.
+//!
+//! When every live source is silent, and at least one exists, time follows the clock at a distance of idle timeout plus
+//! lateness (the largest of the live sources'), so that `absent()` and `up == 0` speak when the only sender has died.
+//! When nobody holds back, time goes to the newest sample of the sources that have ended, less the live ones' lateness.
+
+use super::SourceId;
+use super::decode::Decoded;
+use crate::base::{BatchBuilder, Limits, Millis};
+
+/// What kind of source it is; all spans in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// Sends what happens now.
+    Live {
+        /// How far out of order its samples may come.
+        lateness: Millis,
+        /// Silence after which it no longer holds the others back.
+        idle_timeout: Millis,
+    },
+    /// Sends what was recorded, sorted by time, and ends.
+    Recorded,
+}
+
+/// The watermarks of all sources.
+///
+/// ```
+/// use forewarn::source::{SourceId, watermark::{Pace, Watermarks}};
+/// let mut marks = Watermarks::default();
+/// marks.register(SourceId(0), Pace::Live { lateness: 10, idle_timeout: 1_000 }, 0);
+/// marks.observe(SourceId(0), 500, 500);
+/// assert_eq!(marks.current(500), Some(490));
+/// assert_eq!(marks.current(2_000), Some(2_000 - 1_000 - 10));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Watermarks {
+    sources: Vec<Tracked>,
+    current: Option<Millis>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Tracked {
+    id: SourceId,
+    pace: Pace,
+    newest: Option<Millis>,
+    /// The clock when it was registered or last heard.
+    heard: Millis,
+    ended: bool,
+}
+
+impl Tracked {
+    fn idle(&self, now: Millis) -> bool {
+        match self.pace {
+            Pace::Live { idle_timeout, .. } => now.saturating_sub(self.heard) >= idle_timeout,
+            Pace::Recorded => false,
+        }
+    }
+
+    fn watermark(&self) -> Option<Millis> {
+        let lateness = if let Pace::Live { lateness, .. } = self.pace { lateness } else { 0 };
+        self.newest.map(|t| t.saturating_sub(lateness))
+    }
+}
+
+impl Watermarks {
+    /// Adds a source, or starts a known one anew.
+    pub fn register(&mut self, id: SourceId, pace: Pace, now: Millis) {
+        self.sources.retain(|s| s.id != id);
+        self.sources.push(Tracked { id, pace, newest: None, heard: now, ended: false });
+    }
+
+    /// Takes note of a batch whose newest event time is `newest`. A live source's event time counts no further than the
+    /// clock, so that a sender whose clock is ahead does not make the others late.
+    pub fn observe(&mut self, id: SourceId, newest: Millis, now: Millis) {
+        if let Some(source) = self.sources.iter_mut().find(|s| s.id == id) {
+            let newest = if source.pace == Pace::Recorded { newest } else { newest.min(now) };
+            source.newest = source.newest.max(Some(newest));
+            source.heard = now;
+        }
+    }
+
+    /// The source will never send again.
+    pub fn end(&mut self, id: SourceId) {
+        if let Some(source) = self.sources.iter_mut().find(|s| s.id == id) {
+            source.ended = true;
+        }
+    }
+
+    /// One source's own watermark.
+    #[must_use]
+    pub fn of(&self, id: SourceId) -> Option<Millis> {
+        self.sources.iter().find(|s| s.id == id).and_then(Tracked::watermark)
+    }
+
+    /// The newest event time of one source.
+    #[must_use]
+    pub fn newest(&self, id: SourceId) -> Option<Millis> {
+        self.sources.iter().find(|s| s.id == id).and_then(|s| s.newest)
+    }
+
+    /// The watermark of the whole: everything up to it is taken to be complete. `None` until there is one.
+    pub fn current(&mut self, now: Millis) -> Option<Millis> {
+        self.current = self.current.max(self.computed(now));
+        self.current
+    }
+
+    fn computed(&self, now: Millis) -> Option<Millis> {
+        let running = || self.sources.iter().filter(|s| !s.ended);
+        if running().any(|s| s.pace == Pace::Recorded && s.newest.is_none()) {
+            return None;
+        }
+        let holding = running().filter(|s| !s.idle(now)).filter_map(Tracked::watermark).min();
+        if holding.is_some() {
+            return holding;
+        }
+        let spans = || {
+            running().filter_map(|s| match s.pace {
+                Pace::Live { lateness, idle_timeout } => Some((lateness, idle_timeout)),
+                Pace::Recorded => None,
+            })
+        };
+        let lateness = spans().map(|(lateness, _)| lateness).max().unwrap_or(0);
+        let recorded = self.sources.iter().filter(|s| s.ended).filter_map(|s| s.newest).max();
+        let recorded = recorded.map(|t| t.saturating_sub(lateness));
+        let all_silent = running().all(|s| s.idle(now));
+        let behind = spans().map(|(lateness, idle)| lateness.saturating_add(idle)).max();
+        let clock = behind.filter(|_| all_silent).map(|span| now.saturating_sub(span));
+        recorded.max(clock)
+    }
+}
+
+/// Drops samples further than `limits.future_seconds` ahead of the clock, before they can move a watermark.
+#[must_use]
+pub fn drop_future(mut decoded: Decoded, now: Millis, limits: &Limits) -> Decoded {
+    let ahead = i64::try_from(limits.future_seconds).unwrap_or(i64::MAX).saturating_mul(1000);
+    let bound = now.saturating_add(ahead);
+    if decoded.batch.newest().is_none_or(|t| t <= bound) {
+        return decoded;
+    }
+    let mut builder = BatchBuilder::new(limits);
+    for run in decoded.batch.runs() {
+        let samples = decoded.batch.samples(run);
+        let kept = samples.iter().filter(|s| s.t <= bound).count();
+        decoded.dropped.future += (samples.len() - kept) as u64;
+        if kept > 0 {
+            builder.series(decoded.batch.labels(run));
+            for sample in samples.iter().filter(|s| s.t <= bound) {
+                builder.sample(sample.t, sample.v);
+            }
+        }
+    }
+    Decoded { batch: builder.finish(), dropped: decoded.dropped }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: SourceId = SourceId(0);
+    const B: SourceId = SourceId(1);
+    const FILE: SourceId = SourceId(2);
+    const LIVE: Pace = Pace::Live { lateness: 10, idle_timeout: 100 };
+
+    fn two_live() -> Watermarks {
+        let mut marks = Watermarks::default();
+        marks.register(A, LIVE, 0);
+        marks.register(B, LIVE, 0);
+        marks
+    }
+
+    #[test]
+    fn the_slowest_source_holds_back_until_it_is_silent() {
+        let mut marks = two_live();
+        assert_eq!(marks.current(50), None, "nobody has sent, nobody is silent for long");
+        marks.observe(A, 1_000, 1_000);
+        assert_eq!(marks.current(1_000), Some(990), "a source that never sent holds nobody back");
+        marks.observe(B, 995, 1_001);
+        marks.observe(A, 1_090, 1_090);
+        assert_eq!(marks.current(1_090), Some(990), "never back");
+        marks.observe(B, 1_005, 1_095);
+        assert_eq!(marks.current(1_100), Some(995));
+        marks.observe(A, 1_190, 1_190);
+        assert_eq!(marks.current(1_195), Some(1_180), "B is silent");
+    }
+
+    #[test]
+    fn with_all_silent_time_follows_the_clock() {
+        let mut marks = two_live();
+        marks.observe(A, 1_000, 1_000);
+        assert_eq!(marks.current(1_099), Some(990));
+        assert_eq!(marks.current(1_150), Some(1_040));
+        assert_eq!(marks.current(1_100), Some(1_040));
+        marks.end(A);
+        marks.end(B);
+        assert_eq!(marks.current(9_000), Some(1_040), "nobody is left to be waited for");
+    }
+
+    #[test]
+    fn a_recording_holds_live_sources_back_until_its_end() {
+        let mut marks = two_live();
+        marks.register(FILE, Pace::Recorded, 0);
+        marks.observe(A, 1_000, 1_000);
+        assert_eq!(marks.current(1_000), None);
+        marks.observe(FILE, 300, 1_001);
+        assert_eq!(marks.current(5_000), Some(300));
+        marks.end(FILE);
+        marks.observe(A, 5_000, 5_000);
+        assert_eq!(marks.current(5_000), Some(4_990));
+    }
+
+    #[test]
+    fn a_replay_alone_ends_at_its_newest_sample() {
+        let mut marks = Watermarks::default();
+        marks.register(FILE, Pace::Recorded, 0);
+        marks.observe(FILE, 300, 1);
+        assert_eq!(marks.current(1_000_000), Some(300));
+        marks.end(FILE);
+        assert_eq!(marks.current(1_000_000), Some(300));
+        marks.register(A, LIVE, 1_000_000);
+        assert_eq!(marks.current(1_000_001), Some(300));
+        assert_eq!(marks.current(1_000_100), Some(1_000_100 - 110));
+    }
+
+    #[test]
+    fn a_clock_ahead_does_not_make_others_late() {
+        let mut marks = two_live();
+        marks.observe(A, 50_000, 1_000);
+        assert_eq!(marks.current(1_000), Some(990));
+        marks.observe(A, i64::MIN, 1_000);
+        assert_eq!(marks.of(A), Some(990));
+    }
+
+    #[test]
+    fn samples_of_the_future_are_dropped_and_counted() {
+        let limits = Limits { future_seconds: 1, ..Limits::default() };
+        let mut builder = BatchBuilder::new(&limits);
+        for (name, times) in [("a", [500, 2_001]), ("b", [9_999, i64::MAX])] {
+            builder.label("x", name);
+            builder.end_labels().unwrap();
+            times.iter().for_each(|t| builder.sample(*t, 1.0));
+        }
+        let got = drop_future(Decoded { batch: builder.finish(), ..Decoded::default() }, 1_000, &limits);
+        assert_eq!(got.batch.newest(), Some(500));
+        assert_eq!(got.batch.runs().len(), 1);
+        assert_eq!(got.dropped.iter().collect::<Vec<_>>(), [("future", 3)]);
+    }
+}

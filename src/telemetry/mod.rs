@@ -1,0 +1,55 @@
+//! The process' own metrics: one registry, one small struct of typed handles for each area.
+//!
+//! Knows the `prometheus` crate and nothing of what is measured. Label values are bounded: names from the
+//! configuration, fixed reasons, HTTP status codes; never a series' label or a peer's text.
+//!
+//! A new area is a file with a struct and its `register`, a field of [`Metrics`] and a line in [`Metrics::new`].
+
+mod register;
+mod scrape;
+mod source;
+
+pub use register::Register;
+pub use scrape::ScrapeMetrics;
+pub use source::{OneSource, SourceMetrics};
+
+use prometheus::{Registry, TextEncoder};
+
+/// Content type of [`Metrics::encode`].
+pub const TEXT_FORMAT: &str = prometheus::TEXT_FORMAT;
+
+/// All metrics of the process. Cheap to clone: clones share their values.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// What sources received, dropped and were asked.
+    pub source: SourceMetrics,
+    /// Scrapes of targets.
+    pub scrape: ScrapeMetrics,
+}
+
+impl Metrics {
+    /// Registers every area in a registry of its own.
+    ///
+    /// # Errors
+    /// Two metrics of one name, or a bad name: a fault in this program, which the tests would show.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let area = Register::new(&registry);
+        Ok(Self { source: SourceMetrics::register(&area)?, scrape: ScrapeMetrics::register(&area)?, registry })
+    }
+
+    /// Everything in Prometheus' text format.
+    ///
+    /// ```
+    /// let metrics = forewarn::telemetry::Metrics::new().unwrap();
+    /// metrics.source.of("host").samples.inc_by(3);
+    /// assert!(metrics.encode().unwrap().contains(r#"forewarn_source_samples_total{source="host"} 3"#));
+    /// ```
+    ///
+    /// # Errors
+    /// The encoder refuses a metric family without metrics or with a bad name.
+    pub fn encode(&self) -> prometheus::Result<String> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}

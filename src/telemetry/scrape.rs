@@ -1,0 +1,51 @@
+//! Metrics of scraping: how often it fails, why, and how long it takes. One target's state is its own `up` series.
+
+use prometheus::{HistogramVec, IntCounterVec, IntGaugeVec, Result};
+
+use super::Register;
+
+/// Handles by job.
+#[derive(Clone, Debug)]
+pub struct ScrapeMetrics {
+    failures: IntCounterVec,
+    duration: HistogramVec,
+    targets: IntGaugeVec,
+}
+
+impl ScrapeMetrics {
+    /// Makes and registers the metrics.
+    ///
+    /// # Errors
+    /// A name is taken.
+    pub fn register(area: &Register<'_>) -> Result<Self> {
+        Ok(Self {
+            failures: area.counters(
+                "forewarn_scrape_failures_total",
+                "Scrapes that failed, by reason.",
+                &["job", "reason"],
+            )?,
+            duration: area.histograms(
+                "forewarn_scrape_duration_seconds",
+                "Time from request to parsed samples.",
+                &[0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0],
+                &["job"],
+            )?,
+            targets: area.gauges("forewarn_scrape_targets", "Targets configured.", &["job"])?,
+        })
+    }
+
+    /// Counts a failed scrape; `reason` must come from a fixed set.
+    pub fn failed(&self, job: &str, reason: &'static str) {
+        self.failures.with_label_values(&[job, reason]).inc();
+    }
+
+    /// Records how long a scrape took.
+    pub fn took(&self, job: &str, seconds: f64) {
+        self.duration.with_label_values(&[job]).observe(seconds);
+    }
+
+    /// Sets how many targets a job has.
+    pub fn set_targets(&self, job: &str, targets: usize) {
+        self.targets.with_label_values(&[job]).set(i64::try_from(targets).unwrap_or(i64::MAX));
+    }
+}
