@@ -19,6 +19,7 @@ pub mod http_client;
 pub mod model;
 pub mod promql;
 pub mod rules;
+pub mod server;
 pub mod sink;
 pub mod source;
 pub mod telemetry;
