@@ -2,6 +2,10 @@
 //!
 //! Here clocks are read, threads started and sockets opened, so that the engine need not.
 
+mod config;
+mod executor;
 mod handle;
 
+pub use config::{Alerting, Config, ConfigError, EngineConfig, Global, RemoteWriteConfig, Sources, Web, base_dir};
+pub use executor::Parallel;
 pub use handle::{Command, EngineGone, EngineHandle};

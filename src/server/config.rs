@@ -1,0 +1,287 @@
+//! `forewarn.yml`: shaped like prometheus.yml where both have the same thing. Pure: reads no files.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::base::{Labels, Limits};
+use crate::engine::EngineOptions;
+use crate::sink::{AlertmanagerConfig, SinkConfig};
+use crate::source::config::{ScrapeConfig, Span};
+use crate::source::host::HostConfig;
+use crate::source::replay::ReplayConfig;
+
+/// The whole file. Every part may be left out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Intervals and labels for all.
+    pub global: Global,
+    /// Rule files, as patterns; relative to this file.
+    pub rule_files: Vec<String>,
+    /// Profile files beside those the program carries, as patterns; relative to this file.
+    pub model_files: Vec<String>,
+    /// Where alerts go.
+    pub alerting: Alerting,
+    /// Targets to scrape.
+    pub scrape_configs: Vec<ScrapeConfig>,
+    /// Other sources.
+    pub sources: Sources,
+    /// Other sinks.
+    pub sinks: Vec<SinkConfig>,
+    /// The HTTP server.
+    pub web: Web,
+    /// The engine.
+    pub engine: EngineConfig,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+/// `global`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Global {
+    /// How often targets are scraped.
+    pub scrape_interval: Span,
+    /// How long a scrape may take.
+    pub scrape_timeout: Span,
+    /// How often groups are evaluated that do not say otherwise.
+    pub evaluation_interval: Span,
+    /// How long groups wait for late samples beyond the watermark, if they do not say otherwise.
+    pub rule_query_offset: Span,
+    /// Labels added to alerts that leave.
+    pub external_labels: std::collections::BTreeMap<String, String>,
+}
+
+/// `alerting`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Alerting {
+    /// Clusters of Alertmanagers.
+    pub alertmanagers: Vec<AlertmanagerConfig>,
+}
+
+/// `sources`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sources {
+    /// This machine's own metrics; none if left out.
+    pub host: Option<HostConfig>,
+    /// Recorded files, played at start.
+    pub replay: Vec<ReplayConfig>,
+    /// What is written to `/api/v1/write`.
+    pub remote_write: RemoteWriteConfig,
+}
+
+/// `sources.remote_write`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RemoteWriteConfig {
+    /// How far out of order samples may come; Prometheus' queues hold them for up to 5s and send in parallel.
+    pub lateness: Span,
+    /// Silence after which the senders no longer hold other sources back.
+    pub idle_timeout: Span,
+}
+
+/// `web`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Web {
+    /// Where to listen. Loopback unless told otherwise: there is no authentication.
+    pub listen_address: String,
+    /// How this server is reached from outside, for links in alerts; from `listen_address` if left out.
+    pub external_url: Option<Url>,
+}
+
+/// `engine`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EngineConfig {
+    /// Shards; as many as there are processors, at most 8, if left out.
+    pub shards: Option<usize>,
+    /// How old the newest sample of a series may be before the series counts as absent.
+    pub lookback_delta: Span,
+    /// How long a firing alert is not sent again.
+    pub resend_delay: Span,
+    /// How often rule files are looked at for changes.
+    pub rule_watch_interval: Span,
+}
+
+/// What is wrong with a configuration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(pub String);
+
+const fn seconds(n: u64) -> Span {
+    Span(Duration::from_secs(n))
+}
+
+impl Default for Global {
+    fn default() -> Self {
+        Self {
+            scrape_interval: seconds(15),
+            scrape_timeout: seconds(10),
+            evaluation_interval: seconds(15),
+            rule_query_offset: seconds(0),
+            external_labels: std::collections::BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for RemoteWriteConfig {
+    fn default() -> Self {
+        Self { lateness: seconds(10), idle_timeout: seconds(60) }
+    }
+}
+
+impl Default for Web {
+    fn default() -> Self {
+        Self { listen_address: "127.0.0.1:9190".to_owned(), external_url: None }
+    }
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            shards: None,
+            lookback_delta: seconds(300),
+            resend_delay: seconds(60),
+            rule_watch_interval: seconds(5),
+        }
+    }
+}
+
+impl Config {
+    /// Reads a configuration; relative paths in it start from `dir`.
+    ///
+    /// ```
+    /// use forewarn::server::Config;
+    /// let config = Config::parse("global: {evaluation_interval: 5s}", std::path::Path::new("/etc/forewarn")).unwrap();
+    /// assert_eq!(config.web.listen_address, "127.0.0.1:9190");
+    /// assert!(Config::parse("rules_files: []", std::path::Path::new("")).is_err());
+    /// ```
+    ///
+    /// # Errors
+    /// Unknown fields, values of the wrong kind, and settings that cannot work, with line and column where known.
+    pub fn parse(yaml: &str, dir: &Path) -> Result<Self, ConfigError> {
+        let mut config = if yaml.trim().is_empty() {
+            Self::default()
+        } else {
+            serde_saphyr::from_str::<Self>(yaml).map_err(|e| ConfigError(e.to_string()))?
+        };
+        config.sinks.iter_mut().for_each(|sink| sink.resolve_paths(dir));
+        config.alerting.alertmanagers.iter_mut().for_each(|a| a.resolve_paths(dir));
+        config.scrape_configs.iter_mut().for_each(|scrape| scrape.resolve_paths(dir));
+        config.check()?;
+        Ok(config)
+    }
+
+    /// All sinks: the Alertmanagers first, then the others; standard output if nothing is said of sinks.
+    #[must_use]
+    pub fn all_sinks(&self) -> Vec<SinkConfig> {
+        let alertmanagers = self.alerting.alertmanagers.iter().cloned();
+        alertmanagers.map(|a| SinkConfig::Alertmanager(Box::new(a))).chain(self.sinks.iter().cloned()).collect()
+    }
+
+    /// The engine's settings, on a machine with so many processors.
+    #[must_use]
+    pub fn engine_options(&self, processors: usize) -> EngineOptions {
+        EngineOptions {
+            shards: self.engine.shards.unwrap_or(processors.clamp(1, 8)),
+            lookback: self.engine.lookback_delta.millis(),
+            evaluation_interval: self.global.evaluation_interval.millis(),
+            query_offset: self.global.rule_query_offset.millis(),
+            resend_delay: self.engine.resend_delay.millis(),
+            external_labels: Labels::from_pairs(self.global.external_labels.clone()),
+            external_url: self.external_url(),
+            limits: self.limits.clone(),
+            collect_recorded: false,
+        }
+    }
+
+    /// How this server is reached from outside, without a slash at the end.
+    #[must_use]
+    pub fn external_url(&self) -> String {
+        match &self.web.external_url {
+            Some(url) => url.as_str().trim_end_matches('/').to_owned(),
+            None => format!("http://{}", self.web.listen_address),
+        }
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let fault = |text: String| Err(ConfigError(text));
+        let positive = [
+            ("global.scrape_interval", self.global.scrape_interval),
+            ("global.scrape_timeout", self.global.scrape_timeout),
+            ("global.evaluation_interval", self.global.evaluation_interval),
+            ("engine.lookback_delta", self.engine.lookback_delta),
+            ("engine.rule_watch_interval", self.engine.rule_watch_interval),
+            ("sources.remote_write.idle_timeout", self.sources.remote_write.idle_timeout),
+        ];
+        if let Some((name, _)) = positive.iter().find(|(_, span)| span.0.is_zero()) {
+            return fault(format!("{name} must be above zero"));
+        }
+        if self.engine.shards.is_some_and(|n| n == 0 || n > 256) {
+            return fault("engine.shards must be from 1 to 256".to_owned());
+        }
+        if self.web.listen_address.parse::<std::net::SocketAddr>().is_err() && !self.web.listen_address.contains(':') {
+            return fault(format!("web.listen_address: {:?} is not host:port", self.web.listen_address));
+        }
+        for sink in self.all_sinks() {
+            sink.validate().map_err(|e| ConfigError(e.to_string()))?;
+        }
+        for scrape in &self.scrape_configs {
+            scrape
+                .targets(self.global.scrape_interval, self.global.scrape_timeout)
+                .map_err(|e| ConfigError(e.to_string()))?;
+        }
+        let names: Vec<&str> = self.scrape_configs.iter().map(|s| s.job_name.as_str()).collect();
+        if let Some(twice) = names.iter().enumerate().find(|(i, n)| names[..*i].contains(n)) {
+            return fault(format!("scrape_configs: two jobs are called {:?}", twice.1));
+        }
+        Ok(())
+    }
+}
+
+/// The folder that a configuration file's relative paths start from.
+#[must_use]
+pub fn base_dir(file: &Path) -> PathBuf {
+    match file.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(yaml: &str) -> Result<Config, String> {
+        Config::parse(yaml, Path::new("/etc/forewarn")).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn an_empty_file_is_a_configuration() {
+        assert_eq!(parse("").unwrap(), Config::default());
+        assert_eq!(parse("").unwrap().external_url(), "http://127.0.0.1:9190");
+    }
+
+    #[test]
+    fn faults_name_their_place() {
+        let unknown = parse("global:\n  scrape_intervall: 5s\n").unwrap_err();
+        assert!(unknown.contains("scrape_intervall") && unknown.contains("line 2"), "{unknown}");
+        assert!(parse("global: {evaluation_interval: 0s}").unwrap_err().contains("evaluation_interval"));
+        assert!(parse("engine: {shards: 0}").unwrap_err().contains("shards"));
+        let twice = "scrape_configs: [{job_name: a}, {job_name: a}]";
+        assert!(parse(twice).unwrap_err().contains("two jobs"));
+    }
+
+    #[test]
+    fn alertmanagers_come_before_other_sinks() {
+        let yaml = "alerting: {alertmanagers: [{static_configs: [{targets: ['localhost:9093']}]}]}\nsinks: [stdout: {}]";
+        let sinks = parse(yaml).unwrap().all_sinks();
+        assert!(matches!(sinks[..], [SinkConfig::Alertmanager(_), SinkConfig::Stdout(_)]));
+    }
+}
