@@ -3,6 +3,7 @@
 //! Knows text and trees; knows nothing of series, windows or files.
 
 mod check;
+mod cursor;
 mod error;
 mod explain;
 mod extensions;
