@@ -1,8 +1,8 @@
 //! Recognises PromQL's grammar over tokens, to say where and why an expression is not one.
 //!
 //! It builds no tree: the grammar's own parser does, but that parser has neither places nor words for its faults, and no
-//! bounds. Both must accept. What is found here is a list of the expression's
-//! parts with their places, with which later checks find the place of what they complain about. Knows no types.
+//! bounds. Both must accept. What is found here is a list of the expression's parts with their places, by which later
+//! checks find the place of what they complain about. Knows no types.
 //!
 //! The grammar is Prometheus' `promql/parser/generated_parser.y`.
 
