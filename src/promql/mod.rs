@@ -7,6 +7,7 @@ mod arith;
 mod calendar;
 mod calls;
 mod check;
+mod cursor;
 mod error;
 mod exact;
 mod explain;

@@ -142,7 +142,7 @@ mod tests {
             ("up{job=node}", "unexpected `node`, expected a quoted string", "node"),
             ("up{job=~\"*a\"}", "not a regular expression: repetition operator missing expression", "\"*a\""),
             ("up{__name__=\"down\"}", "the metric's name is set twice", "__name__=\"down\""),
-            ("{\"up\", \"down\"}", "the metric's name is set twice", "\"down\""),
+            ("up{\"down\"}", "the metric's name is set twice", "\"down\""),
             ("1 > 2", "a comparison between two scalars needs the bool modifier", "1 > 2"),
             ("x and (1 + 2)", "set operator 'and' not allowed in binary scalar expression", "x and (1 + 2)"),
             ("topk(x)", "topk takes 2 arguments: a parameter and a vector; 1 given", "topk(x)"),
@@ -238,6 +238,7 @@ mod tests {
             "inf",
             "x # c\n> 1",
             "{\"a.b\", c=\"d\"}",
+            "{__name__=~\"a.*\", __name__!=\"ab\"}",
         ] {
             assert!(parse(text).is_ok(), "{text}");
         }

@@ -1,68 +1,65 @@
 //! Recognises the matchers of a selector, and what no selector may contain.
 
+use super::cursor::Cursor;
 use super::error::ExprError;
 use super::lexer::Kind;
 use super::regex::anchored;
-use super::syntax::Grammar;
 use crate::base::METRIC_NAME;
 
-/// Takes matchers in braces. `name` is the token of the metric's name, where one stands before them.
-pub(super) fn matchers(grammar: &mut Grammar<'_>, name: Option<usize>) -> Result<(), ExprError> {
-    let open = grammar.index();
-    grammar.advance();
-    let mut named = name.is_some();
-    while !grammar.sign("}") {
-        let start = grammar.index();
-        let label = match grammar.kind() {
+/// Takes matchers in braces. `named` says whether the metric's name stands before them; if so they may not name it too,
+/// though among themselves they may do so several times, as in Prometheus.
+pub(super) fn matchers(cursor: &mut Cursor<'_>, named: bool) -> Result<(), ExprError> {
+    let open = cursor.index();
+    cursor.advance();
+    while !cursor.sign("}") {
+        let start = cursor.index();
+        let label = match cursor.kind() {
             Kind::Text(text) => text.clone(),
-            Kind::Name => grammar.written().to_owned(),
-            Kind::End => return grammar.close("}", open),
-            _ => return Err(grammar.unexpected("a label name or `}`")),
+            Kind::Name => cursor.written().to_owned(),
+            Kind::End => return cursor.close("}", open),
+            _ => return Err(cursor.unexpected("a label name or `}`")),
         };
-        let quoted = matches!(grammar.kind(), Kind::Text(_));
+        let quoted = matches!(cursor.kind(), Kind::Text(_));
         if !quoted && label.contains(':') {
-            return Err(grammar.unexpected("a label name, which has no colon"));
+            return Err(cursor.unexpected("a label name, which has no colon"));
         }
-        grammar.advance();
-        let alone = quoted && matches!(grammar.kind(), Kind::Sign("," | "}"));
+        cursor.advance();
+        let alone = quoted && matches!(cursor.kind(), Kind::Sign("," | "}"));
         if !alone {
-            operator_and_value(grammar)?;
+            operator_and_value(cursor)?;
         }
-        if alone || label == METRIC_NAME {
-            if named && (alone || name.is_some()) {
-                let span = grammar.span(start..grammar.index());
-                return Err(ExprError::at(span, "the metric's name is set twice")
-                    .help("keep the name before the braces or the matcher, not both"));
-            }
-            named = named || alone;
+        if named && (alone || label == METRIC_NAME) {
+            let span = cursor.span(start..cursor.index());
+            return Err(ExprError::at(span, "the metric's name is set twice")
+                .help("keep the name before the braces or the matcher, not both"));
         }
-        if !grammar.sign(",") {
-            if *grammar.kind() == Kind::Name && grammar.written().eq_ignore_ascii_case("or") {
-                return Err(grammar
+        if !cursor.sign(",") {
+            if *cursor.kind() == Kind::Name && cursor.written().eq_ignore_ascii_case("or") {
+                return Err(cursor
                     .unexpected("`,` or `}`")
                     .help("PromQL has no `or` between matchers; use a regular expression or `or` between selectors"));
             }
-            return grammar.close("}", open);
+            return cursor.close("}", open);
         }
     }
     Ok(())
 }
 
-fn operator_and_value(grammar: &mut Grammar<'_>) -> Result<(), ExprError> {
-    let regex = match grammar.kind() {
+fn operator_and_value(cursor: &mut Cursor<'_>) -> Result<(), ExprError> {
+    let regex = match cursor.kind() {
         Kind::Sign("=" | "!=") => false,
         Kind::Sign("=~" | "!~") => true,
-        Kind::Sign("==") => return Err(grammar.unexpected("one of = != =~ !~").help("equality of a label is `=`")),
-        _ => return Err(grammar.unexpected("one of = != =~ !~")),
+        Kind::Sign("==") => return Err(cursor.unexpected("one of = != =~ !~").help("equality of a label is `=`")),
+        _ => return Err(cursor.unexpected("one of = != =~ !~")),
     };
-    grammar.advance();
-    let Kind::Text(value) = grammar.kind() else {
-        return Err(grammar.unexpected("a quoted string"));
+    cursor.advance();
+    let Kind::Text(value) = cursor.kind() else {
+        return Err(cursor.unexpected("a quoted string"));
     };
     if regex && let Err(reason) = anchored(value) {
-        let span = grammar.span(grammar.index()..grammar.index() + 1);
+        let span = cursor.span(cursor.index()..cursor.index() + 1);
         return Err(ExprError::at(span, format!("not a regular expression: {reason}")));
     }
-    grammar.advance();
+    cursor.advance();
     Ok(())
 }
