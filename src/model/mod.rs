@@ -4,16 +4,28 @@
 //! series. Knows nothing of rules, labels or alerts; constants of one (profile, interval) are computed once and shared.
 
 mod baseline;
+mod compact;
 mod detector;
 #[cfg(test)]
 mod detector_tests;
+mod forecaster;
+#[cfg(test)]
+mod forecaster_tests;
+mod horizon;
+mod hourly;
+mod members;
+mod outlook;
 mod profile;
 mod range;
+mod sawtooth;
 #[cfg(test)]
 mod synthetic;
 mod tail;
+mod trend;
 
 pub use detector::{Detector, DetectorParams, Score};
+pub use forecaster::{Forecaster, ForecasterParams};
+pub use outlook::Outlook;
 pub use profile::{Direction, Profile, ProfileError, Seasonality};
 mod tmp;
 pub use tmp::{Forecaster, ForecasterParams};

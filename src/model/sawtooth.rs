@@ -1,0 +1,247 @@
+//! Sawtooth series: log rotation, garbage collection, batch queues. A tooth is not a trend.
+//!
+//! A series that again and again ramps one way and jumps back is judged by the envelope of its teeth alone: a line through
+//! the last eight peaks, level unless its slope is significant. Source: ../shared/quality/FINDINGS.md §2. A ramp that
+//! leaves the envelope, or outlasts it, ends the mode: then the rotation has failed, and the trend is real.
+//!
+//! Values are relative to the series' origin, times are seconds since its first tick. Knows nothing of forecasts.
+
+const PEAKS: usize = 8;
+/// Ticks within which a jump happens.
+const JUMP_TICKS: usize = 3;
+/// A jump is at least this share of the tooth, and this many usual steps.
+const JUMP_SHARE: f64 = 0.5;
+const JUMP_STEPS: f64 = 6.0;
+/// Teeth before the mode is on.
+const TEETH: u8 = 3;
+/// Share of the jumps that go one way.
+const ONE_WAY: f32 = 0.7;
+const FORGET_JUMPS: f32 = 0.8;
+const AMPLITUDE_GAIN: f64 = 0.3;
+/// An envelope's slope below this many standard errors is level.
+const SIGNIFICANT: f64 = 3.5;
+/// Periods without a peak, or share of a tooth beyond the envelope, after which the mode is off.
+const PERIODS_WITHOUT_PEAK: f64 = 2.5;
+const BEYOND_ENVELOPE: f64 = 0.25;
+
+/// Teeth seen lately.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sawtooth {
+    /// Values of the last ticks, newest first.
+    recent: [f32; JUMP_TICKS],
+    /// Lowest and highest since the last jump.
+    low: f32,
+    high: f32,
+    /// Mean size of the jumps.
+    amplitude: f32,
+    jumps_up: f32,
+    jumps_down: f32,
+    peak_times: [u32; PEAKS],
+    peak_values: [f32; PEAKS],
+    next_peak: u8,
+    peaks: u8,
+    /// Whether the peaks kept are tops of upward ramps (else bottoms of downward ones).
+    upward: bool,
+}
+
+/// The line through the peaks and the size of a tooth, for a series in sawtooth mode.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Envelope {
+    /// +1 for upward ramps; for downward ones -1, and all values below are negated.
+    sign: f64,
+    /// Envelope now, its slope a second.
+    level: f64,
+    slope: f64,
+    /// Height of a tooth.
+    amplitude: f64,
+    /// Standard deviation of the peaks around the envelope.
+    sd: f64,
+    /// Seconds from the peaks' mean time to now; sum of squared distances from it; number of peaks.
+    since_mean: f64,
+    spread: f64,
+    count: f64,
+    /// Mean seconds between peaks.
+    pub period: f64,
+}
+
+impl Sawtooth {
+    /// Begins at a value.
+    pub fn new(x: f64) -> Self {
+        let x = x as f32;
+        Self { recent: [x; JUMP_TICKS], low: x, high: x, ..Self::default() }
+    }
+
+    /// Learns a tick; `usual_step` is the mean absolute change a tick. True if it was a jump.
+    pub fn update(&mut self, seconds: u32, x: f64, usual_step: f64) -> bool {
+        let highest = self.recent.iter().fold(f32::MIN, |a, v| a.max(*v));
+        let lowest = self.recent.iter().fold(f32::MAX, |a, v| a.min(*v));
+        let tooth = f64::from(self.high - self.low).max(0.7 * f64::from(self.amplitude));
+        let enough = (JUMP_SHARE * tooth).max(JUMP_STEPS * usual_step);
+        let down = f64::from(highest) - x;
+        let up = x - f64::from(lowest);
+        let jumps = enough > 0.0 && down.max(up) >= enough;
+        if jumps {
+            self.jump(seconds, down >= up, if down >= up { highest } else { lowest }, down.max(up));
+            // What follows is measured from here.
+            self.recent = [x as f32; JUMP_TICKS];
+            (self.low, self.high) = (x as f32, x as f32);
+        } else {
+            self.recent = [x as f32, self.recent[0], self.recent[1]];
+            (self.low, self.high) = (self.low.min(x as f32), self.high.max(x as f32));
+        }
+        jumps
+    }
+
+    /// The envelope, if the series is a sawtooth now.
+    pub fn envelope(&self, seconds: u32, x: f64) -> Option<Envelope> {
+        let (dominant, other) =
+            if self.upward { (self.jumps_down, self.jumps_up) } else { (self.jumps_up, self.jumps_down) };
+        if self.peaks < TEETH || dominant < ONE_WAY * (dominant + other) {
+            return None;
+        }
+        let envelope = self.line(seconds);
+        let newest = self.peak_times[(self.next_peak as usize + PEAKS - 1) % PEAKS];
+        let silent = f64::from(seconds.saturating_sub(newest));
+        let beyond = envelope.sign * x - envelope.level;
+        let allowed = (BEYOND_ENVELOPE * envelope.amplitude).max(3.0 * envelope.sd);
+        (silent <= PERIODS_WITHOUT_PEAK * envelope.period && beyond <= allowed).then_some(envelope)
+    }
+
+    fn jump(&mut self, seconds: u32, down: bool, peak: f32, size: f64) {
+        self.jumps_up *= FORGET_JUMPS;
+        self.jumps_down *= FORGET_JUMPS;
+        *(if down { &mut self.jumps_down } else { &mut self.jumps_up }) += 1.0;
+        let upward = self.jumps_down >= self.jumps_up;
+        if upward != self.upward {
+            (self.upward, self.peaks, self.next_peak) = (upward, 0, 0);
+        }
+        if down != self.upward {
+            return; // a jump against the teeth
+        }
+        let gain = if self.peaks == 0 { 1.0 } else { AMPLITUDE_GAIN };
+        self.amplitude += (gain * (size - f64::from(self.amplitude))) as f32;
+        let at = self.next_peak as usize;
+        (self.peak_times[at], self.peak_values[at]) = (seconds, peak);
+        self.next_peak = ((at + 1) % PEAKS) as u8;
+        self.peaks = (self.peaks + 1).min(PEAKS as u8);
+    }
+
+    /// Least squares through the peaks, times relative to now.
+    fn line(&self, seconds: u32) -> Envelope {
+        let sign = if self.upward { 1.0 } else { -1.0 };
+        let n = usize::from(self.peaks);
+        let count = n as f64;
+        let points = || {
+            (0..n).map(|i| (f64::from(self.peak_times[i]) - f64::from(seconds), sign * f64::from(self.peak_values[i])))
+        };
+        let mean_t = points().map(|p| p.0).sum::<f64>() / count;
+        let mean_v = points().map(|p| p.1).sum::<f64>() / count;
+        let spread: f64 = points().map(|p| (p.0 - mean_t).powi(2)).sum();
+        let slope = points().map(|p| (p.0 - mean_t) * (p.1 - mean_v)).sum::<f64>() / spread.max(f64::MIN_POSITIVE);
+        let residual = |slope: f64| points().map(|p| (p.1 - mean_v - slope * (p.0 - mean_t)).powi(2)).sum::<f64>();
+        let error = (residual(slope) / (count - 2.0) / spread.max(f64::MIN_POSITIVE)).sqrt();
+        // Three peaks lie on some line by chance; four have to show it.
+        let slope = if n > usize::from(TEETH) && slope.abs() > SIGNIFICANT * error { slope } else { 0.0 };
+        let oldest = points().map(|p| p.0).fold(0.0, f64::min);
+        let newest = points().map(|p| p.0).fold(f64::NEG_INFINITY, f64::max);
+        Envelope {
+            sign,
+            level: mean_v - slope * mean_t,
+            slope,
+            amplitude: f64::from(self.amplitude),
+            sd: (residual(slope) / (count - 1.0)).sqrt(),
+            since_mean: -mean_t,
+            spread,
+            count,
+            period: (newest - oldest) / (count - 1.0),
+        }
+    }
+}
+
+impl Envelope {
+    /// The φ-quantile of the series that many seconds ahead: anywhere within a tooth is equally likely.
+    pub fn quantile(&self, phi: f64, probit: f64, ahead: f64) -> f64 {
+        let (phi, probit) = if self.sign > 0.0 { (phi, probit) } else { (1.0 - phi, -probit) };
+        let far = ahead + self.since_mean;
+        // A level envelope wanders by its peaks' own spread; a sloping one also by its slope's error.
+        let lever = if self.slope == 0.0 { 0.0 } else { far * far / self.spread.max(f64::MIN_POSITIVE) };
+        let sd = self.sd * (1.0 + 1.0 / self.count + lever).sqrt();
+        let top = self.level + self.slope * ahead;
+        self.sign * (top - (1.0 - phi) * self.amplitude + probit * sd)
+    }
+
+    /// The value moved into the teeth, two standard deviations of the peaks allowed.
+    pub fn clip(&self, x: f64, ahead: f64) -> f64 {
+        let top = self.level + self.slope * ahead;
+        self.sign * (self.sign * x).clamp(top - self.amplitude - 2.0 * self.sd, top + 2.0 * self.sd)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::synthetic::Noise;
+    use super::*;
+
+    /// Feeds one value a 10 seconds; gives the state, the last time and value.
+    fn fed(ticks: u32, mut value: impl FnMut(u32) -> f64) -> (Sawtooth, u32, f64) {
+        let first = value(0);
+        let (mut saw, mut last, mut step) = (Sawtooth::new(first), first, 0.0);
+        for i in 1..ticks {
+            let x = value(i);
+            let size = (x - last).abs();
+            step += 0.05f64.max(1.0 / f64::from(i)) * (if step > 0.0 { size.min(4.0 * step) } else { size } - step);
+            saw.update(i * 10, x, step);
+            last = x;
+        }
+        (saw, (ticks - 1) * 10, last)
+    }
+
+    #[test]
+    fn teeth_are_seen_either_way_up() {
+        for sign in [1.0, -1.0] {
+            let tooth = |i: u32| sign * (100.0 + f64::from(i % 40));
+            let (saw, now, x) = fed(150, tooth);
+            let envelope = saw.envelope(now, x).unwrap();
+            assert_eq!((envelope.sign, envelope.slope), (sign, 0.0));
+            assert!((envelope.level - 139.0).abs() < 1e-3, "{envelope:?}");
+            assert!((envelope.period - 400.0).abs() < 1e-9);
+            let (high, low) = (envelope.quantile(0.99, 2.33, 5000.0), envelope.quantile(0.01, -2.33, 5000.0));
+            assert!(high > low && (high - low).abs() < 40.0);
+            assert!((fed(70, tooth)).0.envelope(700, tooth(69)).is_none(), "one tooth is not enough");
+        }
+    }
+
+    #[test]
+    fn a_rising_envelope_is_a_trend() {
+        let mut noise = Noise::new(2);
+        let (saw, now, x) = fed(1000, |i| f64::from(i % 50) + 0.05 * f64::from(i) + 0.2 * noise.normal());
+        let envelope = saw.envelope(now, x).unwrap();
+        assert!((envelope.slope - 0.005).abs() < 0.001, "{envelope:?}");
+        assert!(envelope.quantile(0.5, 0.0, 10_000.0) > 90.0);
+    }
+
+    #[test]
+    fn a_rotation_that_fails_ends_the_mode() {
+        let value = |i: u32| if i < 200 { f64::from(i % 40) } else { f64::from(i - 200) };
+        let (saw, now, x) = fed(260, value);
+        assert!(saw.envelope(now, x).is_none(), "beyond the envelope");
+        let stuck = |i: u32| if i < 200 { f64::from(i % 40) } else { 30.0 };
+        let (saw, now, x) = fed(400, stuck);
+        assert!(saw.envelope(now, x).is_none(), "no peak for five periods");
+    }
+
+    #[test]
+    fn noise_spikes_and_waves_are_no_teeth() {
+        for seed in 0..30 {
+            let mut noise = Noise::new(seed);
+            let (saw, now, x) = fed(2000, |_| noise.normal());
+            assert_eq!(saw.envelope(now, x), None, "noise {seed}");
+            let mut noise = Noise::new(seed);
+            let (saw, now, x) = fed(2000, |i| noise.normal() + if i % 37 == 0 { 50.0 } else { 0.0 });
+            assert_eq!(saw.envelope(now, x), None, "spikes {seed}");
+            let mut noise = Noise::new(seed);
+            let (saw, now, x) = fed(2000, |i| 0.1 * noise.normal() + 50.0 * (f64::from(i) / 60.0).sin());
+            assert_eq!(saw.envelope(now, x), None, "wave {seed}");
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! One local trend: a line through the recent past with exponentially fading weights, and how far it can be trusted.
+//!
+//! Recursive least squares in the coordinates of the newest tick (time 0, value 0), so that nothing large is ever
+//! subtracted. The analytic error of the line is corrected for correlated residuals, and for what probes have found: at a
+//! distance of one time constant each forecast is compared with what came, and so is "no change".
+//!
+//! Times are in ticks, values in the unit of the series less the newest value. Knows no season and no other trend.
+
+/// A forecast beyond this many time constants is trusted less than its formula says.
+const TRUSTED_SPANS: f64 = 4.0;
+/// A trend tells of a change only within this many time constants.
+const TELLING_SPANS: f64 = 10.0;
+/// Slopes within this many standard errors of zero are no trend.
+const SIGNIFICANT: f64 = 2.5;
+/// Mean squared ratio of actual to analytic error before a probe has ended.
+const FIRST_INFLATION: f32 = 2.0;
+/// One probe that a step has spoilt must not make the trend useless for long.
+const MOST_INFLATION: f32 = 50.0;
+const PROBE_GAIN: f64 = 0.1;
+/// Standard deviation of a normal distribution is its mean absolute value times this.
+const MAD_TO_SD: f64 = 1.2533;
+
+/// A trend's state.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Trend {
+    /// Level less the newest value.
+    gap: f32,
+    slope: f32,
+    /// Sums of weights, weights by time, weights by time squared.
+    s0: f32,
+    s1: f32,
+    s2: f32,
+    /// Sums of squared residuals, and of products of neighbouring ones.
+    squares: f32,
+    products: f32,
+    residual: f32,
+    /// Mean square of actual over analytic error at the probes.
+    inflation: f32,
+    /// Mean |change| over one time constant.
+    flat: f32,
+    probes: u16,
+    /// Probe under way: ticks left, change since it began, change forecast, analytic standard deviation.
+    left: f32,
+    moved: f32,
+    forecast: f32,
+    sd: f32,
+}
+
+/// What a trend says, worked out once for many horizons.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Line {
+    gap: f64,
+    slope: f64,
+    span: f64,
+    variance: f64,
+    inflation: f64,
+    /// Correlated residuals count as this many times fewer.
+    redundancy: f64,
+    s0: f64,
+    s1: f64,
+    s2: f64,
+    determinant: f64,
+}
+
+impl Trend {
+    /// Nothing seen but the first value.
+    pub fn new() -> Self {
+        Self { s0: 1.0, inflation: FIRST_INFLATION, ..Self::default() }
+    }
+
+    /// Learns that the value changed by `delta` over `ticks` ticks; `keep` is the weight after one tick.
+    pub fn update(&mut self, span: f64, keep: f64, ticks: f64, delta: f64) {
+        let fade = if ticks == 1.0 { keep } else { keep.powf(ticks) };
+        let (o0, o1, o2) = (f64::from(self.s0), f64::from(self.s1), f64::from(self.s2));
+        let s0 = fade * o0 + 1.0;
+        let s1 = fade * (o1 - ticks * o0);
+        let s2 = fade * (o2 - 2.0 * ticks * o1 + ticks * ticks * o0);
+        let determinant = s0 * s2 - s1 * s1;
+        let error = delta - f64::from(self.gap) - f64::from(self.slope) * ticks;
+        // Share of the error that is left once the line has moved towards it.
+        let left = if determinant > 0.0 { (1.0 - s2 / determinant).max(0.0) } else { 0.0 };
+        let residual = error * left.sqrt();
+        self.squares = (fade * f64::from(self.squares) + residual * residual) as f32;
+        self.products = (fade * f64::from(self.products) + residual * f64::from(self.residual)) as f32;
+        self.residual = residual as f32;
+        self.gap = (-error * left) as f32;
+        self.slope = if determinant > 0.0 { (f64::from(self.slope) - error * s1 / determinant) as f32 } else { 0.0 };
+        (self.s0, self.s1, self.s2) = (s0 as f32, s1 as f32, s2 as f32);
+        self.follow_probe(span, ticks, delta);
+    }
+
+    /// The line.
+    pub fn line(&self, span: f64) -> Line {
+        let (s0, s1, s2) = (f64::from(self.s0), f64::from(self.s1), f64::from(self.s2));
+        let squares = f64::from(self.squares);
+        let correlation = if squares > 0.0 { (f64::from(self.products) / squares).clamp(0.0, 0.95) } else { 0.0 };
+        Line {
+            gap: f64::from(self.gap),
+            slope: f64::from(self.slope),
+            span,
+            variance: squares / (s0 - 2.0).max(0.5),
+            inflation: f64::from(self.inflation).max(1.0),
+            redundancy: (1.0 + correlation) / (1.0 - correlation),
+            s0,
+            s1,
+            s2,
+            determinant: s0 * s2 - s1 * s1,
+        }
+    }
+
+    /// Mean |change| over one time constant, once it has been seen.
+    pub fn flat_error(&self) -> Option<f64> {
+        (self.probes > 0).then(|| f64::from(self.flat))
+    }
+
+    /// Begins anew at the newest value; what is known of "no change" stays.
+    pub fn restart(&mut self) {
+        *self = Self { flat: self.flat, probes: self.probes, ..Self::new() };
+    }
+
+    fn follow_probe(&mut self, span: f64, ticks: f64, delta: f64) {
+        if self.left > 0.0 {
+            self.moved += delta as f32;
+            self.left -= ticks as f32;
+            if self.left > 0.0 {
+                return;
+            }
+            self.probes = self.probes.saturating_add(1);
+            let gain = PROBE_GAIN.max(1.0 / f64::from(self.probes)) as f32;
+            self.flat += gain * (self.moved.abs() - self.flat);
+            let floor = 1e-3 * self.moved.abs().max(self.forecast.abs());
+            let ratio = (self.moved - self.forecast).abs() / (self.sd + floor).max(f32::MIN_POSITIVE);
+            let gain = PROBE_GAIN.max(1.0 / (f64::from(self.probes) + 1.0)) as f32;
+            self.inflation += gain * ((ratio * ratio).min(MOST_INFLATION) - self.inflation);
+        }
+        // A line through two or three points says nothing.
+        if self.s0 > 4.0 {
+            let line = self.line(span);
+            self.left = span as f32;
+            self.moved = 0.0;
+            self.forecast = line.at(span) as f32;
+            self.sd = line.analytic_variance(span).sqrt() as f32;
+        }
+    }
+}
+
+impl Line {
+    /// Change from the newest value, that many ticks ahead.
+    pub fn at(&self, ahead: f64) -> f64 {
+        self.gap + self.slope * ahead
+    }
+
+    /// Expected squared error of [`Self::at`]; None while the line is undetermined.
+    pub fn squared_error(&self, ahead: f64) -> Option<f64> {
+        if self.determinant <= 0.0 || self.s0 < 4.0 {
+            return None;
+        }
+        let far = (ahead / (TRUSTED_SPANS * self.span)).max(1.0).powi(2);
+        Some(self.analytic_variance(ahead) * self.inflation * far)
+    }
+
+    /// How far a significant slope carries a series away from "no change" within `ahead` ticks, squared.
+    pub fn squared_departure(&self, ahead: f64) -> f64 {
+        if self.determinant <= 0.0 {
+            return 0.0;
+        }
+        let slope_variance = self.redundancy * self.variance * self.s0 / self.determinant;
+        let excess = self.slope.powi(2) - SIGNIFICANT.powi(2) * slope_variance * self.inflation;
+        excess.max(0.0) * ahead.min(TELLING_SPANS * self.span).powi(2)
+    }
+
+    fn analytic_variance(&self, ahead: f64) -> f64 {
+        let line = (self.s2 - 2.0 * ahead * self.s1 + ahead * ahead * self.s0) / self.determinant;
+        self.variance * (1.0 + self.redundancy * line)
+    }
+}
+
+/// Expected squared error of "no change" at a horizon, from the mean |change| seen over known lags (ticks, change).
+///
+/// Linear between the lags, as a random walk beyond them.
+pub(super) fn squared_change(known: impl Iterator<Item = (f64, f64)>, ahead: f64) -> f64 {
+    let (mut lag, mut change) = (0.0, 0.0);
+    for (next_lag, next_change) in known {
+        let next_change: f64 = if lag > 0.0 { next_change.max(change) } else { next_change };
+        if ahead <= next_lag {
+            let part = (ahead - lag) / (next_lag - lag);
+            return (MAD_TO_SD * (change + part * (next_change - change))).powi(2);
+        }
+        (lag, change) = (next_lag, next_change);
+    }
+    let growth = if lag > 0.0 { (ahead / lag).max(1.0) } else { 0.0 };
+    (MAD_TO_SD * change).powi(2) * growth
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::synthetic::Noise;
+    use super::*;
+
+    const SPAN: f64 = 20.0;
+
+    fn fed(ticks: usize, mut value: impl FnMut(usize) -> f64) -> Trend {
+        let keep = (-1.0 / SPAN).exp();
+        let mut trend = Trend::new();
+        let mut last = value(0);
+        for i in 1..ticks {
+            let v = value(i);
+            trend.update(SPAN, keep, 1.0, v - last);
+            last = v;
+        }
+        trend
+    }
+
+    #[test]
+    fn a_clean_ramp_is_exact_after_a_few_ticks() {
+        let line = fed(8, |i| 1000.0 - 3.0 * i as f64).line(SPAN);
+        assert!((line.at(100.0) + 300.0).abs() < 0.1, "{}", line.at(100.0));
+        assert!(line.squared_error(100.0).unwrap() < 1.0);
+        assert!(line.squared_departure(100.0) > 80_000.0);
+    }
+
+    #[test]
+    fn it_equals_weighted_least_squares() {
+        let mut noise = Noise::new(1);
+        let values: Vec<f64> = (0..60).map(|i| 0.5 * f64::from(i) + noise.normal()).collect();
+        let line = fed(60, |i| values[i]).line(SPAN);
+        let (mut s, mut sx, mut sxx, mut sy, mut sxy) = (0.0, 0.0, 0.0, 0.0, 0.0);
+        for (i, v) in values.iter().enumerate() {
+            let (x, y) = (i as f64 - 59.0, v - values[59]);
+            let w = (x / SPAN).exp();
+            (s, sx, sxx, sy, sxy) = (s + w, sx + w * x, sxx + w * x * x, sy + w * y, sxy + w * x * y);
+        }
+        let slope = (s * sxy - sx * sy) / (s * sxx - sx * sx);
+        let level = (sy - slope * sx) / s;
+        assert!((line.slope - slope).abs() < 1e-3 && (line.gap - level).abs() < 1e-3, "{} {slope}", line.slope);
+        let squares: f64 = values
+            .iter()
+            .enumerate()
+            .map(|(i, v)| {
+                let x = i as f64 - 59.0;
+                (x / SPAN).exp() * (v - values[59] - level - slope * x).powi(2)
+            })
+            .sum();
+        assert!((f64::from(fed(60, |i| values[i]).squares) / squares - 1.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn noise_and_random_walks_have_no_significant_slope_and_a_wide_error() {
+        let (mut significant, mut squared_error) = (0, 0.0);
+        for seed in 0..40 {
+            let mut noise = Noise::new(seed);
+            let mut walk = 0.0;
+            let trend = fed(2000, |_| {
+                walk += noise.normal();
+                walk
+            });
+            let line = trend.line(SPAN);
+            significant += i32::from(line.squared_departure(SPAN) > 0.0);
+            // A random walk is off by sqrt(ticks).
+            squared_error += line.squared_error(100.0).unwrap() / 40.0;
+            assert!(line.squared_error(100.0).unwrap() > 20.0);
+            let mut noise = Noise::new(seed);
+            significant += i32::from(fed(2000, |_| noise.normal()).line(SPAN).squared_departure(SPAN) > 0.0);
+        }
+        assert!(squared_error > 100.0, "{squared_error}");
+        assert!(significant <= 6, "{significant} of 80");
+    }
+
+    #[test]
+    fn a_gap_counts_as_its_ticks() {
+        let keep = (-1.0 / SPAN).exp();
+        let mut trend = Trend::new();
+        for i in 0..40 {
+            let ticks = if i == 30 { 7.0 } else { 1.0 };
+            trend.update(SPAN, keep, ticks, 2.0 * ticks);
+        }
+        assert!((trend.line(SPAN).at(10.0) - 20.0).abs() < 1e-2);
+    }
+
+    #[test]
+    fn no_change_is_as_wrong_as_the_changes_seen() {
+        let known = [(1.0, 1.0), (10.0, 4.0)];
+        let error = |ahead: f64| squared_change(known.into_iter(), ahead).sqrt() / MAD_TO_SD;
+        assert_eq!(error(1.0), 1.0);
+        assert_eq!(error(10.0), 4.0);
+        assert!((error(5.5) - 2.5).abs() < 1e-9);
+        assert!((error(40.0) - 8.0).abs() < 1e-9);
+        assert_eq!(squared_change(std::iter::empty(), 5.0), 0.0);
+    }
+}
