@@ -27,5 +27,3 @@ pub use detector::{Detector, DetectorParams, Score};
 pub use forecaster::{Forecaster, ForecasterParams};
 pub use outlook::Outlook;
 pub use profile::{Direction, Profile, ProfileError, Seasonality};
-mod tmp;
-pub use tmp::{Forecaster, ForecasterParams};
