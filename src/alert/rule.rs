@@ -137,6 +137,7 @@ fn parse_all(
 ) -> Result<Vec<(String, Template)>, RuleTemplateError> {
     let parse = |(name, text): &(String, String)| match Template::parse(text) {
         Ok(template) => Ok((name.clone(), template)),
+        Err(error) if error.unavailable => Ok((name.clone(), Template::failing(error))),
         Err(error) => Err(RuleTemplateError { place, name: name.clone(), error }),
     };
     templates.iter().map(parse).collect()

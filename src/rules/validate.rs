@@ -10,22 +10,9 @@ use serde_saphyr::Spanned;
 use super::diagnostic::Collector;
 use super::format::{Group, Pairs, Rule as RuleNode, Scalar, span};
 use super::{Rule, RuleGroup, RuleKind, lint, scalar};
+use crate::alert::Template;
 use crate::base::{METRIC_NAME, Millis, parse_duration};
 use crate::promql::parse;
-
-/// Checks a template of a label or annotation.
-///
-/// # Errors
-/// Why it is none.
-pub(super) fn check_template(text: &str) -> Result<(), String> {
-    let mut rest = text;
-    while let Some(open) = rest.find("{{") {
-        let inside = &rest[open + 2..];
-        let close = inside.find("}}").ok_or("an action that begins with {{ has no closing }}")?;
-        rest = &inside[close + 2..];
-    }
-    Ok(())
-}
 
 /// A group, as far as it can be made sense of. `names` are those of the file's groups so far.
 pub(super) fn group(
@@ -200,8 +187,14 @@ fn pairs(found: &mut Collector, pairs: Option<Pairs>, what: &str) -> Vec<Pair> {
 }
 
 fn template(found: &mut Collector, text: &str, at: &Range<usize>) {
-    if let Err(reason) = check_template(text) {
-        found.error(at.clone(), format!("not a template: {reason}"));
+    match Template::parse(text) {
+        Err(fault) if fault.unavailable => found.warning(
+            at.clone(),
+            fault.message,
+            "the rule is loaded; this text will read <error expanding template>, so say it without a query",
+        ),
+        Err(fault) => found.error(at.clone(), format!("not a template: {}", fault.message)),
+        Ok(_) => {}
     }
 }
 

@@ -144,12 +144,7 @@ impl Default for Web {
 
 impl Default for EngineConfig {
     fn default() -> Self {
-        Self {
-            shards: None,
-            lookback_delta: seconds(300),
-            resend_delay: seconds(60),
-            rule_watch_interval: seconds(5),
-        }
+        Self { shards: None, lookback_delta: seconds(300), resend_delay: seconds(60), rule_watch_interval: seconds(5) }
     }
 }
 
@@ -173,7 +168,6 @@ impl Config {
         };
         config.sinks.iter_mut().for_each(|sink| sink.resolve_paths(dir));
         config.alerting.alertmanagers.iter_mut().for_each(|a| a.resolve_paths(dir));
-        config.scrape_configs.iter_mut().for_each(|scrape| scrape.resolve_paths(dir));
         config.check()?;
         Ok(config)
     }
@@ -280,7 +274,8 @@ mod tests {
 
     #[test]
     fn alertmanagers_come_before_other_sinks() {
-        let yaml = "alerting: {alertmanagers: [{static_configs: [{targets: ['localhost:9093']}]}]}\nsinks: [stdout: {}]";
+        let yaml =
+            "alerting: {alertmanagers: [{static_configs: [{targets: ['localhost:9093']}]}]}\nsinks: [stdout: {}]";
         let sinks = parse(yaml).unwrap().all_sinks();
         assert!(matches!(sinks[..], [SinkConfig::Alertmanager(_), SinkConfig::Stdout(_)]));
     }

@@ -5,7 +5,11 @@
 mod config;
 mod executor;
 mod handle;
+mod host;
+mod rules;
 
 pub use config::{Alerting, Config, ConfigError, EngineConfig, Global, RemoteWriteConfig, Sources, Web, base_dir};
 pub use executor::Parallel;
 pub use handle::{Command, EngineGone, EngineHandle};
+pub use host::{Host, Inputs, KnownSource, Outlet, outlet};
+pub use rules::{Read, Reloaded, RuleLoader, RuleSource};

@@ -5,10 +5,12 @@
 //!
 //! A new area is a file with a struct and its `register`, a field of [`Metrics`] and a line in [`Metrics::new`].
 
+mod engine;
 mod register;
 mod scrape;
 mod source;
 
+pub use engine::EngineMetrics;
 pub use register::Register;
 pub use scrape::ScrapeMetrics;
 pub use source::{OneSource, SourceMetrics};
@@ -26,6 +28,8 @@ pub struct Metrics {
     pub source: SourceMetrics,
     /// Scrapes of targets.
     pub scrape: ScrapeMetrics,
+    /// The engine.
+    pub engine: EngineMetrics,
 }
 
 impl Metrics {
@@ -36,7 +40,18 @@ impl Metrics {
     pub fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
         let area = Register::new(&registry);
-        Ok(Self { source: SourceMetrics::register(&area)?, scrape: ScrapeMetrics::register(&area)?, registry })
+        Ok(Self {
+            source: SourceMetrics::register(&area)?,
+            scrape: ScrapeMetrics::register(&area)?,
+            engine: EngineMetrics::register(&area)?,
+            registry,
+        })
+    }
+
+    /// The registry, for areas that other modules define.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.registry
     }
 
     /// Everything in Prometheus' text format.

@@ -32,6 +32,8 @@ use crate::base::{Labels, LabelsRef, Millis};
 pub struct Template {
     tree: Tree,
     uses_value: bool,
+    /// What every expansion gives, for a template that cannot work here.
+    error: Option<TemplateError>,
 }
 
 /// What a template is expanded with.
@@ -59,11 +61,14 @@ pub struct TemplateError {
     pub message: String,
     /// Where, in bytes from the beginning of the template.
     pub offset: usize,
+    /// Whether Prometheus would take the template: it calls a function that there is none of here. Such a rule is loaded
+    /// all the same, and expanding the template gives this error.
+    pub unavailable: bool,
 }
 
 impl TemplateError {
     fn new(message: impl Into<String>, offset: usize) -> Self {
-        Self { message: message.into(), offset }
+        Self { message: message.into(), offset, unavailable: false }
     }
 }
 
@@ -85,13 +90,20 @@ impl Template {
         let tokens = lex::lex(text)?;
         let tree = parse::parse(&tokens, text.len(), &VARIABLES)?;
         let uses_value = varies::varies(&tree);
-        Ok(Self { tree, uses_value })
+        Ok(Self { tree, uses_value, error: None })
+    }
+
+    /// A template that gives this error whenever it is expanded.
+    #[must_use]
+    pub fn failing(error: TemplateError) -> Self {
+        Self { tree: Tree::default(), uses_value: false, error: Some(error) }
     }
 
     /// The text itself where there is no action in it, so that it need not be expanded.
     #[must_use]
     pub fn is_static(&self) -> Option<&str> {
         match self.tree.body.as_slice() {
+            _ if self.error.is_some() => None,
             [] => Some(""),
             [Node::Text(text)] => Some(text),
             _ => None,
@@ -111,6 +123,9 @@ impl Template {
     /// What Go's templates refuse when they run (a field of what has none, wrong types or numbers of arguments), a
     /// result beyond `max_bytes`, and too many steps.
     pub fn expand(&self, context: &TemplateContext<'_>) -> Result<String, TemplateError> {
+        if let Some(error) = &self.error {
+            return Err(error.clone());
+        }
         if let Some(text) = self.is_static() {
             return if text.len() > context.max_bytes {
                 Err(TemplateError::new(bounded::too_long(context.max_bytes), 0))

@@ -12,7 +12,7 @@ use super::lex::{Kind, Token};
 const MAX_DEPTH: usize = 64;
 
 /// What a template's text says.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Default, Clone, Debug, PartialEq)]
 pub(super) struct Tree {
     pub body: Vec<Node>,
     /// Bodies of `define` and `block`, by name.
@@ -379,7 +379,8 @@ fn word_term(word: &str, offset: usize) -> Result<Term, TemplateError> {
         "false" => Ok(Term::Bool(false)),
         "nil" => Ok(Term::Nil),
         _ if QUERY_FUNCTIONS.contains(&word) => {
-            Err(TemplateError::new(format!("templates cannot query yet: {word} is not available"), offset))
+            let message = format!("templates cannot query yet: {word} is not available");
+            Err(TemplateError { unavailable: true, ..TemplateError::new(message, offset) })
         }
         _ => Err(TemplateError::new(format!("function {word:?} is not defined"), offset)),
     }

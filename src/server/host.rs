@@ -1,0 +1,216 @@
+//! The engine's owner: one thread that takes batches and commands in turn, keeps the watermark, and hands out what comes of it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::MissedTickBehavior;
+
+use crate::alert::Transition;
+use crate::engine::{Engine, Executor, Ingested, Output};
+use crate::source::watermark::{Pace, Watermarks};
+use crate::source::{SourceEvent, SourceId, clock};
+use crate::telemetry::{EngineMetrics, OneSource};
+
+use super::handle::Command;
+
+/// How often the watermark is looked at when nothing arrives: silence moves it, too.
+const IDLE_LOOK: Duration = Duration::from_millis(250);
+/// How often holdings are measured, which walks all series.
+const HOLDINGS_EVERY: Duration = Duration::from_secs(15);
+
+/// A source as the engine's owner knows it.
+#[derive(Debug)]
+pub struct KnownSource {
+    /// Its identity.
+    pub id: SourceId,
+    /// How its watermark behaves.
+    pub pace: Pace,
+    /// Its metrics.
+    pub metrics: OneSource,
+}
+
+/// Where transitions go, in the order of the ticks.
+pub type Outlet = Box<dyn FnMut(Vec<Transition>) + Send>;
+
+/// The engine with all it needs.
+pub struct Host {
+    engine: Engine,
+    executor: Box<dyn Executor + Send>,
+    marks: Watermarks,
+    sources: Vec<KnownSource>,
+    metrics: EngineMetrics,
+    outlet: Outlet,
+    refused_before: [u64; 3],
+    held_at: Option<Instant>,
+}
+
+/// The two ends at which the engine's owner receives.
+#[derive(Debug)]
+pub struct Inputs {
+    /// Samples.
+    pub events: mpsc::Receiver<SourceEvent>,
+    /// Questions and orders.
+    pub commands: mpsc::Receiver<Command>,
+}
+
+impl Host {
+    /// Sets the engine up; nothing runs yet.
+    #[must_use]
+    pub fn new(
+        engine: Engine,
+        executor: Box<dyn Executor + Send>,
+        sources: Vec<KnownSource>,
+        metrics: EngineMetrics,
+        outlet: Outlet,
+    ) -> Self {
+        let mut marks = Watermarks::default();
+        for source in &sources {
+            marks.register(source.id, source.pace, clock::now());
+        }
+        Self { engine, executor, marks, sources, metrics, outlet, refused_before: [0; 3], held_at: None }
+    }
+
+    /// Runs on a thread of its own until the sources have closed their queue. The receiver learns of the end; it gets an
+    /// error instead if the thread panicked.
+    ///
+    /// # Errors
+    /// The operating system gives no thread.
+    pub fn spawn(self, inputs: Inputs) -> std::io::Result<oneshot::Receiver<()>> {
+        let (done, ended) = oneshot::channel();
+        let runtime = tokio::runtime::Handle::current();
+        std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
+            runtime.block_on(self.run(inputs));
+            // Nobody listens any more if the process is going down already.
+            let _ = done.send(());
+        })?;
+        Ok(ended)
+    }
+
+    async fn run(mut self, mut inputs: Inputs) {
+        let mut look = tokio::time::interval(IDLE_LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                Some(command) = inputs.commands.recv() => self.obey(command),
+                event = inputs.events.recv() => match event {
+                    Some(event) => {
+                        self.metrics.queued.set(inputs.events.len() as i64);
+                        self.take(event);
+                    }
+                    None => break,
+                },
+                _ = look.tick() => {}
+            }
+            self.advance();
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        // Whoever asked may have gone away; the answer is then for nobody.
+        match command {
+            Command::Groups(reply) => drop(reply.send(self.engine.groups())),
+            Command::Holdings(reply) => drop(reply.send(self.engine.holdings())),
+            Command::Load { rules, profiles, reply } => {
+                let mut out = Output::default();
+                let loaded = self.engine.load(&rules, &profiles, &mut out);
+                if loaded.is_ok() {
+                    self.metrics.rules.set(rules.groups.iter().map(|g| g.rules.len() as i64).sum());
+                }
+                self.hand_out(out);
+                drop(reply.send(loaded));
+            }
+        }
+    }
+
+    fn take(&mut self, event: SourceEvent) {
+        match event {
+            SourceEvent::End(id) => self.marks.end(id),
+            SourceEvent::Batch(id, batch) => {
+                let started = Instant::now();
+                let taken = self.engine.ingest(&batch);
+                self.metrics.ingest_seconds.observe(started.elapsed().as_secs_f64());
+                if let Some(newest) = batch.newest() {
+                    self.marks.observe(id, newest, clock::now());
+                }
+                self.count(id, taken);
+            }
+        }
+    }
+
+    fn count(&self, id: SourceId, taken: Ingested) {
+        self.metrics.unwanted_samples.inc_by(taken.unwanted);
+        let Some(source) = self.sources.iter().find(|s| s.id == id) else { return };
+        source.metrics.dropped("late", taken.late);
+        source.metrics.dropped("series_limit", taken.over_series_limit);
+        source.metrics.dropped("pending_limit", taken.over_pending_limit);
+        if let Some(newest) = self.marks.newest(id) {
+            source.metrics.set_newest(newest);
+        }
+        if let Some(mark) = self.marks.of(id) {
+            source.metrics.set_watermark(mark);
+        }
+    }
+
+    fn advance(&mut self) {
+        let Some(watermark) = self.marks.current(clock::now()) else { return };
+        if self.engine.watermark().is_some_and(|w| watermark <= w) {
+            return;
+        }
+        let started = Instant::now();
+        let mut out = Output::default();
+        self.engine.advance(watermark, &*self.executor, &mut out);
+        self.metrics.watermark.set(watermark.div_euclid(1000));
+        if out.ticks > 0 {
+            self.metrics.advance_seconds.observe(started.elapsed().as_secs_f64());
+        }
+        self.hand_out(out);
+        if self.held_at.is_none_or(|at| at.elapsed() >= HOLDINGS_EVERY) {
+            self.held_at = Some(Instant::now());
+            self.measure();
+        }
+    }
+
+    fn hand_out(&mut self, out: Output) {
+        self.metrics.ticks.inc_by(out.ticks);
+        self.metrics.evaluations.inc_by(out.evaluations);
+        self.metrics.failures.inc_by(out.failures);
+        for transition in out.transitions.iter().filter(|t| t.from != t.to) {
+            let state = match transition.to {
+                crate::alert::AlertState::Inactive => "inactive",
+                crate::alert::AlertState::Pending => "pending",
+                crate::alert::AlertState::Firing => "firing",
+            };
+            self.metrics.transitions.with_label_values(&[state]).inc();
+        }
+        if !out.transitions.is_empty() {
+            (self.outlet)(out.transitions);
+        }
+    }
+
+    fn measure(&mut self) {
+        let held = self.engine.holdings();
+        let kinds = [("series", held.series), ("unwanted_series", held.unwanted), ("models", held.models)];
+        for (kind, n) in kinds.into_iter().chain([("waiting_samples", held.waiting)]) {
+            self.metrics.held.with_label_values(&[kind]).set(n as i64);
+        }
+        self.metrics.series_bytes.set(held.series_bytes as i64);
+        let now = [held.duplicate, held.conflict, held.out_of_order];
+        for (i, reason) in ["duplicate", "conflict", "out_of_order"].into_iter().enumerate() {
+            self.metrics.dropped.with_label_values(&[reason]).inc_by(now[i] - self.refused_before[i]);
+        }
+        self.refused_before = now;
+    }
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Host").field("sources", &self.sources).finish_non_exhaustive()
+    }
+}
+
+/// An outlet that passes transitions on in shared form.
+#[must_use]
+pub fn outlet(mut f: impl FnMut(Arc<[Transition]>) + Send + 'static) -> Outlet {
+    Box::new(move |transitions| f(transitions.into()))
+}

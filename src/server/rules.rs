@@ -1,0 +1,165 @@
+//! Loading rules and profiles from files, at start, when told to, and when the files have changed.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::base::Limits;
+use crate::engine::Profiles;
+use crate::model::Profile;
+use crate::rules::{Diagnostic, Loaded, Severity, load_globs};
+use crate::telemetry::EngineMetrics;
+
+use super::handle::EngineHandle;
+
+/// Where rules and profiles come from.
+#[derive(Clone, Debug)]
+pub struct RuleSource {
+    /// Patterns of rule files.
+    pub rule_files: Vec<String>,
+    /// Patterns of profile files.
+    pub model_files: Vec<String>,
+    /// Where relative patterns start from.
+    pub dir: PathBuf,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+/// What was read.
+#[derive(Debug)]
+pub struct Read {
+    /// Rules with what is wrong with them.
+    pub loaded: Loaded,
+    /// Profiles: the program's own, and those of files over them.
+    pub profiles: Profiles,
+    /// What is wrong with profile files.
+    pub profile_faults: Vec<String>,
+    /// Equal if and only if nothing has changed.
+    pub content_hash: (u64, u64),
+}
+
+/// What a successful reload did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reloaded {
+    /// Groups in force.
+    pub groups: usize,
+    /// Rules in force.
+    pub rules: usize,
+    /// What is odd but not wrong.
+    pub warnings: Vec<String>,
+}
+
+impl RuleSource {
+    /// Reads all files. Blocks.
+    #[must_use]
+    pub fn read(&self) -> Read {
+        let loaded = load_globs(&self.rule_files, &self.dir, &self.limits);
+        let mut profiles: Profiles = Profile::builtin_names()
+            .filter_map(|name| Some((name.to_owned(), Arc::new(Profile::builtin(name)?))))
+            .collect();
+        let mut faults = Vec::new();
+        let mut contents = String::new();
+        for pattern in &self.model_files {
+            for path in files_of(&self.dir, pattern, &mut faults) {
+                match read_profile(&path, self.limits.file_bytes, &mut contents) {
+                    Ok(profile) => drop(profiles.insert(profile.name.clone(), Arc::new(profile))),
+                    Err(fault) => faults.push(format!("{}: {fault}", path.display())),
+                }
+            }
+        }
+        let content_hash = (loaded.content_hash, xxhash_rust::xxh3::xxh3_64(contents.as_bytes()));
+        Read { loaded, profiles, profile_faults: faults, content_hash }
+    }
+}
+
+/// Reads the files and puts the rules in force; the old ones stay if anything is wrong.
+#[derive(Debug)]
+pub struct RuleLoader {
+    source: RuleSource,
+    engine: EngineHandle,
+    metrics: EngineMetrics,
+    /// What was tried last, in force or not: a broken file is not tried again until it changes.
+    tried: Option<(u64, u64)>,
+}
+
+impl RuleLoader {
+    /// A loader that has loaded nothing yet.
+    #[must_use]
+    pub fn new(source: RuleSource, engine: EngineHandle, metrics: EngineMetrics) -> Self {
+        Self { source, engine, metrics, tried: None }
+    }
+
+    /// Loads.
+    ///
+    /// # Errors
+    /// All that is wrong, each as a text with file, line and column. The rules in force stay in force.
+    pub async fn load(&mut self) -> Result<Reloaded, Vec<String>> {
+        let read = self.read().await?;
+        self.put_in_force(read).await
+    }
+
+    /// Loads if any file's content has changed; None if none has.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub async fn load_if_changed(&mut self) -> Result<Option<Reloaded>, Vec<String>> {
+        let read = self.read().await?;
+        if self.tried == Some(read.content_hash) {
+            return Ok(None);
+        }
+        self.put_in_force(read).await.map(Some)
+    }
+
+    async fn read(&self) -> Result<Read, Vec<String>> {
+        let source = self.source.clone();
+        tokio::task::spawn_blocking(move || source.read()).await.map_err(|e| vec![format!("reading rule files: {e}")])
+    }
+
+    async fn put_in_force(&mut self, read: Read) -> Result<Reloaded, Vec<String>> {
+        self.tried = Some(read.content_hash);
+        let result = self.try_in_force(read).await;
+        self.metrics.reload_successful.set(i64::from(result.is_ok()));
+        if result.is_ok() {
+            self.metrics.reload_time.set(crate::source::clock::now().div_euclid(1000));
+        }
+        result
+    }
+
+    async fn try_in_force(&self, read: Read) -> Result<Reloaded, Vec<String>> {
+        let Read { loaded, profiles, profile_faults, .. } = read;
+        let (errors, warnings): (Vec<&Diagnostic>, Vec<&Diagnostic>) =
+            loaded.diagnostics.iter().partition(|d| d.severity == Severity::Error);
+        let mut faults: Vec<String> = errors.into_iter().map(ToString::to_string).collect();
+        faults.extend(profile_faults);
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let groups = loaded.rule_set.groups.len();
+        let rules = loaded.rule_set.groups.iter().map(|g| g.rules.len()).sum();
+        let warnings = warnings.into_iter().map(ToString::to_string).collect();
+        match self.engine.load(loaded.rule_set, profiles).await {
+            Ok(Ok(())) => Ok(Reloaded { groups, rules, warnings }),
+            Ok(Err(faults)) => Err(faults.iter().map(ToString::to_string).collect()),
+            Err(gone) => Err(vec![gone.to_string()]),
+        }
+    }
+}
+
+fn files_of(dir: &Path, pattern: &str, faults: &mut Vec<String>) -> Vec<PathBuf> {
+    match glob::glob(&dir.join(pattern).to_string_lossy()) {
+        Ok(paths) => paths.filter_map(Result::ok).filter(|p| p.is_file()).collect(),
+        Err(e) => {
+            faults.push(format!("model_files: {pattern:?}: {e}"));
+            vec![]
+        }
+    }
+}
+
+fn read_profile(path: &Path, bytes_max: usize, contents: &mut String) -> Result<Profile, String> {
+    let size = std::fs::metadata(path).map_err(|e| e.to_string())?.len();
+    if size > bytes_max as u64 {
+        return Err(format!("{size} bytes are more than limits.file_bytes"));
+    }
+    let text = std::fs::read_to_string(path).map_err(|e| e.to_string())?;
+    contents.push_str(&text);
+    Profile::parse(&text).map_err(|e| e.to_string())
+}
