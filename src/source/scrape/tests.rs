@@ -162,3 +162,42 @@ async fn a_real_node_exporter_through_the_whole_loop() {
     }
     panic!("never up");
 }
+
+#[tokio::test]
+async fn tls_is_checked_against_the_configured_authority() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
+        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-keyout", &path("key.pem"), "-out", &path("cert.pem")])
+        .stderr(Stdio::null())
+        .status();
+    if made.is_err() {
+        println!("skipped: openssl is not installed");
+        return;
+    }
+    std::fs::write(path("metrics"), "a 1\n").unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let server = Command::new("openssl")
+        .current_dir(folder.path())
+        .args(["s_server", "-WWW", "-key", "key.pem", "-cert", "cert.pem", "-accept", &format!("127.0.0.1:{port}")])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let _running = Running(server);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let address = format!("localhost:{port}");
+    for (tls, up) in [
+        (format!("{{ca_file: {}}}", path("cert.pem")), "a=1"),
+        ("{insecure_skip_verify: true}".to_owned(), "a=1"),
+        ("{}".to_owned(), "up=0"),
+        (format!("{{ca_file: {}}}", path("absent.pem")), "up=0"),
+    ] {
+        let (mut target, _e, _m) = scraper(&address, &format!("scheme: https\ntls_config: {tls}"), Limits::default());
+        assert_eq!(scrape(&mut target, 1).await[0], up, "{tls}");
+    }
+}
