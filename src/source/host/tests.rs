@@ -1,11 +1,12 @@
 //! The collectors on this very machine, and their names against the real node_exporter.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use super::*;
 use crate::base::METRIC_NAME;
 use crate::source::decode::text::{Format, TextOptions, decode};
+use crate::source::testing::{Running, free_port};
 
 type Names = BTreeMap<String, BTreeSet<Vec<String>>>;
 
@@ -60,13 +61,9 @@ fn a_bad_filter_is_refused() {
 
 #[tokio::test]
 async fn names_and_label_names_are_those_of_node_exporter() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let listen = format!("--web.listen-address=127.0.0.1:{port}");
-    let mut command = Command::new("prometheus-node-exporter");
-    let Ok(mut child) = command.arg(listen).stdout(Stdio::null()).stderr(Stdio::null()).spawn() else {
-        println!("skipped: prometheus-node-exporter is not installed");
-        return;
-    };
+    let Some(_running) = Running::start(Command::new("prometheus-node-exporter").arg(listen)) else { return };
     let client = crate::source::scrape_client::client(&Default::default(), false).unwrap();
     let mut text = String::new();
     for _ in 0..100 {
@@ -76,8 +73,6 @@ async fn names_and_label_names_are_those_of_node_exporter() {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let _ = child.kill();
-    let _ = child.wait();
     let target = TargetLabels::default();
     let options = TextOptions { format: Format::Prometheus, default_time: 0, honor_timestamps: true, target: &target };
     let real = names(&decode(text.as_bytes(), &options, &Limits::default()).unwrap().batch, &[]);

@@ -1,6 +1,6 @@
 //! The receiver over a real socket, and with a real Prometheus where it is installed.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use tokio::sync::mpsc;
 
@@ -9,6 +9,7 @@ use crate::base::{Batch, BatchBuilder, is_stale};
 use crate::source::SourceId;
 use crate::source::encode::{compress, encode_write_request};
 use crate::source::scrape_client::{self, HttpConfig};
+use crate::source::testing::Running;
 use crate::telemetry::Metrics;
 
 struct Server {
@@ -146,24 +147,11 @@ async fn a_real_prometheus_sends_samples_and_staleness_markers() {
         server.url
     );
     std::fs::write(folder.path().join("prometheus.yml"), config).unwrap();
-    let started = Command::new("prometheus")
-        .current_dir(folder.path())
-        .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data", "--web.listen-address=127.0.0.1:0"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    let Ok(mut child) = started else {
-        println!("skipped: prometheus is not installed");
-        return;
-    };
-    let check = async {
-        let labels = wait_for(&mut server.events, "probe", |v| v == 7.0).await;
-        assert_eq!(labels, format!("probe{{instance=\"{target}\", job=\"j\", zone=\"a\"}}"));
-        gone.store(true, std::sync::atomic::Ordering::Relaxed);
-        wait_for(&mut server.events, "probe", is_stale).await;
-    };
-    let result = tokio::time::timeout(Duration::from_secs(90), check).await;
-    let _ = child.kill();
-    let _ = child.wait();
-    result.unwrap();
+    let flags = ["--config.file=prometheus.yml", "--storage.tsdb.path=data", "--web.listen-address=127.0.0.1:0"];
+    let mut command = Command::new("prometheus");
+    let Some(_running) = Running::start(command.current_dir(folder.path()).args(flags)) else { return };
+    let labels = wait_for(&mut server.events, "probe", |v| v == 7.0).await;
+    assert_eq!(labels, format!("probe{{instance=\"{target}\", job=\"j\", zone=\"a\"}}"));
+    gone.store(true, std::sync::atomic::Ordering::Relaxed);
+    wait_for(&mut server.events, "probe", is_stale).await;
 }

@@ -70,7 +70,10 @@ fn a_large_csv_is_streamed_and_must_be_sorted() {
     assert_eq!(got.len(), 20_000);
     assert_eq!(got[19_999], "m@100000000=19999");
     let yaml = format!("{{files: bad.csv, metric: m, {columns}}}");
-    assert!(matches!(open(&yaml, folder.path(), 0, 0).map(play), Ok(Err(ReplayError::Unsorted { line: 3, .. }))));
+    let mut unsorted = open(&yaml, folder.path(), 0, 0).unwrap();
+    assert_eq!(unsorted.next().unwrap().unwrap().all_samples().len(), 2, "what comes before the fault");
+    assert!(matches!(unsorted.next(), Some(Err(ReplayError::Unsorted { line: 3, .. }))));
+    assert!(unsorted.next().is_none());
     assert_eq!(play(open(&yaml, folder.path(), 0, MB).unwrap()).unwrap()[1], "m@15000=1");
 }
 

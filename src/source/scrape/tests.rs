@@ -1,6 +1,6 @@
 //! Scrapes of real servers: one of our own that misbehaves on demand, and node_exporter where it is installed.
 
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::base::is_stale;
 use crate::source::config::{ScrapeConfig, Span};
+use crate::source::testing::{Running, free_port};
 use crate::source::{SourceEvent, SourceId};
 use crate::telemetry::Metrics;
 
@@ -126,27 +127,11 @@ fn slots_lie_at_the_offset_and_after_now() {
     assert_eq!(next_slot(107, 15, 3), 108);
 }
 
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[tokio::test]
 async fn a_real_node_exporter_through_the_whole_loop() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let address = format!("127.0.0.1:{port}");
+    let address = format!("127.0.0.1:{}", free_port());
     let listen = format!("--web.listen-address={address}");
-    let started =
-        Command::new("prometheus-node-exporter").arg(listen).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-    let Ok(child) = started else {
-        println!("skipped: prometheus-node-exporter is not installed");
-        return;
-    };
-    let _running = Running(child);
+    let Some(_running) = Running::start(Command::new("prometheus-node-exporter").arg(listen)) else { return };
     let (scraper, mut events, _m) = scraper(&address, "scrape_interval: 500ms", Limits::default());
     let task = tokio::spawn(run(scraper.target.clone(), scraper.host.clone()));
     for _ in 0..60 {
@@ -172,24 +157,19 @@ async fn tls_is_checked_against_the_configured_authority() {
         .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
         .args(["-addext", "basicConstraints=critical,CA:FALSE"])
         .args(["-keyout", &path("key.pem"), "-out", &path("cert.pem")])
-        .stderr(Stdio::null())
-        .status();
+        .output();
     if made.is_err() {
         println!("skipped: openssl is not installed");
         return;
     }
     std::fs::write(path("metrics"), "a 1\n").unwrap();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let server = Command::new("openssl")
-        .current_dir(folder.path())
-        .args(["s_server", "-WWW", "-key", "key.pem", "-cert", "cert.pem", "-accept", &format!("127.0.0.1:{port}")])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let _running = Running(server);
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    let port = free_port();
+    let mut server = Command::new("openssl");
+    server.current_dir(folder.path()).args(["s_server", "-WWW", "-key", "key.pem", "-cert", "cert.pem"]);
+    let Some(_running) = Running::start(server.args(["-accept", &format!("127.0.0.1:{port}")])) else { return };
+    while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let address = format!("localhost:{port}");
     for (tls, up) in [
         (format!("{{ca_file: {}}}", path("cert.pem")), "a=1"),
