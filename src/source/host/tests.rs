@@ -75,8 +75,24 @@ async fn names_and_label_names_are_those_of_node_exporter() {
     }
     let target = TargetLabels::default();
     let options = TextOptions { format: Format::Prometheus, default_time: 0, honor_timestamps: true, target: &target };
-    let real = names(&decode(text.as_bytes(), &options, &Limits::default()).unwrap().batch, &[]);
-    let ours = names(&collect().await, &["job", "instance", "zone"]);
+    let theirs = decode(text.as_bytes(), &options, &Limits::default()).unwrap().batch;
+    let ours = collect().await;
+    let cpu = [("cpu", "0"), ("mode", "idle")];
+    for (name, labels, tolerance) in [
+        ("node_memory_MemTotal_bytes", &[][..], 0.0),
+        ("node_boot_time_seconds", &[], 1.0),
+        ("node_filefd_maximum", &[], 0.0),
+        ("node_filesystem_size_bytes", &[("mountpoint", "/")], 0.0),
+        ("node_filesystem_avail_bytes", &[("mountpoint", "/")], 1e10),
+        ("node_cpu_seconds_total", &cpu, 10.0),
+        ("node_pressure_io_waiting_seconds_total", &[], 10.0),
+        ("node_vmstat_pgfault", &[], 1e8),
+    ] {
+        let (Some(a), Some(b)) = (value(&ours, name, labels), value(&theirs, name, labels)) else { continue };
+        assert!((a - b).abs() <= tolerance, "{name}: {a} and not {b}");
+    }
+    let real = names(&theirs, &[]);
+    let ours = names(&ours, &["job", "instance", "zone"]);
     assert!(ours.len() > 90, "{}", ours.len());
     for (name, labels) in ours.iter().filter(|(n, _)| *n != "up") {
         let Some(expected) = real.get(name) else { panic!("node_exporter has no {name}") };

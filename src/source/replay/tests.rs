@@ -126,6 +126,26 @@ fn mistakes_say_how_to_mend_them() {
     assert!(fault("{files: d.json}", 0).contains("split the file"));
 }
 
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(32))]
+    #[test]
+    fn rows_in_any_order_come_out_complete_and_sorted(
+        a in proptest::collection::vec(0i64..100_000, 0..50), b in proptest::collection::vec(0i64..100_000, 1..50)
+    ) {
+        let text = |times: &[i64]| times.iter().fold("timestamp,value\n".to_owned(), |s, t| s + &format!("{t},{t}\n"));
+        let folder = folder(&[("a.csv", &text(&a)), ("b.csv", &text(&b))]);
+        let yaml = "{files: '*.csv', metric: m, labels: {file: '{stem}'}}";
+        let mut got = play(open(yaml, folder.path(), 0, MB).unwrap()).unwrap();
+        let series = |file: &'static str, times: &[i64]| {
+            times.iter().map(|t| format!("m{{file=\"{file}\"}}@{}={t}", t * 1000)).collect::<Vec<_>>()
+        };
+        let mut expected = [series("a", &a), series("b", &b)].concat();
+        got.sort();
+        expected.sort();
+        proptest::prop_assert_eq!(got, expected);
+    }
+}
+
 #[tokio::test]
 async fn the_end_is_told_even_after_an_error() {
     let folder = folder(&[("a.csv", "timestamp,value\n1,1\n2,2\n")]);

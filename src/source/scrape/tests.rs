@@ -133,15 +133,24 @@ async fn a_real_node_exporter_through_the_whole_loop() {
     let listen = format!("--web.listen-address={address}");
     let Some(_running) = Running::start(Command::new("prometheus-node-exporter").arg(listen)) else { return };
     let (scraper, mut events, _m) = scraper(&address, "scrape_interval: 500ms", Limits::default());
-    let task = tokio::spawn(run(scraper.target.clone(), scraper.host.clone()));
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let stopped = async { stopped.await.unwrap_or(()) };
+    let task = tokio::spawn(run(scraper.target.clone(), scraper.host.clone(), stopped));
     for _ in 0..60 {
         let Some(SourceEvent::Batch(_, batch)) = events.recv().await else { panic!("the scraper ended") };
         let find = |name: &str| batch.runs().iter().find(|r| batch.labels(r).metric_name() == name);
         let up = find("up").map(|run| batch.samples(run)[0]).unwrap();
         if up.v == 1.0 {
             assert!(find("node_load1").is_some() && batch.runs().len() > 200);
-            drop(events);
-            assert_eq!(task.await.unwrap(), Err(Closed));
+            stop.send(()).unwrap();
+            assert_eq!(task.await.unwrap(), Ok(()));
+            let mut last = None;
+            while let Some(SourceEvent::Batch(_, batch)) = events.recv().await {
+                last = Some(batch);
+                events.close();
+            }
+            let last = last.unwrap();
+            assert!(last.runs().len() > 200 && last.all_samples().iter().all(|s| is_stale(s.v)));
             return;
         }
     }
