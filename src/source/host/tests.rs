@@ -38,7 +38,9 @@ async fn reads_this_machine() {
     let instance = uname::host_name();
     let target = [("job", "node"), ("instance", instance.as_str()), ("zone", "a")];
     assert_eq!(value(&batch, "up", &target), Some(1.0));
-    for collector in ["cpu", "meminfo", "filesystem", "diskstats", "netdev", "loadavg", "stat", "uname", "vmstat"] {
+    for collector in
+        ["cpu", "meminfo", "filesystem", "diskstats", "netclass", "netdev", "loadavg", "stat", "uname", "vmstat"]
+    {
         assert_eq!(
             value(&batch, "node_scrape_collector_success", &[("collector", collector)]),
             Some(1.0),
@@ -82,6 +84,7 @@ async fn names_and_label_names_are_those_of_node_exporter() {
         ("node_memory_MemTotal_bytes", &[][..], 0.0),
         ("node_boot_time_seconds", &[], 1.0),
         ("node_filefd_maximum", &[], 0.0),
+        ("node_network_mtu_bytes", &[("device", "lo")], 0.0),
         ("node_filesystem_size_bytes", &[("mountpoint", "/")], 0.0),
         ("node_filesystem_avail_bytes", &[("mountpoint", "/")], 1e10),
         ("node_cpu_seconds_total", &cpu, 10.0),
