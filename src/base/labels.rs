@@ -190,18 +190,32 @@ impl<'a> Iterator for Pairs<'a> {
 }
 
 pub(super) fn push_pair(bytes: &mut Vec<u8>, name: &str, value: &str) {
-    push_string(bytes, name);
-    push_string(bytes, value);
+    push_bytes(bytes, name.as_bytes());
+    push_bytes(bytes, value.as_bytes());
 }
 
-pub(super) fn push_string(bytes: &mut Vec<u8>, s: &str) {
+#[inline]
+pub(super) fn push_bytes(bytes: &mut Vec<u8>, s: &[u8]) {
     let mut len = s.len();
     while len >= 0x80 {
         bytes.push((len as u8) | 0x80);
         len >>= 7;
     }
     bytes.push(len as u8);
-    bytes.extend_from_slice(s.as_bytes());
+    bytes.extend_from_slice(s);
+}
+
+/// Whether every string within encoded pairs is UTF-8.
+pub(super) fn is_utf8(mut pairs: &[u8]) -> bool {
+    // Lengths below 128 are ASCII themselves, so the common case is one pass over everything.
+    pairs.is_ascii() || {
+        while !pairs.is_empty() {
+            if take_string(&mut pairs).is_none() {
+                return false;
+            }
+        }
+        true
+    }
 }
 
 fn take_string<'a>(bytes: &mut &'a [u8]) -> Option<&'a str> {

@@ -11,6 +11,8 @@ pub mod remote_write;
 pub mod replay;
 pub mod scrape;
 pub mod scrape_client;
+#[cfg(test)]
+mod testing;
 pub mod watermark;
 
 use tokio::sync::mpsc;

@@ -117,6 +117,8 @@ pub fn client(config: &HttpConfig, tls: bool) -> Result<Client, ClientError> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = Client::builder()
         .user_agent(concat!("forewarn/", env!("CARGO_PKG_VERSION")))
+        // As in Prometheus, a proxy of the environment is not for targets.
+        .no_proxy()
         .connect_timeout(Duration::from_secs(10))
         .tls_danger_accept_invalid_certs(config.tls_config.insecure_skip_verify);
     let mut hint = " (install the ca-certificates package, or set tls_config.ca_file)";

@@ -162,6 +162,8 @@ pub fn drop_future(mut decoded: Decoded, now: Millis, limits: &Limits) -> Decode
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const A: SourceId = SourceId(0);
@@ -236,6 +238,31 @@ mod tests {
         assert_eq!(marks.current(1_000), Some(990));
         marks.observe(A, i64::MIN, 1_000);
         assert_eq!(marks.of(A), Some(990));
+    }
+
+    proptest! {
+        #[test]
+        fn never_back_and_never_ahead_of_what_is_known(
+            steps in proptest::collection::vec((0usize..3, -500i64..500, 0i64..200, any::<bool>()), 1..60)
+        ) {
+            let mut marks = two_live();
+            marks.register(FILE, Pace::Recorded, 0);
+            let (mut now, mut before, mut recorded) = (0, None, i64::MIN);
+            for (source, ahead, wait, ends) in steps {
+                now += wait;
+                marks.observe(SourceId(source), now + ahead, now);
+                if source == FILE.0 {
+                    recorded = recorded.max(now + ahead);
+                    if ends {
+                        marks.end(FILE);
+                    }
+                }
+                let current = marks.current(now);
+                prop_assert!(current >= before);
+                prop_assert!(current.is_none_or(|t| t <= now.max(recorded)));
+                before = current;
+            }
+        }
     }
 
     #[test]

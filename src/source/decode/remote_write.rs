@@ -67,6 +67,9 @@ pub fn decode(compressed: &[u8], limits: &Limits, scratch: &mut Vec<u8>) -> Resu
 pub fn decode_message(message: &[u8], limits: &Limits) -> Result<Decoded, DecodeError> {
     let mut builder = BatchBuilder::new(limits);
     let mut dropped = Dropped::default();
+    // A label takes at least as many bytes on the wire as in a batch, and a series worth its memory more than 32.
+    let series = count_series(message)?.min(message.len() / 32);
+    builder.reserve(message.len(), series, series);
     let mut reader = Reader::new(message);
     while let Some((field, value)) = reader.field()? {
         if field == write_request::TIMESERIES {
@@ -77,6 +80,15 @@ pub fn decode_message(message: &[u8], limits: &Limits) -> Result<Decoded, Decode
         }
     }
     Ok(Decoded { batch: builder.finish(), dropped })
+}
+
+/// Counting first costs little and saves growing the columns, which would copy them several times over.
+fn count_series(message: &[u8]) -> Result<usize, WireError> {
+    let (mut reader, mut series) = (Reader::new(message), 0);
+    while let Some((field, _)) = reader.field()? {
+        series += usize::from(field == write_request::TIMESERIES);
+    }
+    Ok(series)
 }
 
 // Field numbers of prometheus/prometheus prompb/remote.proto and prompb/types.proto.
@@ -97,45 +109,67 @@ mod sample {
     pub const TIMESTAMP: u32 = 2;
 }
 
-/// One series. The wire allows labels after samples, so the labels are gathered first and the samples on a second
-/// walk, which starts at the first of them.
+/// One series. The wire allows labels after samples, so the labels are gathered first; the first sample is kept aside and
+/// the others, which are rare, found on a second walk.
+#[inline]
 fn time_series(message: &[u8], builder: &mut BatchBuilder, dropped: &mut Dropped) -> Result<(), WireError> {
     let mut reader = Reader::new(message);
-    let (mut samples_from, mut samples) = (reader, 0);
-    loop {
-        let here = reader;
-        match reader.field()? {
-            None => break,
-            Some((series::LABELS, value)) => one_label(value.bytes(series::LABELS)?, builder)?,
-            Some((series::SAMPLES, _)) => {
+    let (mut first, mut after_first, mut samples) = (&message[..0], reader, 0);
+    while let Some((field, value)) = reader.field()? {
+        match field {
+            series::LABELS => one_label(value.bytes(field)?, builder)?,
+            series::SAMPLES => {
                 if samples == 0 {
-                    samples_from = here;
+                    (first, after_first) = (value.bytes(field)?, reader);
                 }
                 samples += 1;
             }
-            Some((series::HISTOGRAMS, _)) => dropped.histograms += 1,
-            Some(_) => {}
+            series::HISTOGRAMS => dropped.histograms += 1,
+            _ => {}
         }
     }
     let refused = builder.end_labels().err();
     if let Some(fault) = refused {
         dropped.series(fault, samples);
     }
-    while samples > 0 {
-        let Some((field, value)) = samples_from.field()? else { break };
-        if field == series::SAMPLES {
-            let (t, v) = one_sample(value.bytes(field)?)?;
-            if refused.is_none() {
-                builder.sample(t, v);
-            }
-            samples -= 1;
+    let mut next = (samples > 0).then_some(first);
+    while let Some(bytes) = next {
+        let (t, v) = one_sample(bytes)?;
+        if refused.is_none() {
+            builder.sample(t, v);
         }
+        samples -= 1;
+        next = if samples > 0 { next_sample(&mut after_first)? } else { None };
     }
     Ok(())
 }
 
+fn next_sample<'a>(reader: &mut Reader<'a>) -> Result<Option<&'a [u8]>, WireError> {
+    while let Some((field, value)) = reader.field()? {
+        if field == series::SAMPLES {
+            return value.bytes(field).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// A label as every sender writes it, name then value and both short, needs no walk over its fields: name and value, each
+/// with its length before it.
+#[inline]
+fn plain_label(message: &[u8]) -> Option<(&[u8], &[u8])> {
+    let [0x0a, rest @ ..] = message else { return None };
+    let (name, rest) = rest.split_at_checked(1 + usize::from(*rest.first().filter(|n| **n < 0x80)?))?;
+    let [0x12, value @ ..] = rest else { return None };
+    let value_len = usize::from(*value.first().filter(|n| **n < 0x80)?);
+    (value.len() == 1 + value_len).then_some((name, value))
+}
+
 #[inline]
 fn one_label(message: &[u8], builder: &mut BatchBuilder) -> Result<(), WireError> {
+    if let Some((name, value)) = plain_label(message) {
+        builder.label_encoded(name, value);
+        return Ok(());
+    }
     let (mut name, mut text): (&[u8], &[u8]) = (&[], &[]);
     let mut reader = Reader::new(message);
     while let Some((field, value)) = reader.field()? {

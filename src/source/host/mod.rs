@@ -11,6 +11,7 @@ mod filefd;
 mod filesystem;
 mod loadavg;
 mod meminfo;
+mod netclass;
 mod netdev;
 mod pressure;
 mod stat;
@@ -38,12 +39,13 @@ use crate::telemetry::OneSource;
 type Collect = fn(&mut Kept, &mut Writer<'_>) -> Result<(), CollectError>;
 
 /// The collectors, by node_exporter's names. File systems come after them.
-const COLLECTORS: [(&str, Collect); 10] = [
+const COLLECTORS: [(&str, Collect); 11] = [
     ("cpu", |kept, out| kept.cpu.collect(out)),
     ("diskstats", |kept, out| diskstats::collect(&kept.filters, out)),
     ("filefd", |_, out| filefd::collect(out)),
     ("loadavg", |_, out| loadavg::collect(out)),
     ("meminfo", |_, out| meminfo::collect(out)),
+    ("netclass", |kept, out| netclass::collect(&kept.filters, out)),
     ("netdev", |kept, out| netdev::collect(&kept.filters, out)),
     ("pressure", |_, out| pressure::collect(out)),
     ("stat", |_, out| stat::collect(out)),

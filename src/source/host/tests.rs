@@ -1,11 +1,12 @@
 //! The collectors on this very machine, and their names against the real node_exporter.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use super::*;
 use crate::base::METRIC_NAME;
 use crate::source::decode::text::{Format, TextOptions, decode};
+use crate::source::testing::{Running, free_port};
 
 type Names = BTreeMap<String, BTreeSet<Vec<String>>>;
 
@@ -37,7 +38,9 @@ async fn reads_this_machine() {
     let instance = uname::host_name();
     let target = [("job", "node"), ("instance", instance.as_str()), ("zone", "a")];
     assert_eq!(value(&batch, "up", &target), Some(1.0));
-    for collector in ["cpu", "meminfo", "filesystem", "diskstats", "netdev", "loadavg", "stat", "uname", "vmstat"] {
+    for collector in
+        ["cpu", "meminfo", "filesystem", "diskstats", "netclass", "netdev", "loadavg", "stat", "uname", "vmstat"]
+    {
         assert_eq!(
             value(&batch, "node_scrape_collector_success", &[("collector", collector)]),
             Some(1.0),
@@ -60,13 +63,9 @@ fn a_bad_filter_is_refused() {
 
 #[tokio::test]
 async fn names_and_label_names_are_those_of_node_exporter() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let listen = format!("--web.listen-address=127.0.0.1:{port}");
-    let mut command = Command::new("prometheus-node-exporter");
-    let Ok(mut child) = command.arg(listen).stdout(Stdio::null()).stderr(Stdio::null()).spawn() else {
-        println!("skipped: prometheus-node-exporter is not installed");
-        return;
-    };
+    let Some(_running) = Running::start(Command::new("prometheus-node-exporter").arg(listen)) else { return };
     let client = crate::source::scrape_client::client(&Default::default(), false).unwrap();
     let mut text = String::new();
     for _ in 0..100 {
@@ -76,12 +75,27 @@ async fn names_and_label_names_are_those_of_node_exporter() {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let _ = child.kill();
-    let _ = child.wait();
     let target = TargetLabels::default();
     let options = TextOptions { format: Format::Prometheus, default_time: 0, honor_timestamps: true, target: &target };
-    let real = names(&decode(text.as_bytes(), &options, &Limits::default()).unwrap().batch, &[]);
-    let ours = names(&collect().await, &["job", "instance", "zone"]);
+    let theirs = decode(text.as_bytes(), &options, &Limits::default()).unwrap().batch;
+    let ours = collect().await;
+    let cpu = [("cpu", "0"), ("mode", "idle")];
+    for (name, labels, tolerance) in [
+        ("node_memory_MemTotal_bytes", &[][..], 0.0),
+        ("node_boot_time_seconds", &[], 1.0),
+        ("node_filefd_maximum", &[], 0.0),
+        ("node_network_mtu_bytes", &[("device", "lo")], 0.0),
+        ("node_filesystem_size_bytes", &[("mountpoint", "/")], 0.0),
+        ("node_filesystem_avail_bytes", &[("mountpoint", "/")], 1e10),
+        ("node_cpu_seconds_total", &cpu, 10.0),
+        ("node_pressure_io_waiting_seconds_total", &[], 10.0),
+        ("node_vmstat_pgfault", &[], 1e8),
+    ] {
+        let (Some(a), Some(b)) = (value(&ours, name, labels), value(&theirs, name, labels)) else { continue };
+        assert!((a - b).abs() <= tolerance, "{name}: {a} and not {b}");
+    }
+    let real = names(&theirs, &[]);
+    let ours = names(&ours, &["job", "instance", "zone"]);
     assert!(ours.len() > 90, "{}", ours.len());
     for (name, labels) in ours.iter().filter(|(n, _)| *n != "up") {
         let Some(expected) = real.get(name) else { panic!("node_exporter has no {name}") };

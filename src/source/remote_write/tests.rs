@@ -1,12 +1,15 @@
-//! The receiver over a real socket.
+//! The receiver over a real socket, and with a real Prometheus where it is installed.
+
+use std::process::Command;
 
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::base::{Batch, BatchBuilder};
+use crate::base::{Batch, BatchBuilder, is_stale};
 use crate::source::SourceId;
 use crate::source::encode::{compress, encode_write_request};
 use crate::source::scrape_client::{self, HttpConfig};
+use crate::source::testing::Running;
 use crate::telemetry::Metrics;
 
 struct Server {
@@ -103,4 +106,52 @@ async fn a_full_queue_is_told_to_the_sender_and_nothing_is_lost() {
     server.events.close();
     while server.events.recv().await.is_some() {}
     assert_eq!(server.post(body, &V1).await.0, 503);
+}
+
+/// The first sample of the series of this name that fits, waiting for it.
+async fn wait_for(events: &mut mpsc::Receiver<SourceEvent>, name: &str, fits: impl Fn(f64) -> bool) -> String {
+    let wait = async {
+        while let Some(SourceEvent::Batch(_, batch)) = events.recv().await {
+            let found = batch
+                .runs()
+                .iter()
+                .find(|run| batch.labels(run).metric_name() == name && batch.samples(run).iter().any(|s| fits(s.v)));
+            if let Some(run) = found {
+                return batch.labels(run).to_string();
+            }
+        }
+        panic!("the queue closed")
+    };
+    tokio::time::timeout(Duration::from_secs(60), wait).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_real_prometheus_sends_samples_and_staleness_markers() {
+    let mut server = serve(Limits::default(), 16).await;
+    let folder = tempfile::tempdir().unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = listener.local_addr().unwrap();
+    let gone = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let told = Arc::clone(&gone);
+    let text = Router::new().route(
+        "/metrics",
+        axum::routing::get(move || async move {
+            if told.load(std::sync::atomic::Ordering::Relaxed) { "" } else { "probe{zone=\"a\"} 7\n" }
+        }),
+    );
+    tokio::spawn(async move { axum::serve(listener, text).await });
+    let config = format!(
+        "global: {{scrape_interval: 500ms, scrape_timeout: 500ms}}\n\
+         scrape_configs: [{{job_name: j, static_configs: [{{targets: ['{target}']}}]}}]\n\
+         remote_write: [{{url: '{}', queue_config: {{batch_send_deadline: 100ms}}}}]\n",
+        server.url
+    );
+    std::fs::write(folder.path().join("prometheus.yml"), config).unwrap();
+    let flags = ["--config.file=prometheus.yml", "--storage.tsdb.path=data", "--web.listen-address=127.0.0.1:0"];
+    let mut command = Command::new("prometheus");
+    let Some(_running) = Running::start(command.current_dir(folder.path()).args(flags)) else { return };
+    let labels = wait_for(&mut server.events, "probe", |v| v == 7.0).await;
+    assert_eq!(labels, format!("probe{{instance=\"{target}\", job=\"j\", zone=\"a\"}}"));
+    gone.store(true, std::sync::atomic::Ordering::Relaxed);
+    wait_for(&mut server.events, "probe", is_stale).await;
 }

@@ -25,13 +25,14 @@ pub(super) fn load(
     limits: &Limits,
     bad: &mut BadLines,
 ) -> Result<Loaded, ReplayError> {
-    let mut into = Into { file, target: TargetLabels::new(&file.labels, false), builder: BatchBuilder::new(limits) };
+    let mut loader =
+        Loader { file, target: TargetLabels::new(&file.labels, false), builder: BatchBuilder::new(limits) };
     match file.format {
-        FileFormat::Csv => into.csv(columns, bad)?,
-        FileFormat::OpenMetrics => into.open_metrics(bad)?,
-        FileFormat::Json => into.json_lines(bad)?,
+        FileFormat::Csv => loader.csv(columns, bad)?,
+        FileFormat::OpenMetrics => loader.open_metrics(bad)?,
+        FileFormat::Json => loader.json_lines(bad)?,
     }
-    Ok(Loaded::new(into.builder.finish()))
+    Ok(Loaded::new(loader.builder.finish()))
 }
 
 impl Loaded {
@@ -48,13 +49,13 @@ impl Loaded {
     }
 }
 
-struct Into<'a> {
+struct Loader<'a> {
     file: &'a RecordedFile,
     target: TargetLabels,
     builder: BatchBuilder,
 }
 
-impl Into<'_> {
+impl Loader<'_> {
     fn csv(&mut self, columns: &CsvColumns, bad: &mut BadLines) -> Result<(), ReplayError> {
         let mut reader = CsvReader::open(&self.file.path, columns)?;
         let metric = self.file.metric.as_deref().unwrap_or_default();

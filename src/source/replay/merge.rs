@@ -76,6 +76,8 @@ pub(super) struct Merge {
     /// Added to every time, milliseconds.
     shift: Millis,
     cut: Cut,
+    /// A fault met while a batch was gathered; told after that batch.
+    fault: Option<ReplayError>,
 }
 
 impl Merge {
@@ -91,11 +93,15 @@ impl Merge {
             heads.extend(head.map(|r| Reverse((r.sample.t, file))));
             next.push(head);
         }
-        Ok(Self { recordings, heads, next, shift, cut })
+        Ok(Self { recordings, heads, next, shift, cut, fault: None })
     }
 
-    /// The next batch: no sample in it is older than any before it. `None` at the end.
+    /// The next batch: no sample in it is older than any before it. `None` at the end. What was read before a fault comes
+    /// before it.
     pub(super) fn batch(&mut self, limits: &Limits, bad: &mut BadLines) -> Result<Option<Batch>, ReplayError> {
+        if let Some(fault) = self.fault.take() {
+            return Err(fault);
+        }
         let Some(&Reverse((start, _))) = self.heads.peek() else { return Ok(None) };
         let mut taken = Vec::new();
         while let Some(&Reverse((t, file))) = self.heads.peek() {
@@ -107,8 +113,16 @@ impl Merge {
             if let Some(record) = self.next[file].take() {
                 taken.push((file, recording.key(record.series), record));
             }
-            self.next[file] = recording.next(bad)?;
-            self.heads.extend(self.next[file].map(|r| Reverse((r.sample.t, file))));
+            match recording.next(bad) {
+                Ok(next) => {
+                    self.next[file] = next;
+                    self.heads.extend(next.map(|r| Reverse((r.sample.t, file))));
+                }
+                Err(fault) => {
+                    self.fault = Some(fault);
+                    break;
+                }
+            }
         }
         // Samples of a series side by side cost its labels once; the order of time within a series stays.
         taken.sort_by_key(|(file, key, _)| (*file, *key));

@@ -35,7 +35,7 @@ use crate::telemetry::OneSource;
 const LOADED_BYTES: u64 = 256 << 20;
 
 /// A batch's size: small enough that the engine's ticks follow the stream, large enough that hand-over costs nothing.
-const CUT: Cut = Cut { samples_max: 4096, span_max: 600_000 };
+const CUT: Cut = Cut { samples_max: 4096, span_max: 3_600_000 };
 
 /// The batches of a set of recordings, in order of time.
 #[derive(Debug)]
@@ -137,21 +137,26 @@ pub async fn run(
 ) -> Result<(), ReplayError> {
     let (id, queue) = (inlet.id, inlet.queue.clone());
     let play = move || {
-        let replay = Replay::open(&config, &base, now, &limits, Arc::clone(&progress))?;
-        for batch in replay {
-            let batch = batch?;
-            metrics.samples.inc_by(batch.all_samples().len() as u64);
-            if inlet.queue.blocking_send(SourceEvent::Batch(inlet.id, batch)).is_err() {
-                break;
-            }
-        }
-        metrics.dropped("malformed_line", progress.bad_lines());
-        Ok(())
+        let mut replay = Replay::open(&config, &base, now, &limits, progress)?;
+        let result = feed(&mut replay, &inlet, &metrics);
+        metrics.dropped("malformed_line", replay.bad_lines());
+        result
     };
     let result = tokio::task::spawn_blocking(play).await;
     // A closed queue means that nobody waits for the end either.
     let _ = queue.send(SourceEvent::End(id)).await;
     result.unwrap_or_else(|e| Err(ReplayError::Io("replay".into(), std::io::Error::other(e))))
+}
+
+fn feed(replay: &mut Replay, inlet: &Inlet, metrics: &OneSource) -> Result<(), ReplayError> {
+    for batch in replay {
+        let batch = batch?;
+        metrics.samples.inc_by(batch.all_samples().len() as u64);
+        if inlet.queue.blocking_send(SourceEvent::Batch(inlet.id, batch)).is_err() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Moves the newest sample to the last whole multiple of `interval` up to `now`.

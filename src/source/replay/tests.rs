@@ -70,7 +70,10 @@ fn a_large_csv_is_streamed_and_must_be_sorted() {
     assert_eq!(got.len(), 20_000);
     assert_eq!(got[19_999], "m@100000000=19999");
     let yaml = format!("{{files: bad.csv, metric: m, {columns}}}");
-    assert!(matches!(open(&yaml, folder.path(), 0, 0).map(play), Ok(Err(ReplayError::Unsorted { line: 3, .. }))));
+    let mut unsorted = open(&yaml, folder.path(), 0, 0).unwrap();
+    assert_eq!(unsorted.next().unwrap().unwrap().all_samples().len(), 2, "what comes before the fault");
+    assert!(matches!(unsorted.next(), Some(Err(ReplayError::Unsorted { line: 3, .. }))));
+    assert!(unsorted.next().is_none());
     assert_eq!(play(open(&yaml, folder.path(), 0, MB).unwrap()).unwrap()[1], "m@15000=1");
 }
 
@@ -121,6 +124,26 @@ fn mistakes_say_how_to_mend_them() {
     assert!(fault("{files: '?.csv', metric: m}", MB).contains("{stem}"));
     assert!(fault("{files: a.csv, metric: m}", MB).contains("there are: time, v"));
     assert!(fault("{files: d.json}", 0).contains("split the file"));
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(32))]
+    #[test]
+    fn rows_in_any_order_come_out_complete_and_sorted(
+        a in proptest::collection::vec(0i64..100_000, 0..50), b in proptest::collection::vec(0i64..100_000, 1..50)
+    ) {
+        let text = |times: &[i64]| times.iter().fold("timestamp,value\n".to_owned(), |s, t| s + &format!("{t},{t}\n"));
+        let folder = folder(&[("a.csv", &text(&a)), ("b.csv", &text(&b))]);
+        let yaml = "{files: '*.csv', metric: m, labels: {file: '{stem}'}}";
+        let mut got = play(open(yaml, folder.path(), 0, MB).unwrap()).unwrap();
+        let series = |file: &'static str, times: &[i64]| {
+            times.iter().map(|t| format!("m{{file=\"{file}\"}}@{}={t}", t * 1000)).collect::<Vec<_>>()
+        };
+        let mut expected = [series("a", &a), series("b", &b)].concat();
+        got.sort();
+        expected.sort();
+        proptest::prop_assert_eq!(got, expected);
+    }
 }
 
 #[tokio::test]

@@ -20,12 +20,15 @@ use super::decode::text::{self, Format, TextOptions};
 use super::decode::{Decoded, TargetLabels};
 use super::watermark::drop_future;
 use super::{Closed, Inlet, clock, scrape_client};
-use crate::base::{Batch, BatchBuilder, Limits, METRIC_NAME, Millis};
+use crate::base::{Batch, BatchBuilder, Limits, METRIC_NAME, Millis, stale_nan};
 use crate::telemetry::{OneSource, ScrapeMetrics};
 use stale::SeenSeries;
 
 /// Bytes up to which a body is parsed on the runtime's own thread (some 2 ms); larger ones go to a blocking thread.
 const INLINE_BYTES: usize = 256 << 10;
+
+/// The series about the scrape itself.
+const REPORTS: [&str; 3] = ["up", "scrape_duration_seconds", "scrape_samples_scraped"];
 
 /// What a scraper needs of its host.
 #[derive(Clone, Debug)]
@@ -41,17 +44,29 @@ pub struct ScrapeHost {
     pub metrics: ScrapeMetrics,
 }
 
-/// Scrapes a target until the host shuts down; dropping the future ends it as well.
+/// Scrapes a target until `stop` is ready, which says that the target is no longer configured: its series then end with
+/// staleness markers, as in Prometheus. When the process ends, drop the future instead: a restart is no gap.
 ///
 /// # Errors
-/// The host has shut down.
-pub async fn run(target: Target, host: ScrapeHost) -> Result<(), Closed> {
+/// The engine has shut down.
+pub async fn run(target: Target, host: ScrapeHost, stop: impl Future<Output = ()>) -> Result<(), Closed> {
     let (interval, offset) = (millis(target.interval), offset(&target));
     let mut scraper = Scraper::new(target, host);
+    let mut stop = std::pin::pin!(stop);
     let mut t = next_slot(clock::now(), interval, offset);
     loop {
-        tokio::time::sleep(Duration::from_millis((t - clock::now()).max(0).unsigned_abs())).await;
-        let batch = scraper.scrape(t).await;
+        let wait = Duration::from_millis((t - clock::now()).max(0).unsigned_abs());
+        let batch = tokio::select! {
+            biased;
+            () = &mut stop => {
+                let last = scraper.end(clock::now().max(t - interval));
+                return scraper.host.inlet.send(last).await;
+            }
+            batch = async {
+                tokio::time::sleep(wait).await;
+                scraper.scrape(t).await
+            } => batch,
+        };
         scraper.host.inlet.send(batch).await?;
         // Slots missed while the queue was full are left out; a clock set back does not repeat one.
         t = next_slot(clock::now().max(t), interval, offset);
@@ -96,10 +111,20 @@ impl Scraper {
         };
         let mut builder = BatchBuilder::extending(batch, limits);
         stale::mark(&gone, t, &mut builder);
-        report(&mut builder, &self.target.labels, "up", t, up);
-        report(&mut builder, &self.target.labels, "scrape_duration_seconds", t, seconds);
-        report(&mut builder, &self.target.labels, "scrape_samples_scraped", t, scraped as f64);
+        for (name, v) in REPORTS.iter().zip([up, seconds, scraped as f64]) {
+            report(&mut builder, &self.target.labels, name, t, v);
+        }
         self.host.source.samples.inc_by(builder.sample_count() as u64);
+        builder.finish()
+    }
+
+    /// Ends all series of the target, those about the scrape among them.
+    pub fn end(&mut self, t: Millis) -> Batch {
+        let mut builder = BatchBuilder::new(&self.host.limits);
+        stale::mark(&self.seen.clear(), t, &mut builder);
+        for name in REPORTS {
+            report(&mut builder, &self.target.labels, name, t, stale_nan());
+        }
         builder.finish()
     }
 

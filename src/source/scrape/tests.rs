@@ -1,6 +1,6 @@
 //! Scrapes of real servers: one of our own that misbehaves on demand, and node_exporter where it is installed.
 
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::base::is_stale;
 use crate::source::config::{ScrapeConfig, Span};
+use crate::source::testing::{Running, free_port};
 use crate::source::{SourceEvent, SourceId};
 use crate::telemetry::Metrics;
 
@@ -126,39 +127,66 @@ fn slots_lie_at_the_offset_and_after_now() {
     assert_eq!(next_slot(107, 15, 3), 108);
 }
 
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[tokio::test]
 async fn a_real_node_exporter_through_the_whole_loop() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let address = format!("127.0.0.1:{port}");
+    let address = format!("127.0.0.1:{}", free_port());
     let listen = format!("--web.listen-address={address}");
-    let started =
-        Command::new("prometheus-node-exporter").arg(listen).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-    let Ok(child) = started else {
-        println!("skipped: prometheus-node-exporter is not installed");
-        return;
-    };
-    let _running = Running(child);
+    let Some(_running) = Running::start(Command::new("prometheus-node-exporter").arg(listen)) else { return };
     let (scraper, mut events, _m) = scraper(&address, "scrape_interval: 500ms", Limits::default());
-    let task = tokio::spawn(run(scraper.target.clone(), scraper.host.clone()));
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let stopped = async { stopped.await.unwrap_or(()) };
+    let task = tokio::spawn(run(scraper.target.clone(), scraper.host.clone(), stopped));
     for _ in 0..60 {
         let Some(SourceEvent::Batch(_, batch)) = events.recv().await else { panic!("the scraper ended") };
         let find = |name: &str| batch.runs().iter().find(|r| batch.labels(r).metric_name() == name);
         let up = find("up").map(|run| batch.samples(run)[0]).unwrap();
         if up.v == 1.0 {
             assert!(find("node_load1").is_some() && batch.runs().len() > 200);
-            drop(events);
-            assert_eq!(task.await.unwrap(), Err(Closed));
+            stop.send(()).unwrap();
+            assert_eq!(task.await.unwrap(), Ok(()));
+            let mut last = None;
+            while let Some(SourceEvent::Batch(_, batch)) = events.recv().await {
+                last = Some(batch);
+                events.close();
+            }
+            let last = last.unwrap();
+            assert!(last.runs().len() > 200 && last.all_samples().iter().all(|s| is_stale(s.v)));
             return;
         }
     }
     panic!("never up");
+}
+
+#[tokio::test]
+async fn tls_is_checked_against_the_configured_authority() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
+        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-keyout", &path("key.pem"), "-out", &path("cert.pem")])
+        .output();
+    if made.is_err() {
+        println!("skipped: openssl is not installed");
+        return;
+    }
+    std::fs::write(path("metrics"), "a 1\n").unwrap();
+    let port = free_port();
+    let mut server = Command::new("openssl");
+    server.current_dir(folder.path()).args(["s_server", "-WWW", "-key", "key.pem", "-cert", "cert.pem"]);
+    let Some(_running) = Running::start(server.args(["-accept", &format!("127.0.0.1:{port}")])) else { return };
+    while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let address = format!("localhost:{port}");
+    for (tls, up) in [
+        (format!("{{ca_file: {}}}", path("cert.pem")), "a=1"),
+        ("{insecure_skip_verify: true}".to_owned(), "a=1"),
+        ("{}".to_owned(), "up=0"),
+        (format!("{{ca_file: {}}}", path("absent.pem")), "up=0"),
+    ] {
+        let (mut target, _e, _m) = scraper(&address, &format!("scheme: https\ntls_config: {tls}"), Limits::default());
+        assert_eq!(scrape(&mut target, 1).await[0], up, "{tls}");
+    }
 }
