@@ -168,6 +168,7 @@ impl Config {
         };
         config.sinks.iter_mut().for_each(|sink| sink.resolve_paths(dir));
         config.alerting.alertmanagers.iter_mut().for_each(|a| a.resolve_paths(dir));
+        config.scrape_configs.iter_mut().for_each(|scrape| scrape.resolve_paths(dir));
         config.check()?;
         Ok(config)
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::de::Error as _;
@@ -9,8 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
 
 use super::decode::TargetLabels;
-use super::scrape_client::{Authorization, BasicAuth, HttpConfig, TlsConfig};
 use crate::base::{Millis, format_duration, parse_duration};
+use crate::http_client::{Authorization, BasicAuth, HttpClientConfig, Secret, TlsConfig};
 
 /// A duration written as Prometheus does: `15s`, `1h30m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,15 +75,25 @@ pub struct ScrapeConfig {
     /// Parameters of the request.
     #[serde(default)]
     pub params: BTreeMap<String, Vec<String>>,
-    /// User and password.
-    #[serde(default)]
+    // The HTTP client's settings stand among the others in prometheus.yml. `serde(flatten)` would let unknown fields pass.
+    /// See [`HttpClientConfig`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub basic_auth: Option<BasicAuth>,
-    /// A token.
-    #[serde(default)]
+    /// See [`HttpClientConfig`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authorization: Option<Authorization>,
-    /// TLS.
+    /// See [`HttpClientConfig`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bearer_token_file: Option<PathBuf>,
+    /// See [`HttpClientConfig`].
     #[serde(default)]
     pub tls_config: TlsConfig,
+    /// See [`HttpClientConfig`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_url: Option<Secret>,
+    /// See [`HttpClientConfig`].
+    #[serde(default = "yes")]
+    pub follow_redirects: bool,
 }
 
 /// Targets with the labels they share.
@@ -122,7 +133,7 @@ pub struct Target {
     /// Whether timestamps of its own stand.
     pub honor_timestamps: bool,
     /// How to speak to it.
-    pub http: HttpConfig,
+    pub http: HttpClientConfig,
 }
 
 /// What is wrong with a job.
@@ -151,9 +162,8 @@ impl ScrapeConfig {
         if timeout > interval {
             return Err(fault(format!("scrape_timeout {timeout} is longer than scrape_interval {interval}")));
         }
-        if self.basic_auth.is_some() && self.authorization.is_some() {
-            return Err(fault("give basic_auth or authorization, not both".to_owned()));
-        }
+        let http = self.http();
+        http.validate().map_err(|e| fault(e.to_string()))?;
         let mut targets = Vec::new();
         for group in &self.static_configs {
             if let Some(name) = group.labels.keys().find(|n| n.starts_with("__")) {
@@ -171,15 +181,34 @@ impl ScrapeConfig {
                     interval: interval.0,
                     timeout: timeout.0,
                     honor_timestamps: self.honor_timestamps,
-                    http: HttpConfig {
-                        basic_auth: self.basic_auth.clone(),
-                        authorization: self.authorization.clone(),
-                        tls_config: self.tls_config.clone(),
-                    },
+                    http: http.clone(),
                 });
             }
         }
         Ok(targets)
+    }
+
+    /// How to speak to the targets.
+    #[must_use]
+    pub fn http(&self) -> HttpClientConfig {
+        HttpClientConfig {
+            basic_auth: self.basic_auth.clone(),
+            authorization: self.authorization.clone(),
+            bearer_token_file: self.bearer_token_file.clone(),
+            tls_config: self.tls_config.clone(),
+            proxy_url: self.proxy_url.clone(),
+            follow_redirects: self.follow_redirects,
+        }
+    }
+
+    /// Makes relative file names relative to `dir`.
+    pub fn resolve_paths(&mut self, dir: &Path) {
+        let mut http = self.http();
+        http.resolve_paths(dir);
+        self.basic_auth = http.basic_auth;
+        self.authorization = http.authorization;
+        self.bearer_token_file = http.bearer_token_file;
+        self.tls_config = http.tls_config;
     }
 
     fn url(&self, address: &str) -> Result<Url, String> {
@@ -237,7 +266,9 @@ mod tests {
     fn mistakes_are_named() {
         let problem = |yaml: &str| read(yaml).targets(GLOBAL.0, GLOBAL.1).unwrap_err().to_string();
         assert!(problem("job_name: a\nscrape_timeout: 20s").contains("longer than scrape_interval 15s"));
-        assert!(problem("job_name: a\nbasic_auth: {username: a}\nauthorization: {}").contains("not both"));
+        assert!(
+            problem("job_name: a\nbasic_auth: {username: a}\nauthorization: {credentials: b}").contains("only one")
+        );
         assert!(problem("job_name: a\nstatic_configs: [{targets: ['http://a']}]").contains("without scheme"));
         assert!(problem("job_name: a\nstatic_configs: [{labels: {__x: y}}]").contains("__x"));
         assert!(serde_saphyr::from_str::<ScrapeConfig>("job_name: a\nrelabel_configs: []").is_err());

@@ -10,7 +10,6 @@ pub mod host;
 pub mod remote_write;
 pub mod replay;
 pub mod scrape;
-pub mod scrape_client;
 #[cfg(test)]
 mod testing;
 pub mod watermark;
@@ -58,3 +57,15 @@ impl Inlet {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the engine has shut down")]
 pub struct Closed;
+
+/// A client for tests against servers on this machine.
+#[cfg(test)]
+fn plain_client() -> reqwest::Client {
+    // Installs the TLS provider, without which reqwest builds no client at all.
+    drop(crate::http_client::HttpClient::new(
+        &Default::default(),
+        crate::http_client::Purpose::Read,
+        std::time::Duration::from_secs(10),
+    ));
+    reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap()
+}

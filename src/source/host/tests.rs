@@ -66,7 +66,7 @@ async fn names_and_label_names_are_those_of_node_exporter() {
     let port = free_port();
     let listen = format!("--web.listen-address=127.0.0.1:{port}");
     let Some(_running) = Running::start(Command::new("prometheus-node-exporter").arg(listen)) else { return };
-    let client = crate::source::scrape_client::client(&Default::default(), false).unwrap();
+    let client = crate::source::plain_client();
     let mut text = String::new();
     for _ in 0..100 {
         if let Ok(response) = client.get(format!("http://127.0.0.1:{port}/metrics")).send().await {

@@ -8,7 +8,6 @@ use super::*;
 use crate::base::{Batch, BatchBuilder, is_stale};
 use crate::source::SourceId;
 use crate::source::encode::{compress, encode_write_request};
-use crate::source::scrape_client::{self, HttpConfig};
 use crate::source::testing::Running;
 use crate::telemetry::Metrics;
 
@@ -35,7 +34,7 @@ async fn serve(limits: Limits, queue: usize) -> Server {
 
 impl Server {
     async fn post(&self, body: Vec<u8>, headers: &[(&'static str, &'static str)]) -> (u16, String) {
-        let client = scrape_client::client(&HttpConfig::default(), false).unwrap();
+        let client = crate::source::plain_client();
         let mut request = client.post(&self.url).body(body);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -86,7 +85,7 @@ async fn bad_requests_get_the_status_senders_understand() {
 #[tokio::test]
 async fn a_chunked_body_over_the_bound_is_413_as_well() {
     let server = serve(Limits { request_bytes: 1_000, ..Limits::default() }, 4).await;
-    let client = scrape_client::client(&HttpConfig::default(), false).unwrap();
+    let client = crate::source::plain_client();
     let chunks = futures_util::stream::iter((0..20).map(|_| Ok::<_, std::io::Error>(vec![0u8; 100])));
     let response = client.post(&server.url).body(reqwest::Body::wrap_stream(chunks)).send().await.unwrap();
     assert_eq!(response.status().as_u16(), 413);
@@ -97,7 +96,7 @@ async fn a_full_queue_is_told_to_the_sender_and_nothing_is_lost() {
     let mut server = serve(Limits::default(), 1).await;
     let body = compress(&encode_write_request(&batch(&[1])));
     assert_eq!(server.post(body.clone(), &V1).await.0, 204);
-    let client = scrape_client::client(&HttpConfig::default(), false).unwrap();
+    let client = crate::source::plain_client();
     let response = client.post(&server.url).body(body.clone()).send().await.unwrap();
     assert_eq!(response.status().as_u16(), 503);
     assert_eq!(response.headers()["retry-after"], "5");

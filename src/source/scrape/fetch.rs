@@ -1,11 +1,11 @@
 //! One GET of a target's metrics: status, size and credentials checked, nothing parsed.
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
-use reqwest::{Client, StatusCode};
+use reqwest::{Method, StatusCode};
 
+use crate::http_client::{HttpClient, HttpClientError, describe};
 use crate::source::config::Target;
 use crate::source::decode::text::{Format, Problem, TextError};
-use crate::source::scrape_client::{ClientError, authorize};
 
 /// What Prometheus 3 asks for, without the protobuf formats.
 const ACCEPTED: &str = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
@@ -32,7 +32,7 @@ pub enum ScrapeError {
     Text(#[from] TextError),
     /// Credentials or certificates.
     #[error(transparent)]
-    Client(#[from] ClientError),
+    Client(#[from] HttpClientError),
     /// The parser failed within.
     #[error("the parser failed within")]
     Parser,
@@ -57,29 +57,22 @@ impl ScrapeError {
 
 impl From<reqwest::Error> for ScrapeError {
     fn from(e: reqwest::Error) -> Self {
-        // The causes say what happened ("connection refused"); the URL may carry parameters that nobody should see.
-        let e = e.without_url();
-        let mut text = e.to_string();
-        let mut cause = std::error::Error::source(&e);
-        while let Some(inner) = cause {
-            text = format!("{text}: {inner}");
-            cause = inner.source();
-        }
-        Self::Request(text)
+        if e.is_timeout() { Self::Timeout } else { Self::Request(describe(e)) }
     }
 }
 
 /// Fetches the body and its format. The caller sets the deadline.
 pub(super) async fn fetch(
-    client: &Client,
+    client: &HttpClient,
     target: &Target,
     bytes_max: usize,
 ) -> Result<(Vec<u8>, Format), ScrapeError> {
     let request = client
-        .get(target.url.clone())
+        .request(Method::GET, target.url.clone())
+        .await?
         .header(ACCEPT, ACCEPTED)
         .header("x-prometheus-scrape-timeout-seconds", target.timeout.as_secs_f64().to_string());
-    let mut response = authorize(request, &target.http).await?.send().await?;
+    let mut response = request.send().await?;
     if response.status() != StatusCode::OK {
         return Err(ScrapeError::Status(response.status()));
     }

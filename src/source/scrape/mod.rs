@@ -19,8 +19,9 @@ use super::config::Target;
 use super::decode::text::{self, Format, TextOptions};
 use super::decode::{Decoded, TargetLabels};
 use super::watermark::drop_future;
-use super::{Closed, Inlet, clock, scrape_client};
+use super::{Closed, Inlet, clock};
 use crate::base::{Batch, BatchBuilder, Limits, METRIC_NAME, Millis, stale_nan};
+use crate::http_client::{HttpClient, Purpose};
 use crate::telemetry::{OneSource, ScrapeMetrics};
 use stale::SeenSeries;
 
@@ -78,7 +79,7 @@ pub async fn run(target: Target, host: ScrapeHost, stop: impl Future<Output = ()
 pub struct Scraper {
     target: Target,
     host: ScrapeHost,
-    client: Option<reqwest::Client>,
+    client: Option<HttpClient>,
     seen: SeenSeries,
     failing: bool,
 }
@@ -131,10 +132,7 @@ impl Scraper {
     async fn read(&mut self, t: Millis) -> Result<Decoded, ScrapeError> {
         let client = match &self.client {
             Some(client) => client,
-            None => {
-                let tls = self.target.url.scheme() == "https";
-                self.client.insert(scrape_client::client(&self.target.http, tls)?)
-            }
+            None => self.client.insert(HttpClient::new(&self.target.http, Purpose::Read, self.target.timeout)?),
         };
         let fetched = fetch::fetch(client, &self.target, self.host.limits.scrape_bytes);
         let (body, format) =
