@@ -1,2 +1,5 @@
-//! The `forewarn` program: hands its arguments to the command line.
-fn main() {}
+//! The `forewarn` program: hands over to the command line.
+
+fn main() -> std::process::ExitCode {
+    forewarn::cli::main()
+}

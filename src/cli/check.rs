@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use crate::base::Limits;
 use crate::rules::{Severity, load_globs};
+use crate::server::{base_dir, read_config};
 
 /// Checks rule files and writes each fault with its source line, then how many rules there are.
 ///
@@ -35,6 +36,24 @@ pub fn rules(paths: &[PathBuf], colour: bool, out: &mut dyn Write) -> io::Result
     }
     writeln!(out)?;
     Ok(if errors > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Checks a configuration, and the rule files it names.
+///
+/// # Errors
+/// `out` cannot be written.
+pub fn config(file: &Path, colour: bool, out: &mut dyn Write) -> io::Result<ExitCode> {
+    let config = match read_config(file) {
+        Ok(config) => config,
+        Err(error) => {
+            writeln!(out, "{error}")?;
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    writeln!(out, "{} is a configuration", file.display())?;
+    let dir = base_dir(file);
+    let patterns: Vec<PathBuf> = config.rule_files.iter().map(|pattern| dir.join(pattern)).collect();
+    if patterns.is_empty() { Ok(ExitCode::SUCCESS) } else { rules(&patterns, colour, out) }
 }
 
 /// A path as a pattern of files.

@@ -215,7 +215,8 @@ impl Engine {
         for g in 0..self.groups.len() {
             let group = &self.groups[g];
             let Some(t) = group.next.filter(|t| t + group.schedule.query_offset == due) else { continue };
-            for s in 0..self.groups[g].stages.len() {
+            let idle = group.is_quiet() && group.stages.iter().all(|(stage, _)| self.is_idle(stage));
+            for s in 0..if idle { 0 } else { self.groups[g].stages.len() } {
                 self.round += 1;
                 let at = Moment { t, round: self.round };
                 for f in 0..self.groups[g].stages[s].0.feeds.len() {
@@ -230,6 +231,10 @@ impl Engine {
                 self.apply(g, rules, t, out);
             }
             let group = &mut self.groups[g];
+            if idle {
+                out.evaluations += group.rules.len() as u64;
+                group.rules.iter_mut().for_each(|rule| rule.last_error = None);
+            }
             group.last = Some(t);
             group.next = Some(t + group.schedule.interval);
         }
@@ -238,13 +243,24 @@ impl Engine {
         }
     }
 
+    /// Whether a stage has nothing to read, so that nothing can come of it. Rules for what is not there then cost nothing.
+    fn is_idle(&self, stage: &Stage) -> bool {
+        let is_empty = |leaf: usize| {
+            let own = self.coordinator.evaluator.store.tables[leaf].slots.is_empty();
+            own && self.shards.iter().all(|shard| shard.evaluator.store.tables[leaf].slots.is_empty())
+        };
+        stage.strict && stage.leaves.iter().all(|&leaf| is_empty(leaf))
+    }
+
     fn run_feed_if_due(&mut self, feed: usize, due: Millis, executor: &dyn Executor) {
         let schedule = self.plan.feeds[feed].schedule;
         let Some(t) = self.feeds[feed].next.filter(|t| t + schedule.query_offset == due) else { return };
-        self.round += 1;
-        let at = Moment { t, round: self.round };
-        let run = Run { plan: &self.plan, volatile: &self.volatile, at, executor };
-        self.coordinator.run_feed(run, &mut self.shards, feed, &self.feeds[feed].stage);
+        if !self.is_idle(&self.feeds[feed].stage) {
+            self.round += 1;
+            let at = Moment { t, round: self.round };
+            let run = Run { plan: &self.plan, volatile: &self.volatile, at, executor };
+            self.coordinator.run_feed(run, &mut self.shards, feed, &self.feeds[feed].stage);
+        }
         self.feeds[feed].next = Some(t + schedule.interval);
     }
 

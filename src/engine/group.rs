@@ -108,6 +108,15 @@ impl Group {
         }
     }
 
+    /// Whether an empty result would change nothing: no alert is known and nothing was recorded.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.rules.iter().all(|rule| match &rule.kind {
+            RuleWork::Record(recording) => recording.pinned().is_empty(),
+            RuleWork::Alert(machine) => machine.is_empty(),
+        })
+    }
+
     /// Begins: the first instant after `t`.
     pub fn begin(&mut self, t: Millis) {
         self.next.get_or_insert_with(|| first_after(t, self.schedule.interval));

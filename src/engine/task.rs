@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::promql::{FeedId, LeafSource, NodeId, Op, Place, Plan};
+use crate::promql::{FeedId, LeafId, LeafSource, NodeId, Op, Place, Plan};
 
 /// Nodes to evaluate together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +18,10 @@ pub struct Stage {
     pub global: Vec<NodeId>,
     /// Subqueries that these nodes read, inner ones first.
     pub feeds: Vec<FeedId>,
+    /// Leaves that these nodes read.
+    pub leaves: Vec<LeafId>,
+    /// Whether nothing comes of nothing: without any series in its leaves, every root is an empty vector.
+    pub strict: bool,
 }
 
 impl Stage {
@@ -29,7 +33,7 @@ impl Stage {
             sets.global(plan, root);
             feeds_below(plan, root, &mut sets.feeds);
         }
-        sets.into()
+        sets.into_stage(plan, roots)
     }
 
     /// What it takes for a subquery's inner expression, wherever it is evaluated.
@@ -41,7 +45,8 @@ impl Stage {
             Place::Local => sets.local(plan, node),
             _ => sets.global(plan, node),
         }
-        sets.into()
+        feeds_below(plan, node, &mut sets.feeds);
+        sets.into_stage(plan, &[node])
     }
 }
 
@@ -87,15 +92,21 @@ impl Sets {
     }
 }
 
-impl From<Sets> for Stage {
-    fn from(sets: Sets) -> Self {
+impl Sets {
+    fn into_stage(self, plan: &Plan, roots: &[NodeId]) -> Stage {
+        let nodes = || self.local.iter().chain(&self.global).map(|&id| &plan.nodes[id].op);
+        let leaves: BTreeSet<LeafId> = nodes().filter_map(Op::leaf).collect();
+        let from_nothing = |op: &Op| matches!(op, Op::Absent(..) | Op::Vector(_) | Op::Calendar(_, None));
+        let strict = !nodes().any(from_nothing) && !roots.iter().any(|&root| plan.nodes[root].is_scalar);
         // Ids rise from what is read to what reads, so their order is an order of evaluation.
-        Self {
-            local: sets.local.into_iter().collect(),
-            vectors: sets.vectors.into_iter().collect(),
-            parts: sets.parts.into_iter().collect(),
-            global: sets.global.into_iter().collect(),
-            feeds: sets.feeds.into_iter().collect(),
+        Stage {
+            leaves: leaves.into_iter().collect(),
+            strict,
+            local: self.local.into_iter().collect(),
+            vectors: self.vectors.into_iter().collect(),
+            parts: self.parts.into_iter().collect(),
+            global: self.global.into_iter().collect(),
+            feeds: self.feeds.into_iter().collect(),
         }
     }
 }

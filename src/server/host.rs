@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::alert::Transition;
@@ -12,6 +12,7 @@ use crate::source::watermark::{Pace, Watermarks};
 use crate::source::{SourceEvent, SourceId, clock};
 use crate::telemetry::{EngineMetrics, OneSource};
 
+use super::board::Board;
 use super::handle::Command;
 
 /// How often the watermark is looked at when nothing arrives: silence moves it, too.
@@ -40,9 +41,13 @@ pub struct Host {
     marks: Watermarks,
     sources: Vec<KnownSource>,
     metrics: EngineMetrics,
+    board: Board,
     outlet: Outlet,
     refused_before: [u64; 3],
     held_at: Option<Instant>,
+    /// Recorded sources that have not ended.
+    recorded: Vec<SourceId>,
+    warm: watch::Sender<bool>,
 }
 
 /// The two ends at which the engine's owner receives.
@@ -62,13 +67,23 @@ impl Host {
         executor: Box<dyn Executor + Send>,
         sources: Vec<KnownSource>,
         metrics: EngineMetrics,
+        board: Board,
         outlet: Outlet,
     ) -> Self {
         let mut marks = Watermarks::default();
         for source in &sources {
             marks.register(source.id, source.pace, clock::now());
         }
-        Self { engine, executor, marks, sources, metrics, outlet, refused_before: [0; 3], held_at: None }
+        let recorded: Vec<SourceId> = sources.iter().filter(|s| s.pace == Pace::Recorded).map(|s| s.id).collect();
+        let (warm, _) = watch::channel(recorded.is_empty());
+        let (refused_before, held_at) = ([0; 3], None);
+        Self { engine, executor, marks, sources, metrics, board, outlet, refused_before, held_at, recorded, warm }
+    }
+
+    /// Turns true when all that was recorded has been evaluated.
+    #[must_use]
+    pub fn warm(&self) -> watch::Receiver<bool> {
+        self.warm.subscribe()
     }
 
     /// Runs on a thread of its own until the sources have closed their queue. The receiver learns of the end; it gets an
@@ -103,6 +118,9 @@ impl Host {
                 _ = look.tick() => {}
             }
             self.advance();
+            if self.recorded.is_empty() {
+                self.warm.send_if_modified(|warm| !std::mem::replace(warm, true));
+            }
         }
     }
 
@@ -125,7 +143,11 @@ impl Host {
 
     fn take(&mut self, event: SourceEvent) {
         match event {
-            SourceEvent::End(id) => self.marks.end(id),
+            SourceEvent::End(id) => {
+                self.marks.end(id);
+                self.board.ended(id);
+                self.recorded.retain(|recorded| *recorded != id);
+            }
             SourceEvent::Batch(id, batch) => {
                 let started = Instant::now();
                 let taken = self.engine.ingest(&batch);
@@ -144,12 +166,10 @@ impl Host {
         source.metrics.dropped("late", taken.late);
         source.metrics.dropped("series_limit", taken.over_series_limit);
         source.metrics.dropped("pending_limit", taken.over_pending_limit);
-        if let Some(newest) = self.marks.newest(id) {
-            source.metrics.set_newest(newest);
-        }
-        if let Some(mark) = self.marks.of(id) {
-            source.metrics.set_watermark(mark);
-        }
+        let (newest, watermark) = (self.marks.newest(id), self.marks.of(id));
+        newest.into_iter().for_each(|t| source.metrics.set_newest(t));
+        watermark.into_iter().for_each(|t| source.metrics.set_watermark(t));
+        self.board.heard(id, newest, watermark, clock::now());
     }
 
     fn advance(&mut self) {

@@ -2,14 +2,21 @@
 //!
 //! Here clocks are read, threads started and sockets opened, so that the engine need not.
 
+mod board;
 mod config;
 mod executor;
 mod handle;
 mod host;
+pub mod http;
 mod rules;
+mod run;
+mod sources;
+mod warm_up;
+mod welcome;
 
 pub use config::{Alerting, Config, ConfigError, EngineConfig, Global, RemoteWriteConfig, Sources, Web, base_dir};
 pub use executor::Parallel;
 pub use handle::{Command, EngineGone, EngineHandle};
 pub use host::{Host, Inputs, KnownSource, Outlet, outlet};
 pub use rules::{Read, Reloaded, RuleLoader, RuleSource};
+pub use run::{RunOptions, StartError, read_config, run};

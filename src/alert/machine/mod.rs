@@ -152,6 +152,12 @@ impl AlertMachine {
             .collect()
     }
 
+    /// Whether no alert is known, not even one that has just been resolved.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.alerts.iter().next().is_none()
+    }
+
     /// The rule's state: that of its most active alert.
     #[must_use]
     pub fn state(&self) -> AlertState {

@@ -1,0 +1,340 @@
+//! The whole process: reads the configuration, starts everything, and ends it in order.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::alert::Transition;
+use crate::engine::Engine;
+use crate::sink::{Backoff, Dispatcher, LineFormat, Origin, SinkConfig, SinkContext, SinkMetrics};
+use crate::source::{clock, remote_write};
+use crate::telemetry::Metrics;
+
+use super::board::Board;
+use super::config::{Config, base_dir};
+use super::executor::Parallel;
+use super::handle::EngineHandle;
+use super::host::{Host, Inputs, outlet};
+use super::http::{AppState, Readiness, RecentFindings, ReloadReport, ReloadRequest, Reloader, RuleFile, SinkStatus, Summary};
+use super::rules::{Reloaded, RuleLoader, RuleSource};
+use super::sources::{self, Started};
+use super::warm_up::{Past, totals};
+use super::welcome::welcome;
+
+/// How long alerts may take to leave at the end.
+const FLUSH: Duration = Duration::from_secs(5);
+
+/// What `forewarn run` was told.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// The configuration file.
+    pub config_file: PathBuf,
+    /// Log what would be sent to receivers, and send nothing.
+    pub dry_run: bool,
+}
+
+/// Why the process did not start, or ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration.
+    #[error("{0}")]
+    Config(String),
+    /// The rules; each fault on a line of its own.
+    #[error("the rules cannot be loaded:\n{}", .0.join("\n"))]
+    Rules(Vec<String>),
+    /// The address to listen on.
+    #[error("cannot listen on {address}: {error}; choose another with web.listen_address")]
+    Listen {
+        /// Address.
+        address: String,
+        /// Why not.
+        error: std::io::Error,
+    },
+    /// The operating system.
+    #[error("{0}")]
+    System(String),
+    /// A bug: the engine's thread panicked. Its message is above.
+    #[error("the engine has failed; this is a bug, please report it with the message above")]
+    EngineFailed,
+}
+
+/// The last reload, for the status page.
+type LastReload = Arc<Mutex<(Option<ReloadReport>, Vec<RuleFile>)>>;
+
+/// Reads a configuration file.
+///
+/// # Errors
+/// The file cannot be read, or says what cannot work; the text names the file and, where known, the line.
+pub fn read_config(file: &Path) -> Result<Config, StartError> {
+    let fault = |text: String| StartError::Config(format!("{}: {text}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|e| fault(e.to_string()))?;
+    Config::parse(&text, &base_dir(file)).map_err(|e| fault(e.to_string()))
+}
+
+/// Runs until told to stop.
+///
+/// # Errors
+/// See [`StartError`].
+pub async fn run(options: RunOptions) -> Result<(), StartError> {
+    let config = read_config(&options.config_file)?;
+    let dir = base_dir(&options.config_file);
+    let started_at = clock::now();
+    let metrics = Metrics::new().map_err(|e| StartError::System(e.to_string()))?;
+    let address = &config.web.listen_address;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|error| StartError::Listen { address: address.clone(), error })?;
+
+    let dispatcher = Arc::new(start_sinks(&config, &metrics, options.dry_run)?);
+    let (engine, commands) = EngineHandle::new();
+    let (queue, events) = mpsc::channel(config.limits.queued_batches.max(1));
+    let board = Board::default();
+
+    // Rules first, so that the first samples find them.
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let engine_options = config.engine_options(processors);
+    let executor = Parallel::for_shards(engine_options.shards).map_err(|e| StartError::System(e.to_string()))?;
+    let Started { known, remote_write, mut tasks, progress, described } = sources::start(&config, &dir, queue, &metrics)?;
+    for (source, (name, description)) in known.iter().zip(&described) {
+        board.add(source.id, name, description);
+    }
+    let past = Past::new(line_format(&config));
+    let findings = RecentFindings::default();
+    let tell = {
+        let (past, findings, dispatcher) = (past.clone(), findings.clone(), Arc::clone(&dispatcher));
+        outlet(move |transitions| tell(&transitions, started_at, &past, &findings, &dispatcher))
+    };
+    let host = Host::new(Engine::new(engine_options), executor, known, metrics.engine.clone(), board.clone(), tell);
+    let warm = host.warm();
+    let mut loader = RuleLoader::new(rule_source(&config, &dir), engine.clone(), metrics.engine.clone());
+    let engine_ended = host.spawn(Inputs { events, commands }).map_err(|e| StartError::System(e.to_string()))?;
+    let loaded = loader.load().await.map_err(StartError::Rules)?;
+    report_warnings(&loaded);
+
+    let last_reload: LastReload = Arc::default();
+    let (reloader, requests) = Reloader::new();
+    let (ready, readiness) = watch::channel(Readiness::WarmingUp { done: 0, total: 0 });
+    let state = AppState {
+        engine: engine.clone(),
+        metrics: metrics.clone(),
+        ready: readiness,
+        reload: reloader,
+        summary: summary(&config, board, Arc::clone(&last_reload)),
+        findings,
+        external_url: config.external_url(),
+        started: started_at,
+        limits: Arc::new(config.limits.clone()),
+        receivers: remote_write::router(remote_write),
+    };
+    let (stop_http, http_stopped) = oneshot::channel::<()>();
+    let router = super::http::router(state);
+    let limits = config.limits.clone();
+    let http = tokio::spawn(async move {
+        super::http::serve(listener, router, &limits, async {
+            // A dropped sender means the same.
+            let _ = http_stopped.await;
+        })
+        .await
+    });
+    let watch_every = config.engine.rule_watch_interval.0;
+    let reloads = tokio::spawn(keep_reloading(loader, requests, watch_every, last_reload));
+
+    let outcome = tokio::select! {
+        ended = wait_for_end(engine_ended) => ended,
+        () = live(&config, &engine, &past, &progress, warm, &ready, &described, loaded) => Ok(()),
+        result = interrupted() => result,
+    };
+    past.clear();
+    ready.send_replace(Readiness::ShuttingDown);
+    tasks.shutdown().await;
+    reloads.abort();
+    drop(stop_http);
+    if tokio::time::timeout(FLUSH, http).await.is_err() {
+        tracing::warn!("HTTP requests were still open at the end");
+    }
+    if let Some(dispatcher) = Arc::into_inner(dispatcher) {
+        let left = dispatcher.shutdown(FLUSH).await;
+        if left > 0 {
+            tracing::warn!(alerts = left, "alerts were not delivered before the end");
+        }
+    }
+    outcome
+}
+
+/// Hands transitions on: those of the past are shown, those of now go to the sinks.
+fn tell(
+    transitions: &Arc<[Transition]>,
+    started_at: i64,
+    past: &Past,
+    findings: &RecentFindings,
+    dispatcher: &Dispatcher,
+) {
+    transitions.iter().for_each(|t| findings.push(t));
+    let now = transitions.iter().position(|t| t.at >= started_at).unwrap_or(transitions.len());
+    past.show(&transitions[..now]);
+    match now {
+        0 => dispatcher.send(transitions),
+        n if n == transitions.len() => {}
+        n => dispatcher.send(&transitions[n..].into()),
+    }
+}
+
+/// Shows the warm-up, says hello, and then waits for ever.
+#[allow(clippy::too_many_arguments)]
+async fn live(
+    config: &Config,
+    engine: &EngineHandle,
+    past: &Past,
+    progress: &[Arc<crate::source::replay::Progress>],
+    warm: watch::Receiver<bool>,
+    ready: &watch::Sender<Readiness>,
+    described: &[(String, String)],
+    loaded: Reloaded,
+) {
+    let mut look = tokio::time::interval(Duration::from_millis(200));
+    let tell_readiness = async {
+        loop {
+            look.tick().await;
+            let (done, total) = totals(progress);
+            ready.send_replace(Readiness::WarmingUp { done, total });
+        }
+    };
+    tokio::select! {
+        () = past.watch(progress, warm) => {}
+        () = tell_readiness => {}
+    }
+    ready.send_replace(Readiness::Ready);
+    welcome(config, engine, past, described, &loaded).await;
+    std::future::pending().await
+}
+
+async fn wait_for_end(engine_ended: oneshot::Receiver<()>) -> Result<(), StartError> {
+    engine_ended.await.map_err(|_| StartError::EngineFailed)
+}
+
+/// SIGINT or SIGTERM.
+async fn interrupted() -> Result<(), StartError> {
+    let fault = |e: std::io::Error| StartError::System(format!("signals: {e}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(fault)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(fault)?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// Reloads rules on SIGHUP, when asked over HTTP, and when files have changed.
+async fn keep_reloading(
+    mut loader: RuleLoader,
+    mut requests: mpsc::Receiver<ReloadRequest>,
+    every: Duration,
+    last: LastReload,
+) {
+    let mut hangup = signal(SignalKind::hangup()).ok();
+    let mut look = tokio::time::interval(every);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let (result, asker) = tokio::select! {
+            Some(asker) = requests.recv() => (loader.load().await.map(Some), Some(asker)),
+            Some(()) = async { match &mut hangup { Some(signal) => signal.recv().await, None => std::future::pending().await } } => {
+                (loader.load().await.map(Some), None)
+            }
+            _ = look.tick() => (loader.load_if_changed().await, None),
+        };
+        let outcome = match result {
+            Ok(None) => continue,
+            Ok(Some(loaded)) => {
+                report_warnings(&loaded);
+                tracing::info!(groups = loaded.groups, rules = loaded.rules, "rules loaded");
+                Ok(format!("{} rules in {} groups are in force", loaded.rules, loaded.groups))
+            }
+            Err(faults) => {
+                for fault in &faults {
+                    tracing::error!("{fault}");
+                }
+                tracing::error!("the rules were not reloaded; those in force stay in force");
+                Err(faults)
+            }
+        };
+        let report = ReloadReport { at: clock::now(), outcome: outcome.clone() };
+        last.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(report);
+        if let Some(asker) = asker {
+            // Whoever asked may have hung up.
+            let _ = asker.send(outcome);
+        }
+    }
+}
+
+fn report_warnings(loaded: &Reloaded) {
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+}
+
+fn rule_source(config: &Config, dir: &Path) -> RuleSource {
+    RuleSource {
+        rule_files: config.rule_files.clone(),
+        model_files: config.model_files.clone(),
+        dir: dir.to_owned(),
+        limits: config.limits.clone(),
+    }
+}
+
+fn start_sinks(config: &Config, metrics: &Metrics, dry_run: bool) -> Result<Dispatcher, StartError> {
+    let labels = config.global.external_labels.iter();
+    let context = SinkContext {
+        origin: Origin {
+            external_labels: labels.map(|(n, v)| (n.clone(), v.clone())).collect(),
+            external_url: config.external_url(),
+        },
+        queued_alerts: config.limits.queued_alerts,
+        backoff: Backoff::default(),
+        dry_run,
+        metrics: SinkMetrics::register(metrics.registry()).map_err(|e| StartError::System(e.to_string()))?,
+    };
+    Dispatcher::start(&config.all_sinks(), &context).map_err(|e| StartError::Config(e.to_string()))
+}
+
+/// The form in which standard output shows alerts, if it does.
+fn line_format(config: &Config) -> Option<LineFormat> {
+    config.sinks.iter().find_map(|sink| match sink {
+        SinkConfig::Stdout(stdout) => Some(stdout.format.settle()),
+        _ => None,
+    })
+}
+
+fn summary(config: &Config, board: Board, last: LastReload) -> Arc<dyn Fn() -> Summary + Send + Sync> {
+    let sinks: Vec<SinkStatus> = config.all_sinks().iter().flat_map(sink_status).collect();
+    let files = config.rule_files.clone();
+    Arc::new(move || {
+        let last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        let faults = match last.0.as_ref().map(|r| &r.outcome) {
+            Some(Err(faults)) => faults.clone(),
+            _ => vec![],
+        };
+        let files = files.iter().map(|path| RuleFile { path: path.clone(), faults: vec![] });
+        let mut rule_files: Vec<RuleFile> = files.collect();
+        if let Some(first) = rule_files.first_mut() {
+            first.faults = faults;
+        }
+        Summary { sources: board.list(clock::now()), sinks: sinks.clone(), rule_files, reload: last.0.clone() }
+    })
+}
+
+fn sink_status(sink: &SinkConfig) -> Vec<SinkStatus> {
+    let status = |kind: &str, detail: String| SinkStatus { name: kind.into(), kind: kind.into(), detail, ..Default::default() };
+    match sink {
+        SinkConfig::Stdout(_) => vec![status("stdout", "standard output".to_owned())],
+        // The URL of a webhook is a secret.
+        SinkConfig::Webhook(_) => vec![status("webhook", "see forewarn_sink_* in the metrics".to_owned())],
+        SinkConfig::Alertmanager(config) => {
+            let targets = config.static_configs.iter().flat_map(|group| group.targets.clone());
+            targets.map(|target| status("alertmanager", target)).collect()
+        }
+    }
+}
