@@ -3,5 +3,6 @@
 //! Here clocks are read, threads started and sockets opened, so that the engine need not.
 
 mod handle;
+pub mod http;
 
 pub use handle::{Command, EngineGone, EngineHandle};
