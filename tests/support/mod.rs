@@ -7,6 +7,7 @@
 #![allow(dead_code)]
 
 pub mod alerts;
+pub mod engine;
 pub mod http;
 pub mod peer;
 pub mod receiver;

@@ -1,0 +1,138 @@
+//! Accepts connections and serves them, each within limits that a slow or hostile client cannot stretch.
+//!
+//! `axum::serve` has no time limits, so hyper is driven here. Bounds: connections at once, time for a request's head (an
+//! idle connection ends then too), time without progress while a response is written, size of a head. The time for a
+//! request as a whole is the router's matter.
+
+use std::io;
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use rustix::io::Errno;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::stall::StallGuard;
+use crate::base::Limits;
+
+/// Most bytes of a request's head.
+const HEAD_BYTES: usize = 64 << 10;
+
+/// How long to wait before accepting again when the system has no more descriptors or memory.
+const EXHAUSTED_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long clients may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For a request's head; from the end of the request before, so idle connections end after this.
+    pub head: Duration,
+    /// Without taking any more of a response.
+    pub stall: Duration,
+    /// For requests under way at shutdown.
+    pub shutdown: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        // Longer than the usual scrape interval of a minute, so that scrapers keep their connection.
+        let head = Duration::from_secs(75);
+        Self { head, stall: Duration::from_secs(30), shutdown: Duration::from_secs(5) }
+    }
+}
+
+/// Serves until `shutdown`, then lets requests under way end, for a few seconds at most.
+///
+/// # Errors
+/// The listener is no longer one.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: &Limits,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    serve_with(listener, router, limits, Patience::default(), shutdown).await
+}
+
+/// As [`serve`], with other times.
+///
+/// # Errors
+/// The listener is no longer one.
+pub async fn serve_with(
+    listener: TcpListener,
+    router: Router,
+    limits: &Limits,
+    patience: Patience,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let bound = limits.http_connections.max(1);
+    let (closing, closed) = watch::channel(());
+    let mut connections = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            Some(_) = connections.join_next() => {}
+            // Further clients wait in the kernel's queue.
+            stream = accept(&listener), if connections.len() < bound => {
+                connections.spawn(connection(stream?, router.clone(), patience, closed.clone()));
+            }
+        }
+    }
+    drop(listener);
+    // Connections wait for the sender to go.
+    drop(closing);
+    let ended = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(patience.shutdown, ended).await.is_err() {
+        tracing::warn!(connections = connections.len(), "HTTP requests did not end in time and are cut off");
+        connections.shutdown().await;
+    }
+    Ok(())
+}
+
+/// The next connection, whatever becomes of others.
+async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
+    loop {
+        let error = match listener.accept().await {
+            Ok((stream, _)) => return Ok(stream),
+            Err(error) => error,
+        };
+        match Errno::from_io_error(&error) {
+            Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK) => return Err(error),
+            Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+                tracing::warn!(%error, "cannot accept HTTP connections for now");
+                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+            }
+            // The client's own trouble: accept(2) hands out errors of the new connection.
+            _ => tracing::debug!(%error, "an HTTP connection failed before it began"),
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, router: Router, patience: Patience, mut closed: watch::Receiver<()>) {
+    // Small responses go out at once; without it a client waits for its own delayed acknowledgement.
+    let _ = stream.set_nodelay(true);
+    let io = TokioIo::new(StallGuard::new(stream, patience.stall));
+    let mut served = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(patience.head)
+            .max_buf_size(HEAD_BYTES)
+            .serve_connection(io, TowerToHyperService::new(router))
+    );
+    let result = tokio::select! {
+        result = &mut served => result,
+        _ = closed.changed() => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(%error, "an HTTP connection ended early");
+    }
+}
