@@ -63,6 +63,7 @@ pub struct Transition {
     /// The alert's labels, `alertname` among them, external labels not.
     pub labels: Labels,
     /// Expanded annotations, in the order of the file.
+    #[serde(serialize_with = "serialize_pairs")]
     pub annotations: Vec<(String, String)>,
     /// State before.
     pub from: AlertState,
@@ -89,6 +90,11 @@ impl Transition {
     pub fn is_notified(&self) -> bool {
         self.fired_at.is_some() && self.reason != Reason::KeptFiring
     }
+}
+
+/// As an object, in order.
+fn serialize_pairs<S: serde::Serializer>(pairs: &[(String, String)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(pairs.iter().map(|(name, text)| (name, text)))
 }
 
 /// As Prometheus' API writes a sample value: a string, since JSON has no NaN or infinities.

@@ -6,7 +6,7 @@ use crate::promql::Plan;
 use super::coordinator::{Coordinator, Run};
 use super::directory::{Directory, Known, SelectorIndex, Target};
 use super::eval::Moment;
-use super::executor::Executor;
+use super::executor::{Executor, Inline};
 use super::group::{Group, first_after};
 use super::options::{EngineOptions, Holdings, Ingested, Output, Profiles};
 use super::shard::{Arrival, Shard};
@@ -15,6 +15,9 @@ use super::writer::{Places, Writer};
 
 /// How often, in event time, series and label sets out of use are looked for.
 const GARBAGE_INTERVAL: Millis = 600_000;
+
+/// Up to so many series a tick is done on the caller's thread.
+const FEW_SERIES: usize = 4_096;
 
 /// The deterministic core. The same samples and rules give the same transitions, whatever the order of arrival within the
 /// lateness, the number of shards, and the steps in which the watermark comes.
@@ -142,14 +145,15 @@ impl Engine {
             self.begin(start);
         }
         while let Some(due) = self.next_due().filter(|due| *due <= watermark) {
-            executor.for_each(&mut self.shards, &|shard| shard.take_in(due));
+            let executor = self.hands(executor);
+            self.take_in(due, executor);
             self.tick(due, executor, out);
             if due >= self.next_garbage {
                 self.next_garbage = due + GARBAGE_INTERVAL;
                 self.collect_garbage(due, executor);
             }
         }
-        executor.for_each(&mut self.shards, &|shard| shard.take_in(watermark));
+        self.take_in(watermark, executor);
         self.watermark = Some(watermark);
     }
 
@@ -184,6 +188,18 @@ impl Engine {
         for (feed, work) in self.plan.feeds.iter().zip(&mut self.feeds) {
             work.next.get_or_insert_with(|| first_after(t, feed.schedule.interval));
         }
+    }
+
+    fn take_in(&mut self, until: Millis, executor: &dyn Executor) {
+        if self.shards.iter().any(|shard| shard.has_waiting(until)) {
+            executor.for_each(&mut self.shards, &|shard| shard.take_in(until));
+        }
+    }
+
+    /// Who works on the shards: for a few series, waking other threads costs more than the work.
+    fn hands<'e>(&self, executor: &'e dyn Executor) -> &'e dyn Executor {
+        let series: usize = self.shards.iter().map(|s| s.evaluator.store.len()).sum();
+        if series < FEW_SERIES { &Inline } else { executor }
     }
 
     fn waiting(&self) -> usize {
@@ -245,11 +261,9 @@ impl Engine {
 
     /// Whether a stage has nothing to read, so that nothing can come of it. Rules for what is not there then cost nothing.
     fn is_idle(&self, stage: &Stage) -> bool {
-        let is_empty = |leaf: usize| {
-            let own = self.coordinator.evaluator.store.tables[leaf].slots.is_empty();
-            own && self.shards.iter().all(|shard| shard.evaluator.store.tables[leaf].slots.is_empty())
-        };
-        stage.strict && stage.leaves.iter().all(|&leaf| is_empty(leaf))
+        let stores = || self.shards.iter().map(|s| &s.evaluator.store).chain([&self.coordinator.evaluator.store]);
+        let nothing_to_read = stage.leaves.iter().all(|&leaf| stores().all(|store| store.is_empty(leaf)));
+        stage.strict && nothing_to_read && stage.feeds.iter().all(|&feed| self.is_idle(&self.feeds[feed].stage))
     }
 
     fn run_feed_if_due(&mut self, feed: usize, due: Millis, executor: &dyn Executor) {

@@ -37,12 +37,15 @@ pub struct Shard {
     pub refused: RefusedCounts,
     waiting: Vec<Arrival>,
     sorted: bool,
+    /// The oldest instant waited for, if any.
+    oldest: Option<Millis>,
 }
 
 impl Shard {
     /// Puts a sample where it waits for its tick.
     #[inline]
     pub fn receive(&mut self, arrival: Arrival) {
+        self.oldest = Some(self.oldest.map_or(arrival.t, |oldest| oldest.min(arrival.t)));
         self.waiting.push(arrival);
         self.sorted = false;
     }
@@ -56,7 +59,13 @@ impl Shard {
     /// The oldest instant waited for.
     #[must_use]
     pub fn oldest_waiting(&self) -> Option<Millis> {
-        self.waiting.iter().map(|a| a.t).min()
+        self.oldest
+    }
+
+    /// Whether something waits for an instant up to this one.
+    #[must_use]
+    pub fn has_waiting(&self, until: Millis) -> bool {
+        self.oldest.is_some_and(|oldest| oldest <= until)
     }
 
     /// Takes in what waits up to an instant: in order of time, so that the order of arrival does not matter.
@@ -71,6 +80,7 @@ impl Shard {
         for Arrival { slot, t, v } in self.waiting.drain(..ready) {
             append(&mut self.evaluator, &mut self.refused, slot, t, v);
         }
+        self.oldest = self.waiting.first().map(|a| a.t);
         if self.waiting.is_empty() && self.waiting.capacity() > 1 << 20 {
             self.waiting.shrink_to(1 << 16);
         }

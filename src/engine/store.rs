@@ -207,6 +207,12 @@ impl Store {
         }
     }
 
+    /// Whether a leaf has no series with a sample.
+    #[must_use]
+    pub fn is_empty(&self, leaf: usize) -> bool {
+        !self.tables[leaf].slots.iter().any(|&slot| self.series[slot as usize].any)
+    }
+
     /// Series held.
     #[must_use]
     pub fn len(&self) -> usize {

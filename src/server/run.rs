@@ -19,7 +19,9 @@ use super::config::{Config, base_dir};
 use super::executor::Parallel;
 use super::handle::EngineHandle;
 use super::host::{Host, Inputs, outlet};
-use super::http::{AppState, Readiness, RecentFindings, ReloadReport, ReloadRequest, Reloader, RuleFile, SinkStatus, Summary};
+use super::http::{
+    AppState, Readiness, RecentFindings, ReloadReport, ReloadRequest, Reloader, RuleFile, SinkStatus, Summary,
+};
 use super::rules::{Reloaded, RuleLoader, RuleSource};
 use super::sources::{self, Started};
 use super::warm_up::{Past, totals};
@@ -85,9 +87,8 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let started_at = clock::now();
     let metrics = Metrics::new().map_err(|e| StartError::System(e.to_string()))?;
     let address = &config.web.listen_address;
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|error| StartError::Listen { address: address.clone(), error })?;
+    let listener =
+        TcpListener::bind(address).await.map_err(|error| StartError::Listen { address: address.clone(), error })?;
 
     let dispatcher = Arc::new(start_sinks(&config, &metrics, options.dry_run)?);
     let (engine, commands) = EngineHandle::new();
@@ -98,7 +99,8 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let engine_options = config.engine_options(processors);
     let executor = Parallel::for_shards(engine_options.shards).map_err(|e| StartError::System(e.to_string()))?;
-    let Started { known, remote_write, mut tasks, progress, described } = sources::start(&config, &dir, queue, &metrics)?;
+    let Started { known, remote_write, mut tasks, progress, described } =
+        sources::start(&config, &dir, queue, &metrics)?;
     for (source, (name, description)) in known.iter().zip(&described) {
         board.add(source.id, name, description);
     }
@@ -327,7 +329,8 @@ fn summary(config: &Config, board: Board, last: LastReload) -> Arc<dyn Fn() -> S
 }
 
 fn sink_status(sink: &SinkConfig) -> Vec<SinkStatus> {
-    let status = |kind: &str, detail: String| SinkStatus { name: kind.into(), kind: kind.into(), detail, ..Default::default() };
+    let status =
+        |kind: &str, detail: String| SinkStatus { name: kind.into(), kind: kind.into(), detail, ..Default::default() };
     match sink {
         SinkConfig::Stdout(_) => vec![status("stdout", "standard output".to_owned())],
         // The URL of a webhook is a secret.

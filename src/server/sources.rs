@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::base::{Limits, Millis};
+use crate::base::Millis;
 use crate::source::host::{self, Host};
 use crate::source::remote_write::RemoteWrite;
 use crate::source::replay::{self, Progress};
@@ -39,7 +39,6 @@ pub struct Started {
 struct Starter<'a> {
     queue: mpsc::Sender<SourceEvent>,
     metrics: &'a Metrics,
-    limits: Arc<Limits>,
     known: Vec<KnownSource>,
     described: Vec<(String, String)>,
 }
@@ -55,7 +54,7 @@ pub fn start(
     metrics: &Metrics,
 ) -> Result<Started, StartError> {
     let limits = Arc::new(config.limits.clone());
-    let mut starter = Starter { queue, metrics, limits: Arc::clone(&limits), known: vec![], described: vec![] };
+    let mut starter = Starter { queue, metrics, known: vec![], described: vec![] };
     let mut tasks = JoinSet::new();
     let mut progress = Vec::new();
     let dir: Arc<Path> = dir.into();
@@ -75,8 +74,11 @@ pub fn start(
     if let Some(host) = &config.sources.host {
         let reader = Host::new(host, &config.limits).map_err(|e| StartError::Config(format!("sources.host: {e}")))?;
         let idle_timeout = 4 * host.interval.millis();
-        let inlet =
-            starter.add("host", Pace::Live { lateness: 0, idle_timeout }, format!("this machine, every {}", host.interval));
+        let inlet = starter.add(
+            "host",
+            Pace::Live { lateness: 0, idle_timeout },
+            format!("this machine, every {}", host.interval),
+        );
         let source = metrics.source.of("host");
         tasks.spawn(async move {
             // It only ever ends because the engine did.

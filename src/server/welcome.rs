@@ -34,7 +34,10 @@ pub(super) async fn welcome(
     let watched: Vec<String> = sources.iter().map(|(name, what)| format!("{name} ({what})")).collect();
     let lines = [
         ("watching", watched.join(", ")),
-        ("rules", format!("{} in {} groups, {} series, {} models", loaded.rules, loaded.groups, held.series, held.models)),
+        (
+            "rules",
+            format!("{} in {} groups, {} series, {} models", loaded.rules, loaded.groups, held.series, held.models),
+        ),
         ("found", found(past, firing)),
         ("look at", format!("{url}/  (metrics: {url}/metrics, rules: {url}/api/v1/rules)")),
     ];

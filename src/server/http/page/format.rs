@@ -89,8 +89,7 @@ mod tests {
 
     #[test]
     fn spans_counts_and_bytes() {
-        for (millis, text) in
-            [(0, "0s"), (59_999, "59s"), (-61_000, "1m 1s"), (7_200_000, "2h"), (90_061_000, "1d 1h")]
+        for (millis, text) in [(0, "0s"), (59_999, "59s"), (-61_000, "1m 1s"), (7_200_000, "2h"), (90_061_000, "1d 1h")]
         {
             assert_eq!(span(millis), text);
         }

@@ -98,7 +98,8 @@ fn row(html: &mut Html, rule: &RuleView) {
 }
 
 fn times(html: &mut Html, alert: &AlertRuleView) {
-    for (name, span) in [(" <span class=\"quiet\">for ", alert.hold), (" <span class=\"quiet\">keeps ", alert.keep_firing)]
+    for (name, span) in
+        [(" <span class=\"quiet\">for ", alert.hold), (" <span class=\"quiet\">keeps ", alert.keep_firing)]
     {
         if span > 0 {
             html.raw(name).text(format_duration(span)).raw("</span>");
