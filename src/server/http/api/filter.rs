@@ -136,9 +136,14 @@ mod tests {
         ] {
             assert!(takes(query), "{query}");
         }
-        for query in
-            ["type=alert", "rule_name[]=up", "rule_group[]=", "file[]=a", "match[]=up", "match[]=%7Bseverity=~%22pa%22%7D"]
-        {
+        for query in [
+            "type=alert",
+            "rule_name[]=up",
+            "rule_group[]=",
+            "file[]=a",
+            "match[]=up",
+            "match[]=%7Bseverity=~%22pa%22%7D",
+        ] {
             assert!(!takes(query), "{query}");
         }
     }

@@ -12,7 +12,9 @@ const SHOWN: usize = 200;
 /// All active alerts with their rules.
 pub(super) fn active(view: &View) -> impl Iterator<Item = (&RuleView, &AlertView)> {
     let rules = view.groups.iter().flatten().flat_map(|group| &group.rules);
-    rules.filter_map(|rule| Some((rule, rule.alert.as_ref()?))).flat_map(|(rule, a)| a.active.iter().map(move |v| (rule, v)))
+    rules
+        .filter_map(|rule| Some((rule, rule.alert.as_ref()?)))
+        .flat_map(|(rule, a)| a.active.iter().map(move |v| (rule, v)))
 }
 
 /// The table: firing ones first, the newest first among each.

@@ -66,7 +66,7 @@ fn group_table(html: &mut Html, group: &GroupView, open: bool, room: usize, view
     html.text(format_duration(group.interval)).raw(", ");
     match group.last_evaluation {
         Some(t) => {
-            html.raw("evaluated for ");
+            html.raw("evaluated ");
             format::instant(html, t, view.now);
         }
         None => _ = html.raw("not evaluated yet"),
@@ -98,7 +98,8 @@ fn row(html: &mut Html, rule: &RuleView) {
 }
 
 fn times(html: &mut Html, alert: &AlertRuleView) {
-    for (name, span) in [(" <span class=\"quiet\">for ", alert.hold), (" <span class=\"quiet\">keeps ", alert.keep_firing)]
+    for (name, span) in
+        [(" <span class=\"quiet\">for ", alert.hold), (" <span class=\"quiet\">keeps ", alert.keep_firing)]
     {
         if span > 0 {
             html.raw(name).text(format_duration(span)).raw("</span>");

@@ -82,7 +82,8 @@ fn nothing_from_outside_is_markup() {
         ..alert(state, 0, "")
     });
     let findings = RecentFindings::default();
-    let reference = RuleRef { file: HOSTILE.into(), group: HOSTILE.into(), alert: HOSTILE.into(), expr: HOSTILE.into() };
+    let reference =
+        RuleRef { file: HOSTILE.into(), group: HOSTILE.into(), alert: HOSTILE.into(), expr: HOSTILE.into() };
     findings.push(&Transition {
         at: 0,
         rule: Arc::new(reference),
