@@ -11,6 +11,7 @@ pub mod engine;
 pub mod http;
 pub mod peer;
 pub mod receiver;
+pub mod server;
 
 use std::time::{Duration, Instant};
 

@@ -54,8 +54,8 @@ pub fn router(state: AppState) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(request_bytes))
         .layer(from_fn_with_state(state, guard::same_site))
-        .layer(from_fn(guard::headers))
         .layer(from_fn(guard::deadline))
+        .layer(from_fn(guard::headers))
 }
 
 async fn not_found(uri: Uri) -> Response {

@@ -112,6 +112,9 @@ fn success(data: impl Serialize) -> Response {
     Json(Success { status: "success", data }).into_response()
 }
 
+/// By file and name, as Prometheus gives them.
 async fn groups(state: &Shared) -> Result<Vec<GroupView>, ask::Unanswered> {
-    ask::within(ask::API_PATIENCE, state.engine.groups()).await
+    let mut groups = ask::within(ask::API_PATIENCE, state.engine.groups()).await?;
+    groups.sort_by(|a, b| (&a.file, &a.name).cmp(&(&b.file, &b.name)));
+    Ok(groups)
 }

@@ -54,7 +54,9 @@ struct AlertingRule<'a> {
 struct RuleTail<'a> {
     name: &'a str,
     query: &'a str,
-    labels: BTreeMap<&'a str, &'a str>,
+    /// None for recording rules without labels: Prometheus leaves the field out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<BTreeMap<&'a str, &'a str>>,
     health: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<&'a str>,
@@ -109,7 +111,7 @@ impl<'a> Rule<'a> {
         let tail = RuleTail {
             name: &rule.name,
             query: &rule.expr,
-            labels: map(&rule.labels),
+            labels: (rule.alert.is_some() || !rule.labels.is_empty()).then(|| map(&rule.labels)),
             health,
             last_error: rule.last_error.as_deref(),
             evaluation_time: Number::from(0),
@@ -217,7 +219,7 @@ mod tests {
             rules: vec![rule(None), rule(Some("many-to-many"))],
         };
         let group = RuleGroup::new(&group, &Filter::default()).unwrap();
-        let rule = json!({"name": "r", "query": "a", "labels": {}, "health": "unknown", "evaluationTime": 0,
+        let rule = json!({"name": "r", "query": "a", "health": "unknown", "evaluationTime": 0,
                           "lastEvaluation": NEVER, "type": "recording"});
         let mut failing = rule.clone();
         failing["health"] = json!("err");

@@ -60,18 +60,21 @@ pub(super) fn bytes(n: u64) -> String {
     if name == "B" { format!("{n} B") } else { format!("{value:.1} {name}") }
 }
 
-/// Four significant digits or so; whole numbers below ten million as they are.
+/// Four significant digits or so, large values with SI prefixes; whole numbers below a million as they are.
 pub(super) fn value(v: f64) -> String {
+    const PREFIXES: [(f64, &str); 5] = [(1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1.0, "")];
     let size = v.abs();
-    if !v.is_finite() || (v.fract() == 0.0 && size < 1e7) {
-        format_value(v)
-    } else if (1e-3..1e7).contains(&size) {
-        let decimals = (3.0 - size.log10().floor()).clamp(0.0, 6.0) as usize;
-        let text = format!("{v:.decimals$}");
-        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
-    } else {
-        format!("{v:.3e}")
+    if !v.is_finite() || (v.fract() == 0.0 && size < 1e6) {
+        return format_value(v);
     }
+    if !(1e-3..1e18).contains(&size) {
+        return format!("{v:.3e}");
+    }
+    let (unit, prefix) = PREFIXES.into_iter().find(|(unit, _)| size >= *unit).unwrap_or((1.0, ""));
+    let decimals = (3.0 - (size / unit).log10().floor()).clamp(0.0, 6.0) as usize;
+    let text = format!("{:.decimals$}", v / unit);
+    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    format!("{text}{prefix}")
 }
 
 /// Labels one by one, but for the alert's name.
@@ -105,10 +108,13 @@ mod tests {
             (1234.5678, "1235"),
             (0.95, "0.95"),
             (-3.14159, "-3.142"),
-            (1e12, "1.000e12"),
+            (1e12, "1T"),
+            (-1_283_742_134.0, "-1.284G"),
+            (1e21, "1.000e21"),
+            (54_321.7, "54322"),
             (0.000_012, "1.200e-5"),
             (f64::INFINITY, "+Inf"),
-            (9_999_999.5, "10000000"),
+            (999_999.0, "999999"),
         ] {
             assert_eq!(value(v), text);
         }

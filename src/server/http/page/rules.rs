@@ -66,7 +66,7 @@ fn group_table(html: &mut Html, group: &GroupView, open: bool, room: usize, view
     html.text(format_duration(group.interval)).raw(", ");
     match group.last_evaluation {
         Some(t) => {
-            html.raw("evaluated for ");
+            html.raw("evaluated ");
             format::instant(html, t, view.now);
         }
         None => _ = html.raw("not evaluated yet"),
