@@ -30,3 +30,4 @@ pub use executor::{Executor, Inline};
 pub use load::LoadError;
 pub use options::*;
 pub use shard::Shard;
+pub use value::EvalError;
