@@ -126,6 +126,34 @@ fn matching_joins_labels_across_shards() {
 }
 
 #[test]
+fn an_ambiguous_match_fails_whatever_the_values() {
+    let rules = "groups: [{name: g, rules: [{record: r, expr: 'a > on (job) b'}, {record: s, expr: 'topk(0/0, a)'}]}]";
+    let mut bench = Bench::new(2, rules);
+    for (i, v) in [("1", 0.0), ("2", 5.0)] {
+        bench.send(&[("__name__", "a"), ("job", "j"), ("i", i)], &[(15, v)]);
+    }
+    bench.send(&[("__name__", "b"), ("job", "j")], &[(15, 1.0)]);
+    bench.advance(15);
+    assert_eq!(bench.recorded("r"), []);
+    let errors: Vec<String> = bench.engine.groups()[0].rules.iter().filter_map(|r| r.last_error.clone()).collect();
+    assert!(errors[0].contains("many-to-one matching must be explicit"), "{errors:?}");
+    assert!(errors[1].contains("not NaN"), "{errors:?}");
+}
+
+#[test]
+fn buckets_of_two_metrics_are_two_histograms() {
+    let mut bench = Bench::new(2, &one_rule(r#"histogram_quantile(0.5, {__name__=~"[ab]_bucket"})"#));
+    for (le, count) in [("1", 1.0), ("+Inf", 2.0)] {
+        bench.send(&[("__name__", "a_bucket"), ("le", le)], &[(15, count)]);
+        bench.send(&[("__name__", "b_bucket"), ("le", le)], &[(30, count)]);
+    }
+    bench.advance(30);
+    assert_eq!(bench.recorded("r"), [("{}".into(), 15, Some(1.0))]);
+    let error = bench.engine.groups()[0].rules[0].last_error.clone().unwrap();
+    assert!(error.contains("same labelset"), "{error}");
+}
+
+#[test]
 fn what_is_late_is_counted_and_what_is_out_of_order_within_the_lateness_is_not() {
     let mut bench = Bench::new(1, &one_rule("changes(m[5m])"));
     let m = [("__name__", "m")];

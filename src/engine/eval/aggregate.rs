@@ -41,6 +41,7 @@ impl Context<'_> {
         out: &mut Vector,
     ) -> Result<(), EvalError> {
         let param = param.map_or(Ok(f64::NAN), |p| self.scalar(p))?;
+        let k = if matches!(op, AggregateOp::Topk | AggregateOp::Bottomk) { limit_of(param)? } else { 0 };
         let interner = &mut self.store.interner;
         let marks = &mut self.scratch.marks;
         marks.clear();
@@ -54,8 +55,6 @@ impl Context<'_> {
             match op {
                 AggregateOp::Topk | AggregateOp::Bottomk => {
                     rank(&mut members, op == &AggregateOp::Topk, interner);
-                    // NaN and what is below one ask for nothing.
-                    let k = if param >= 1.0 { param as usize } else { 0 };
                     members.iter().take(k).for_each(|&(id, v)| out.push(id, v));
                 }
                 AggregateOp::Quantile => {
@@ -146,6 +145,15 @@ impl Part {
         numerator.subtract_square(&self.sum);
         numerator.value().max(0.0) / (n * n)
     }
+}
+
+/// How many elements `topk` is asked for; what is below one asks for none.
+fn limit_of(k: f64) -> Result<usize, EvalError> {
+    // 2^63: Prometheus takes k for an int64.
+    if k.is_nan() || k >= 9_223_372_036_854_775_808.0 {
+        return Err(EvalError::Parameter(format_value(k)));
+    }
+    Ok(if k >= 1.0 { k as usize } else { 0 })
 }
 
 fn part_of<T: Default>(group: LabelId, marks: &mut Marks, groups: &mut Vec<(LabelId, T)>) -> usize {
