@@ -3,12 +3,12 @@
 //!
 //! The scripts are evaluated with delayed name removal, which the engine does not do: see [`NAMES_DROPPED_LATE`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use forewarn::base::{BatchBuilder, Labels, Limits, Millis, Sample};
+use forewarn::base::{BatchBuilder, Labels, Limits, METRIC_NAME, Millis, Sample};
 use forewarn::engine::{Engine, EngineOptions, Inline, Output, Profiles, RuleValue};
 use forewarn::promql::{LeafSource, Plan, PlanOptions, Planner, Schedule, parse};
 use forewarn::rules::{Position, Rule, RuleGroup, RuleKind, RuleSet};
@@ -19,22 +19,42 @@ mod script;
 use script::{Command, Eval, Expected};
 
 /// Evals that differ only because the engine drops names at once and the scripts at the end of the evaluation.
-const NAMES_DROPPED_LATE: &[(&str, usize)] = &[];
+const NAMES_DROPPED_LATE: [(&str, usize); 8] = [
+    ("name_label_dropping.test", 59),
+    ("name_label_dropping.test", 64),
+    ("name_label_dropping.test", 69),
+    ("name_label_dropping.test", 74),
+    ("name_label_dropping.test", 89),
+    ("name_label_dropping.test", 115),
+    ("name_label_dropping.test", 119),
+    ("name_label_dropping.test", 123),
+];
 
-/// Evals whose expectation is written with fewer digits than [`PRECISION`] asks for.
-const FEWER_DIGITS: &[(&str, usize)] = &[];
+/// Evals that expect what Prometheus' floating-point errors make of them, as the script itself says: the exact mean is
+/// -44.848083237, compensated summation gives 0, and double-double -45.12.
+const WRONG_BY_DESIGN: [(&str, usize); 1] = [("functions.test", 1149)];
 
-/// Relative difference that is accepted; Prometheus' own runner takes 1e-6.
+/// Evals whose expectation agrees to [`OWN_PRECISION`] only: written with seven digits, or a sinh(10) that is off by 4e-9.
+const FEWER_DIGITS: [(&str, usize); 3] =
+    [("functions.test", 1243), ("functions.test", 1246), ("trig_functions.test", 38)];
+
+/// Relative difference that is accepted.
 const PRECISION: f64 = 1e-9;
 
+/// Relative difference that Prometheus' own runner accepts.
+const OWN_PRECISION: f64 = 1e-6;
+
 /// Fewest evals of each tier that must pass.
-const FLOOR: [(&str, usize); 3] = [("A", 0), ("B", 0), ("C", 0)];
+const FLOOR: [(&str, usize); 3] = [("A", 570), ("B", 156), ("C", 23)];
 
 type Loaded = [(Labels, Vec<Sample>)];
+type Series = (Labels, Vec<Option<f64>>);
 
 #[derive(Debug, PartialEq)]
 enum Verdict {
     Passed,
+    /// To the scripts' own precision only.
+    Near(String),
     Refused(String),
     Wrong(String),
 }
@@ -92,8 +112,8 @@ fn prometheus_own_scripts() {
 /// What became of the evals.
 #[derive(Default)]
 struct Report {
-    /// By tier: passed, known to differ, refused, wrong.
-    counts: BTreeMap<String, [usize; 4]>,
+    /// By tier: passed, [`NAMES_DROPPED_LATE`], [`WRONG_BY_DESIGN`], refused, wrong.
+    counts: BTreeMap<String, [usize; 5]>,
     refused: BTreeMap<(String, String), Vec<String>>,
     wrong: Vec<String>,
 }
@@ -101,28 +121,32 @@ struct Report {
 impl Report {
     fn add(&mut self, tier: &str, file: &str, eval: &Eval, verdict: Verdict) {
         let place = format!("{file}:{}: {}", eval.line, eval.expr);
-        let is_known = NAMES_DROPPED_LATE.contains(&(file, eval.line));
+        let listed = |list: &[(&str, usize)]| list.contains(&(file, eval.line));
         let column = match verdict {
-            Verdict::Passed if is_known => panic!("{place} passes: it is listed as known to differ"),
+            Verdict::Passed if listed(&NAMES_DROPPED_LATE) || listed(&WRONG_BY_DESIGN) || listed(&FEWER_DIGITS) => {
+                panic!("{place}: passes and can be taken off its list")
+            }
             Verdict::Passed => 0,
-            Verdict::Wrong(_) if is_known => 1,
+            Verdict::Near(_) if listed(&FEWER_DIGITS) => 0,
+            Verdict::Wrong(_) if listed(&NAMES_DROPPED_LATE) => 1,
+            Verdict::Wrong(_) if listed(&WRONG_BY_DESIGN) => 2,
             Verdict::Refused(reason) => {
                 self.refused.entry((tier.to_owned(), reason)).or_default().push(place);
-                2
-            }
-            Verdict::Wrong(_) if FEWER_DIGITS.contains(&(file, eval.line)) => 0,
-            Verdict::Wrong(what) => {
-                self.wrong.push(format!("{tier} {place}\n      {what}"));
                 3
+            }
+            Verdict::Near(what) | Verdict::Wrong(what) => {
+                self.wrong.push(format!("{tier} {place}\n      {what}"));
+                4
             }
         };
         self.counts.entry(tier.to_owned()).or_default()[column] += 1;
     }
 
     fn print(&self) {
-        for (tier, [passed, known, refused, wrong]) in &self.counts {
+        for (tier, [passed, names, design, refused, wrong]) in &self.counts {
             println!(
-                "tier {tier}: {passed} passed, {known} differ by delayed name removal, {refused} refused, {wrong} wrong"
+                "tier {tier}: {passed} passed, {names} differ by delayed name removal, {design} expect a wrong sum, \
+                 {refused} refused, {wrong} wrong"
             );
         }
         for ((tier, reason), places) in &self.refused {
@@ -160,35 +184,45 @@ fn verdict(eval: &Eval, loaded: &Loaded, spacing: Millis) -> Verdict {
         Err(reason) => Some(reason),
         Ok(values) => values.iter().find_map(|v| v.as_ref().err()),
     };
-    match (&eval.expected, outcome.as_ref(), failure) {
+    match (&eval.expected, &outcome, failure) {
         (Expected::Failure, _, Some(_)) => Verdict::Passed,
         (Expected::Failure, ..) => Verdict::Wrong(format!("must fail; got {outcome:?}")),
         (_, Err(reason), _) => Verdict::Refused(reason.clone()),
         (_, _, Some(reason)) => Verdict::Wrong(format!("failed: {reason}")),
         (Expected::Other, ..) => Verdict::Wrong(format!("cannot be a rule's value; got {outcome:?}")),
-        (Expected::Scalar(expected), Ok(values), _) => match values.as_slice() {
-            [Ok(RuleValue::Scalar(got))] if equal(*got, *expected) => Verdict::Passed,
-            got => Verdict::Wrong(format!("expected {expected}; got {got:?}")),
-        },
-        (Expected::Series(expected), Ok(values), _) => {
-            let got = by_series(values);
-            let mut wanted: BTreeMap<Labels, Vec<Option<f64>>> = BTreeMap::new();
-            for (labels, values) in expected.iter().filter(|(_, v)| v.iter().any(Option::is_some)) {
-                let mut padded = values.clone();
-                padded.resize(eval.instants.len(), None);
-                wanted.insert(labels.clone(), padded);
-            }
-            let same_values = |a: &[Option<f64>], b: &[Option<f64>]| {
-                a.len() == b.len() && a.iter().zip(b).all(|pair| match pair {
-                    (Some(a), Some(b)) => equal(*a, *b),
-                    (None, None) => true,
-                    _ => false,
-                })
-            };
-            let same =
-                got.len() == wanted.len() && got.iter().zip(&wanted).all(|(g, w)| g.0 == w.0 && same_values(g.1, w.1));
-            if same { Verdict::Passed } else { Verdict::Wrong(format!("expected {wanted:?}\n      got      {got:?}")) }
+        (Expected::Scalar(expected), Ok(values), _) if matches!(values[..], [Ok(RuleValue::Scalar(_))]) => {
+            compare(&[(Labels::default(), vec![Some(*expected)])], values)
         }
+        (Expected::Scalar(_), ..) => Verdict::Wrong(format!("must be a scalar; got {outcome:?}")),
+        (Expected::Series(expected), Ok(values), _) => compare(expected, values),
+    }
+}
+
+fn compare(expected: &[Series], values: &Values) -> Verdict {
+    let mut wanted: BTreeMap<Labels, Vec<Option<f64>>> = expected.iter().cloned().collect();
+    wanted.retain(|_, row| row.iter().any(Option::is_some));
+    wanted.values_mut().for_each(|row| row.resize(values.len(), None));
+    let got = by_series(values);
+    let pairs = wanted.values().flatten().zip(got.values().flatten());
+    let worst = match wanted.keys().eq(got.keys()) {
+        true => pairs.map(|(a, b)| difference(*a, *b)).fold(0.0, f64::max),
+        false => f64::INFINITY,
+    };
+    let what = format!("expected {wanted:?}\n      got      {got:?}");
+    match worst {
+        _ if worst <= PRECISION => Verdict::Passed,
+        _ if worst <= OWN_PRECISION => Verdict::Near(what),
+        _ => Verdict::Wrong(what),
+    }
+}
+
+/// Relative difference; infinite where one is missing, NaN or infinite and the other is not.
+fn difference(a: Option<f64>, b: Option<f64>) -> f64 {
+    match (a, b) {
+        (None, None) => 0.0,
+        (Some(a), Some(b)) if a == b || (a.is_nan() && b.is_nan()) => 0.0,
+        (Some(a), Some(b)) if a.is_finite() && b.is_finite() => (a - b).abs() / a.abs().max(b.abs()),
+        _ => f64::INFINITY,
     }
 }
 
@@ -208,10 +242,6 @@ fn by_series(values: &Values) -> BTreeMap<Labels, Vec<Option<f64>>> {
     series
 }
 
-fn equal(a: f64, b: f64) -> bool {
-    a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= PRECISION * a.abs().max(b.abs())
-}
-
 /// Evaluates through an engine; Err if the expression is refused before.
 fn evaluate(eval: &Eval, loaded: &Loaded, spacing: Millis, shards: usize) -> Result<Values, String> {
     let expr = parse(&eval.expr).map_err(|e| e.message)?;
@@ -228,7 +258,8 @@ fn evaluate(eval: &Eval, loaded: &Loaded, spacing: Millis, shards: usize) -> Res
     let options = EngineOptions { shards, collect_results: true, ..EngineOptions::default() };
     let mut engine = Engine::new(options);
     let interval = interval_for(&eval.instants, spacing, last - start);
-    engine.load(&one_rule(&eval.expr, interval), &Profiles::default(), &mut Output::default()).map_err(|e| e[0].message.clone())?;
+    let rules = one_rule(&eval.expr, interval, loaded);
+    engine.load(&rules, &Profiles::default(), &mut Output::default()).map_err(|e| e[0].message.clone())?;
     engine.advance(start, &Inline, &mut Output::default());
     let mut batch = BatchBuilder::new(&Limits::default());
     for (labels, samples) in loaded {
@@ -239,7 +270,11 @@ fn evaluate(eval: &Eval, loaded: &Loaded, spacing: Millis, shards: usize) -> Res
     let mut out = Output::default();
     engine.advance(last, &Inline, &mut out);
     let mut at: HashMap<Millis, _> = out.results.into_iter().map(|r| (r.t, r.value)).collect();
-    Ok(eval.instants.iter().map(|t| at.remove(t).expect("a tick at every instant").map_err(|e| e.to_string())).collect())
+    Ok(eval
+        .instants
+        .iter()
+        .map(|t| at.remove(t).expect("a tick at every instant").map_err(|e| e.to_string()))
+        .collect())
 }
 
 /// An interval whose multiples hit all instants: that of the samples where it does and gives no great number of ticks.
@@ -257,11 +292,13 @@ fn gcd(a: Millis, b: Millis) -> Millis {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-fn one_rule(expr: &str, interval: Millis) -> RuleSet {
+/// A rule whose recorded series bear none of the labels loaded: no selector of a script must see them.
+fn one_rule(expr: &str, interval: Millis, loaded: &Loaded) -> RuleSet {
+    let names: BTreeSet<&str> = loaded.iter().flat_map(|(labels, _)| labels.as_ref().iter().map(|(n, _)| n)).collect();
     let rule = Rule {
-        name: "r".into(),
+        name: "recorded:by:the:test".into(),
         expr: expr.into(),
-        labels: vec![],
+        labels: names.into_iter().filter(|n| *n != METRIC_NAME).map(|n| (n.to_owned(), String::new())).collect(),
         kind: RuleKind::Record,
         position: Position { line: 1, column: 1 },
     };

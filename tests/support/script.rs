@@ -40,15 +40,14 @@ pub enum Expected {
 
 /// Reads a script; panics at what it does not understand.
 pub fn read(text: &str) -> Vec<Command> {
-    let mut lines =
-        text.lines().map(str::trim).map(|l| if l.starts_with('#') { "" } else { l }).enumerate().peekable();
+    let mut lines = text.lines().map(str::trim).map(|l| if l.starts_with('#') { "" } else { l }).enumerate().peekable();
     let mut commands = Vec::new();
     while let Some((at, line)) = lines.next() {
         let mut block = Vec::new();
         if line.is_empty() {
             continue;
         }
-        while let Some((_, next)) = lines.next_if(|(_, next)| !next.is_empty()) {
+        while let Some((_, next)) = lines.next_if(|(_, next)| line != "clear" && !next.is_empty()) {
             block.push(next);
         }
         let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
@@ -64,7 +63,7 @@ pub fn read(text: &str) -> Vec<Command> {
 
 fn load(step: &str, block: &[&str]) -> Command {
     let step = millis(step);
-    let mut series = Vec::new();
+    let mut series: Vec<(Labels, Vec<Sample>)> = Vec::new();
     for line in block {
         let (labels, rest) = split_labels(line);
         if rest.starts_with('@') || rest.contains("{{") {
@@ -72,6 +71,8 @@ fn load(step: &str, block: &[&str]) -> Command {
         }
         let values = values(rest).into_iter().zip(0..);
         let samples = values.filter_map(|(v, i)| Some(Sample { t: i * step, v: v? })).collect();
+        // Of two lines for one series the later stands.
+        series.retain(|(known, _)| *known != labels);
         series.push((labels, samples));
     }
     Command::Load { step, series }
@@ -135,7 +136,10 @@ fn split_labels(line: &str) -> (Labels, &str) {
     }
     let Ok(Expr::VectorSelector(selector)) = forewarn::promql::parse(text) else { panic!("not a series: {line}") };
     let matchers = selector.matchers.matchers.into_iter().map(|m| (m.name, m.value));
-    (Labels::from_pairs(selector.name.map(|name| (METRIC_NAME.to_owned(), name)).into_iter().chain(matchers)), rest.trim())
+    (
+        Labels::from_pairs(selector.name.map(|name| (METRIC_NAME.to_owned(), name)).into_iter().chain(matchers)),
+        rest.trim(),
+    )
 }
 
 /// Values as a script writes them: `1 2`, `a+bxN`, `a-bxN`, `axN`, `_`, `_xN`, `stale`.
