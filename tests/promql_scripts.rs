@@ -45,7 +45,7 @@ const PRECISION: f64 = 1e-9;
 const OWN_PRECISION: f64 = 1e-6;
 
 /// Fewest evals of each tier that must pass.
-const FLOOR: [(&str, usize); 3] = [("A", 570), ("B", 156), ("C", 23)];
+const FLOOR: [(&str, usize); 3] = [("A", 571), ("B", 156), ("C", 23)];
 
 type Loaded = [(Labels, Vec<Sample>)];
 type Series = (Labels, Vec<Option<f64>>);
@@ -67,14 +67,15 @@ fn own_scripts() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/promql");
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    assert!(!files.is_empty());
+    let (mut passed, mut failed) = (0, vec![]);
     for file in files {
         let name = file.file_name().unwrap().to_string_lossy().into_owned();
-        run_script(&std::fs::read_to_string(&file).unwrap(), |eval, run| {
-            let verdict = run();
-            assert_eq!(verdict, Verdict::Passed, "{name}:{}: {}", eval.line, eval.expr);
+        run_script(&std::fs::read_to_string(&file).unwrap(), |eval, run| match run() {
+            Verdict::Passed => passed += 1,
+            other => failed.push(format!("{name}:{}: {}: {other:?}", eval.line, eval.expr)),
         });
     }
+    assert!(failed.is_empty() && passed > 50, "{passed} passed; {}", failed.join("\n"));
 }
 
 #[test]
