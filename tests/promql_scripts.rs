@@ -3,6 +3,8 @@
 //!
 //! The scripts are evaluated with delayed name removal, which the engine does not do: see [`NAMES_DROPPED_LATE`].
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

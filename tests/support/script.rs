@@ -81,11 +81,6 @@ fn load(step: &str, block: &[&str]) -> Command {
 fn eval(line: usize, word: &str, rest: &str, block: &[&str]) -> Eval {
     let words = |n: usize| rest.splitn(n + 1, char::is_whitespace).collect::<Vec<_>>();
     let (instants, expr): (Vec<Millis>, &str) = match words(6).as_slice() {
-        ["range", "from", start, "to", end, tail] => {
-            let (step, expr) = tail.strip_prefix("step ").and_then(|t| t.split_once(char::is_whitespace)).unwrap();
-            let (start, end, step) = (millis(start), millis(end), millis(step));
-            ((start..=end).step_by(step as usize).collect(), expr)
-        }
         ["range", "from", start, "to", end, "step", tail] => {
             let (step, expr) = tail.split_once(char::is_whitespace).unwrap();
             ((millis(start)..=millis(end)).step_by(millis(step) as usize).collect(), expr)

@@ -48,10 +48,8 @@ impl Context<'_> {
                 let now = self.seconds();
                 self.each(*arg, &mut out, |_| now)?;
             }
-            Op::Absent(labels, arg) => {
-                if vector(self.memos, *arg)?.len() == 0 {
-                    out.push(self.absent_labels(labels), 1.0);
-                }
+            Op::Absent(labels, arg) if vector(self.memos, *arg)?.len() == 0 => {
+                out.push(self.absent_labels(labels), 1.0);
             }
             // The rest is dispatched before.
             _ => {}
