@@ -71,9 +71,12 @@ impl Engine {
             limit: self.options.limits.series,
         };
         let interner = &self.coordinator.evaluator.store.interner;
+        let first = out.recorded.len();
         for &(id, v) in samples {
             self.writer.write(&mut places, interner, id, t, v, out);
         }
+        // Elements come in the order of shards and rows, which must not show.
+        out.recorded[first..].sort_by(|a, b| a.labels.cmp(&b.labels));
     }
 
     /// Records samples of series given by their labels, if anyone asks for them.
