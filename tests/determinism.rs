@@ -1,7 +1,7 @@
 //! The same samples give the same bytes: whatever the order of arrival within the lateness, the size of the batches, the
 //! steps of the watermark, the number of shards, and whether shards are worked on one after the other or at once.
 
-#![allow(clippy::unwrap_used)] // helpers of tests
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
