@@ -10,6 +10,7 @@ mod directory;
 mod engine;
 mod eval;
 mod executor;
+mod failures;
 mod group;
 mod interner;
 mod load;

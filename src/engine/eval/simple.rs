@@ -95,6 +95,9 @@ impl Context<'_> {
 
     fn range(&mut self, leaf: LeafId, func: RangeFn, param: Option<NodeId>, out: &mut Vector) -> Result<(), EvalError> {
         let param = param.map_or(Ok(f64::NAN), |p| self.scalar(p))?;
+        if let Some(failure) = self.store.failure(self.plan, leaf, self.t) {
+            return Err(failure.clone());
+        }
         let (tables, series) = (&mut self.store.tables, &self.store.series);
         tables[leaf].range(func, param, self.t, series, |id, v| out.push(id, v));
         if func == RangeFn::Last { Ok(()) } else { self.check_leaf(leaf, out) }
