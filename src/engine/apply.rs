@@ -7,9 +7,9 @@ use crate::base::{Labels, Millis, stale_nan};
 
 use super::engine::Engine;
 use super::group::RuleWork;
-use super::interner::LabelId;
-use super::options::Output;
-use super::value::EvalError;
+use super::interner::{Interner, LabelId};
+use super::options::{Output, RuleResult, RuleValue};
+use super::value::{EvalError, Vector};
 use super::writer::Places;
 
 impl Engine {
@@ -27,7 +27,14 @@ impl Engine {
 
     fn apply_one(&mut self, group: usize, rule: usize, t: Millis, out: &mut Output) -> Result<(), EvalError> {
         let state = &mut self.groups[group].rules[rule];
-        let vector = self.coordinator.result(state.root)?;
+        let vector = self.coordinator.result(state.root);
+        if self.options.collect_results {
+            let is_scalar = self.plan.nodes[state.root].is_scalar;
+            let interner = &self.coordinator.evaluator.store.interner;
+            let value = vector.as_ref().map(|v| rule_value(v, is_scalar, interner)).map_err(Clone::clone);
+            out.results.push(RuleResult { group, rule, t, value });
+        }
+        let vector = vector?;
         let interner = &mut self.coordinator.evaluator.store.interner;
         match &mut state.kind {
             RuleWork::Record(recording) => {
@@ -64,9 +71,12 @@ impl Engine {
             limit: self.options.limits.series,
         };
         let interner = &self.coordinator.evaluator.store.interner;
+        let first = out.recorded.len();
         for &(id, v) in samples {
             self.writer.write(&mut places, interner, id, t, v, out);
         }
+        // Elements come in the order of shards and rows, which must not show.
+        out.recorded[first..].sort_by(|a, b| a.labels.cmp(&b.labels));
     }
 
     /// Records samples of series given by their labels, if anyone asks for them.
@@ -105,6 +115,16 @@ impl Engine {
             }
         }
     }
+}
+
+/// A result as it is handed out.
+fn rule_value(vector: &Vector, is_scalar: bool, interner: &Interner) -> RuleValue {
+    if is_scalar {
+        return RuleValue::Scalar(vector.values.first().copied().unwrap_or(f64::NAN));
+    }
+    let mut elements: Vec<(Labels, f64)> = vector.iter().map(|(id, v)| (interner.labels(id), v)).collect();
+    elements.sort_by(|a, b| a.0.cmp(&b.0));
+    RuleValue::Vector(elements)
 }
 
 /// What alerts are evaluated with.

@@ -7,6 +7,8 @@ use crate::alert::{AlertState, Transition};
 use crate::base::{Labels, Limits, Millis};
 use crate::model::Profile;
 
+use super::value::EvalError;
+
 /// Settings of an engine.
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
@@ -28,6 +30,8 @@ pub struct EngineOptions {
     pub limits: Limits,
     /// Whether recorded samples are handed out as well.
     pub collect_recorded: bool,
+    /// Whether the values of rules' expressions are handed out as well.
+    pub collect_results: bool,
 }
 
 impl Default for EngineOptions {
@@ -42,6 +46,7 @@ impl Default for EngineOptions {
             external_url: String::new(),
             limits: Limits::default(),
             collect_recorded: false,
+            collect_results: false,
         }
     }
 }
@@ -71,6 +76,8 @@ pub struct Output {
     pub transitions: Vec<Transition>,
     /// Recorded samples, ALERTS and ALERTS_FOR_STATE among them, if the engine collects them.
     pub recorded: Vec<Recorded>,
+    /// Values of the rules' expressions, in the order of evaluation, if the engine collects them.
+    pub results: Vec<RuleResult>,
     /// Rules evaluated.
     pub evaluations: u64,
     /// Of these, those that failed.
@@ -88,6 +95,28 @@ pub struct Recorded {
     pub t: Millis,
     /// Value, or the staleness marker.
     pub v: f64,
+}
+
+/// What a rule's expression gave at a tick, before it was recorded or drove alerts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RuleResult {
+    /// Index of the group in the rules loaded.
+    pub group: usize,
+    /// Index of the rule in its group.
+    pub rule: usize,
+    /// Instant.
+    pub t: Millis,
+    /// Value, or why there is none.
+    pub value: Result<RuleValue, EvalError>,
+}
+
+/// The value of an expression.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RuleValue {
+    /// A scalar.
+    Scalar(f64),
+    /// An instant vector, by labels.
+    Vector(Vec<(Labels, f64)>),
 }
 
 /// How much the engine holds.

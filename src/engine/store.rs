@@ -1,11 +1,13 @@
 //! The series that rules ask for, and the leaves' rows over them.
 
 use crate::base::{LabelsRef, Millis, Sample};
-use crate::promql::{FeedId, LeafSource, Plan};
+use crate::promql::{FeedId, Leaf, LeafId, LeafSource, Plan};
 use crate::window::Ring;
 
+use super::failures::Failures;
 use super::interner::{IdMap, Interner, LabelId, UNKNOWN};
 use super::table::Table;
+use super::value::EvalError;
 
 /// One series: its newest sample, its recent ones, and where it stands in the leaves.
 #[derive(Debug, Default)]
@@ -56,6 +58,8 @@ pub struct Store {
     free: Vec<u32>,
     /// Slots of the elements of each feed, by label set.
     feeds: Vec<IdMap>,
+    /// Failed steps of each feed.
+    failures: Vec<Failures>,
 }
 
 /// Why an append was not taken.
@@ -122,6 +126,19 @@ impl Store {
         let _ = self.append(slot, t, v);
     }
 
+    /// Notes that a subquery's inner expression failed at a step.
+    pub fn fail_fed(&mut self, plan: &Plan, feed: FeedId, t: Millis, error: &EvalError) {
+        self.failures[feed].note(t, plan.feeds[feed].schedule.interval, error);
+    }
+
+    /// Why a leaf's windows have no value at `t`: they hold a step at which their subquery's inner expression failed.
+    #[must_use]
+    pub fn failure(&self, plan: &Plan, leaf: LeafId, t: Millis) -> Option<&EvalError> {
+        let Leaf { source: LeafSource::Feed(feed), range, offset, .. } = &plan.leaves[leaf] else { return None };
+        let end = t - offset;
+        self.failures[*feed].within(end - range, end, plan.feeds[*feed].schedule.interval)
+    }
+
     /// Takes over another plan. Windows that both plans have are kept; `leaves_of` says which leaves a series belongs to.
     pub fn replan(&mut self, old: &Plan, plan: &Plan, leaves_of: impl Fn(LabelsRef<'_>) -> Vec<u32>) {
         let mut before: Vec<Option<Table>> = self.tables.drain(..).map(Some).collect();
@@ -139,6 +156,7 @@ impl Store {
             }
         }
         let mut old_feeds: Vec<Option<IdMap>> = self.feeds.drain(..).map(Some).collect();
+        let mut old_failures = std::mem::take(&mut self.failures);
         let mut leaves_by_slot: Vec<Option<Vec<u32>>> = vec![None; self.series.len()];
         for (feed, spec) in plan.feeds.iter().enumerate() {
             let known = old.feeds.iter().position(|f| f.identity == spec.identity);
@@ -147,6 +165,8 @@ impl Store {
                 leaves_by_slot[slot as usize] = Some(leaves_of_feed(plan, feed));
             }
             self.feeds.push(slots);
+            let failures = known.and_then(|k| old_failures.get_mut(k)).map(std::mem::take);
+            self.failures.push(failures.unwrap_or_default());
         }
         for slot in 0..self.series.len() {
             if self.series[slot].key != 0 {
@@ -180,6 +200,10 @@ impl Store {
         }
         for feed in &mut self.feeds {
             feed.retain(|slot| self.series[slot as usize].id != UNKNOWN);
+        }
+        for (feed, failures) in self.failures.iter_mut().enumerate() {
+            let reach = leaves_of_feed(plan, feed).into_iter().map(|leaf| memory[leaf as usize]).max();
+            failures.forget(t.saturating_sub(reach.unwrap_or(0)));
         }
         gone
     }

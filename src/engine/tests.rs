@@ -126,6 +126,55 @@ fn matching_joins_labels_across_shards() {
 }
 
 #[test]
+fn an_ambiguous_match_fails_whatever_the_values() {
+    let rules = "groups: [{name: g, rules: [{record: r, expr: 'a > on (job) b'}, {record: s, expr: 'topk(0/0, a)'}]}]";
+    let mut bench = Bench::new(2, rules);
+    for (i, v) in [("1", 0.0), ("2", 5.0)] {
+        bench.send(&[("__name__", "a"), ("job", "j"), ("i", i)], &[(15, v)]);
+    }
+    bench.send(&[("__name__", "b"), ("job", "j")], &[(15, 1.0)]);
+    bench.advance(15);
+    assert_eq!(bench.recorded("r"), []);
+    let errors: Vec<String> = bench.engine.groups()[0].rules.iter().filter_map(|r| r.last_error.clone()).collect();
+    assert!(errors[0].contains("many-to-one matching must be explicit"), "{errors:?}");
+    assert!(errors[1].contains("not NaN"), "{errors:?}");
+}
+
+#[test]
+fn a_subquery_fails_while_its_window_holds_a_failed_step() {
+    for inner in ["a + on (job) b", "sum by (job) (a + on (job) b)"] {
+        let mut bench = Bench::new(2, &one_rule(&format!("count_over_time(({inner})[1m:15s])")));
+        let send =
+            |bench: &mut Bench, name, i, t| bench.send(&[("__name__", name), ("job", "j"), ("i", i)], &[(t, 1.0)]);
+        for t in (15..=300).step_by(15) {
+            send(&mut bench, "a", "1", t);
+            send(&mut bench, "b", "1", t);
+        }
+        // A second match at one instant only.
+        send(&mut bench, "b", "2", 120);
+        bench.send(&[("__name__", "b"), ("job", "j"), ("i", "2")], &[(121, crate::base::stale_nan())]);
+        bench.advance(300);
+        let recorded: Vec<_> = bench.recorded("r").iter().map(|r| (r.1, r.2.unwrap())).collect();
+        let expected = (1..=20).map(|i| i * 15).filter(|t| !(120..180).contains(t));
+        let expected: Vec<_> = expected.map(|t| (t, (t / 15).min(4) as f64)).collect();
+        assert_eq!(recorded, expected, "{inner}");
+    }
+}
+
+#[test]
+fn buckets_of_two_metrics_are_two_histograms() {
+    let mut bench = Bench::new(2, &one_rule(r#"histogram_quantile(0.5, {__name__=~"[ab]_bucket"})"#));
+    for (le, count) in [("1", 1.0), ("+Inf", 2.0)] {
+        bench.send(&[("__name__", "a_bucket"), ("le", le)], &[(15, count)]);
+        bench.send(&[("__name__", "b_bucket"), ("le", le)], &[(30, count)]);
+    }
+    bench.advance(30);
+    assert_eq!(bench.recorded("r"), [("{}".into(), 15, Some(1.0))]);
+    let error = bench.engine.groups()[0].rules[0].last_error.clone().unwrap();
+    assert!(error.contains("same labelset"), "{error}");
+}
+
+#[test]
 fn what_is_late_is_counted_and_what_is_out_of_order_within_the_lateness_is_not() {
     let mut bench = Bench::new(1, &one_rule("changes(m[5m])"));
     let m = [("__name__", "m")];

@@ -69,6 +69,9 @@ pub enum EvalError {
         /// What the rule gave.
         got: usize,
     },
+    /// topk or bottomk asked for a number of elements that is none.
+    #[error("topk and bottomk need a finite number of elements, not {0}")]
+    Parameter(String),
     /// The alert machine refused the vector.
     #[error("{0}")]
     Alert(String),

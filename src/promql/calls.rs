@@ -57,22 +57,22 @@ pub(super) fn plan(planner: &mut Planner<'_>, name: &str, args: &Args) -> Planne
         "label_replace" => label_replace(planner, args),
         "label_join" => label_join(planner, args),
         "predict_anomaly" => {
-            let model = model(planner, arg(args, 0)?, args.get(1), ModelKind::Detector)?;
+            let model = model(planner, arg(args, 0)?, optional(args, 1), ModelKind::Detector)?;
             Ok(planner.node(Op::Score(model)))
         }
         "predict_seasonal" => {
-            let model = model(planner, arg(args, 0)?, args.get(2), ModelKind::Forecaster)?;
+            let model = model(planner, arg(args, 0)?, optional(args, 2), ModelKind::Forecaster)?;
             let (phi, ahead) = (planner.node(Op::Number(0.5)), planner.constant(arg(args, 1)?, "the time ahead")?);
             Ok(planner.node(Op::ForecastQuantile(model, phi, ahead)))
         }
         "predict_quantile" => {
-            let model = model(planner, arg(args, 1)?, args.get(3), ModelKind::Forecaster)?;
+            let model = model(planner, arg(args, 1)?, optional(args, 3), ModelKind::Forecaster)?;
             let (phi, ahead) =
                 (planner.constant(arg(args, 0)?, "φ")?, planner.constant(arg(args, 2)?, "the time ahead")?);
             Ok(planner.node(Op::ForecastQuantile(model, phi, ahead)))
         }
         "time_until" => {
-            let model = model(planner, arg(args, 0)?, args.get(3), ModelKind::Forecaster)?;
+            let model = model(planner, arg(args, 0)?, optional(args, 3), ModelKind::Forecaster)?;
             let threshold = planner.constant(arg(args, 1)?, "the threshold")?;
             let phi = match args.get(2) {
                 Some(phi) => planner.constant(phi, "φ")?,
@@ -164,8 +164,8 @@ fn label_join(planner: &mut Planner<'_>, args: &Args) -> Planned {
     Ok(planner.node(Op::LabelJoin { arg, dst, separator, src }))
 }
 
-fn model(planner: &mut Planner<'_>, vector: &Expr, profile: Option<&Box<Expr>>, kind: ModelKind) -> Planned {
-    let profile = match profile.map(|p| unwrapped(p)) {
+fn model(planner: &mut Planner<'_>, vector: &Expr, profile: Option<&Expr>, kind: ModelKind) -> Planned {
+    let profile = match profile.map(unwrapped) {
         None => DEFAULT_PROFILE.to_owned(),
         Some(Expr::StringLiteral(s)) => s.val.clone(),
         Some(_) => return fail("the profile must be given as a string, like \"default\""),
@@ -193,6 +193,10 @@ fn equalities(expr: &Expr) -> Vec<(String, String)> {
 
 fn arg(args: &Args, i: usize) -> Result<&Expr, PlanError> {
     args.get(i).map(|a| &**a).ok_or_else(|| PlanError(format!("argument {} is missing", i + 1)))
+}
+
+fn optional(args: &Args, i: usize) -> Option<&Expr> {
+    args.get(i).map(|a| &**a)
 }
 
 fn text(args: &Args, i: usize) -> Result<String, PlanError> {

@@ -95,6 +95,39 @@ impl MathFn {
     }
 }
 
+/// `clamp(v, low, high)` with Go's `math.Max(low, math.Min(high, v))`, where an infinity that decides the result stands
+/// even against a NaN.
+#[must_use]
+pub fn clamp(v: f64, low: f64, high: f64) -> f64 {
+    max(low, min(high, v))
+}
+
+fn max(a: f64, b: f64) -> f64 {
+    match () {
+        () if a == f64::INFINITY || b == f64::INFINITY => f64::INFINITY,
+        () if a.is_nan() || b.is_nan() => f64::NAN,
+        // Of two zeros the positive one.
+        () if a == b => {
+            if a.is_sign_negative() {
+                b
+            } else {
+                a
+            }
+        }
+        () => {
+            if a > b {
+                a
+            } else {
+                b
+            }
+        }
+    }
+}
+
+fn min(a: f64, b: f64) -> f64 {
+    -max(-a, -b)
+}
+
 /// `round(v, to)`: to the nearest multiple, halves up, as Prometheus computes it.
 #[must_use]
 pub fn round(v: f64, to: f64) -> f64 {
@@ -105,6 +138,15 @@ pub fn round(v: f64, to: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn clamping_is_that_of_go() {
+        let (nan, inf) = (f64::NAN, f64::INFINITY);
+        assert_eq!(clamp(5.0, 1.0, 3.0), 3.0);
+        assert_eq!(clamp(-0.0, 0.0, inf).to_bits(), 0.0f64.to_bits());
+        assert_eq!((clamp(inf, nan, inf), clamp(-inf, -inf, nan)), (inf, -inf));
+        assert!(clamp(nan, -inf, inf).is_nan() && clamp(1.0, nan, inf).is_nan() && clamp(1.0, -inf, nan).is_nan());
+    }
 
     #[test]
     fn rounding_goes_up_at_the_half() {

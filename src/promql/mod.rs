@@ -30,7 +30,7 @@ pub use calendar::CalendarFn;
 pub use calls::DEFAULT_PROFILE;
 pub use error::ExprError;
 pub use exact::ExactSum;
-pub use math::{MathFn, round};
+pub use math::{MathFn, clamp, round};
 pub use parse::parse;
 pub use plan::*;
 pub use planner::{PlanError, PlanOptions, Planner};

@@ -88,7 +88,7 @@ impl Window<Counter> {
 
 /// Whether a pair of neighbours is a reset, and whether it is a change.
 #[inline]
-pub(super) fn pair(before: f64, after: f64) -> (bool, bool) {
+fn pair(before: f64, after: f64) -> (bool, bool) {
     (after < before, before != after && !(before.is_nan() && after.is_nan()))
 }
 

@@ -1,18 +1,17 @@
 //! Variance of a window (`stdvar_over_time`, `stddev_over_time`): population variance, as Prometheus.
 
 use super::Double;
-use super::counter::pair;
 use super::sum::{Specials, Wear};
 use super::window::{Accumulator, Window};
-use crate::base::Sample;
+use crate::base::{Millis, Sample};
 
 /// First and second moments about the first value seen, in double-double.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Spread {
     anchor: Option<f64>,
     last: f64,
-    /// Neighbours that differ: none means a variance of exactly zero.
-    changes: u32,
+    /// Since when all finite values are the same: a window that begins there has a variance of exactly zero.
+    constant_since: Millis,
     first: Double,
     second: Double,
     wear: Wear,
@@ -32,11 +31,10 @@ impl Accumulator for Spread {
         if self.specials.push(sample.v) {
             return;
         }
-        if self.anchor.is_some() {
-            self.changes += u32::from(sample.v != self.last);
-        } else {
-            self.anchor = Some(sample.v);
+        if self.anchor.is_none() || sample.v != self.last {
+            self.constant_since = sample.t;
         }
+        self.anchor.get_or_insert(sample.v);
         self.last = sample.v;
         let moved = self.moved(sample.v);
         let square = moved.times_double(moved);
@@ -46,12 +44,9 @@ impl Accumulator for Spread {
     }
 
     #[inline]
-    fn evict(&mut self, oldest: Sample, next: Option<Sample>) {
+    fn evict(&mut self, oldest: Sample, _: Option<Sample>) {
         if self.specials.evict(oldest.v) {
             return;
-        }
-        if let Some(next) = next.filter(|n| n.v.is_finite()) {
-            self.changes -= u32::from(pair(oldest.v, next.v).1);
         }
         let moved = self.moved(oldest.v);
         let square = moved.times_double(moved);
@@ -62,8 +57,7 @@ impl Accumulator for Spread {
 
     #[inline]
     fn is_worn(&self) -> bool {
-        // With every value at the anchor there is no mass, and nothing that could wear.
-        self.changes > 0 && self.wear.is_worn()
+        self.wear.is_worn()
     }
 }
 
@@ -78,7 +72,7 @@ impl Window<Spread> {
         if sums.specials.sum().is_some() {
             return Some(f64::NAN);
         }
-        if sums.changes == 0 {
+        if self.first().t >= sums.constant_since {
             return Some(0.0);
         }
         let n = f64::from(self.count());
@@ -110,6 +104,21 @@ mod tests {
                 assert_eq!(got, 0.0);
             } else {
                 assert!((got - truth).abs() <= 1e-9 * truth, "{got} {truth}");
+            }
+        });
+    }
+
+    #[test]
+    fn what_is_the_same_around_a_nan_has_no_variance() {
+        let value = |i: i64| match i % 20 {
+            7 => f64::NAN,
+            0..7 => 1e6 + i as f64 * 0.1,
+            _ => 1e6 / 3.0,
+        };
+        let data: Vec<Sample> = (0..200).map(|i| Sample { t: i * 1000, v: value(i) }).collect();
+        slide::<Spread>(&data, 4_500, |w, inside| {
+            if inside.iter().all(|s| s.v == inside[0].v) {
+                assert_eq!(w.variance(), Some(0.0));
             }
         });
     }

@@ -1,7 +1,7 @@
 //! Aggregations. Those that work in parts are summed up in every shard and put together by the coordinator; what each part
 //! keeps does not depend on the order of the values, so neither does the result on the number of shards.
 
-use crate::base::format_value;
+use crate::base::{METRIC_NAME, format_value};
 use crate::promql::{AggregateOp, ExactSum, Grouping, NodeId, quantile};
 
 use super::labels::LabelState;
@@ -41,6 +41,7 @@ impl Context<'_> {
         out: &mut Vector,
     ) -> Result<(), EvalError> {
         let param = param.map_or(Ok(f64::NAN), |p| self.scalar(p))?;
+        let k = if matches!(op, AggregateOp::Topk | AggregateOp::Bottomk) { limit_of(param)? } else { 0 };
         let interner = &mut self.store.interner;
         let marks = &mut self.scratch.marks;
         marks.clear();
@@ -50,19 +51,22 @@ impl Context<'_> {
             let at = part_of(group, marks, &mut groups);
             groups[at].1.push((id, v));
         }
+        marks.clear();
         for (group, mut members) in groups {
             match op {
                 AggregateOp::Topk | AggregateOp::Bottomk => {
                     rank(&mut members, op == &AggregateOp::Topk, interner);
-                    // NaN and what is below one ask for nothing.
-                    let k = if param >= 1.0 { param as usize } else { 0 };
                     members.iter().take(k).for_each(|&(id, v)| out.push(id, v));
                 }
                 AggregateOp::Quantile => {
                     let mut values: Vec<f64> = members.iter().map(|m| m.1).collect();
                     out.push(group, quantile(param, &mut values));
                 }
-                AggregateOp::CountValues(label) => count_values(group, &members, label, interner, out),
+                AggregateOp::CountValues(label) => {
+                    let dropped = grouping.without && (label == METRIC_NAME || grouping.labels.contains(label));
+                    let label = (!dropped).then_some(label.as_str());
+                    count_values(group, &members, label, interner, marks, out);
+                }
                 _ => {}
             }
         }
@@ -148,6 +152,15 @@ impl Part {
     }
 }
 
+/// How many elements `topk` is asked for; what is below one asks for none.
+fn limit_of(k: f64) -> Result<usize, EvalError> {
+    // 2^63: Prometheus takes k for an int64.
+    if k.is_nan() || k >= 9_223_372_036_854_775_808.0 {
+        return Err(EvalError::Parameter(format_value(k)));
+    }
+    Ok(if k >= 1.0 { k as usize } else { 0 })
+}
+
 fn part_of<T: Default>(group: LabelId, marks: &mut Marks, groups: &mut Vec<(LabelId, T)>) -> usize {
     match marks.insert(group, groups.len() as u32) {
         Some(known) => known as usize,
@@ -169,14 +182,29 @@ fn rank(members: &mut [(LabelId, f64)], largest: bool, interner: &Interner) {
     });
 }
 
-fn count_values(group: LabelId, members: &[(LabelId, f64)], label: &str, interner: &mut Interner, out: &mut Vector) {
+/// The label may be one that groups are told apart by, so that groups come together again; and one that `without` drops.
+fn count_values(
+    group: LabelId,
+    members: &[(LabelId, f64)],
+    label: Option<&str>,
+    interner: &mut Interner,
+    marks: &mut Marks,
+    out: &mut Vector,
+) {
     let mut counts: std::collections::BTreeMap<String, f64> = std::collections::BTreeMap::new();
     for (_, v) in members {
         *counts.entry(format_value(*v)).or_default() += 1.0;
     }
     for (value, count) in counts {
-        let mut builder = interner.builder(group);
-        builder.set(label, value);
-        out.push(interner.intern(builder.build().as_ref()), count);
+        let mut id = group;
+        if let Some(label) = label {
+            let mut builder = interner.builder(group);
+            builder.set(label, value);
+            id = interner.intern(builder.build().as_ref());
+        }
+        match marks.insert(id, out.len() as u32) {
+            Some(known) => out.values[known as usize] += count,
+            None => out.push(id, count),
+        }
     }
 }

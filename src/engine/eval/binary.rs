@@ -70,6 +70,10 @@ impl Context<'_> {
         for (id, v) in many.iter() {
             let signature = state.signature(interner, id, matching);
             let Some(at) = sides.get(signature) else { continue };
+            // Before the comparison: whether a match is ambiguous must not depend on the values.
+            if one_to_one && results.insert(signature, 0).is_some() {
+                return Err(EvalError::ManyToOne(interner.labels(signature).to_string()));
+            }
             let other = one.values[at as usize];
             let (a, b) = if swapped { (other, v) } else { (v, other) };
             let value = match (op.is_comparison(), return_bool) {
@@ -78,11 +82,7 @@ impl Context<'_> {
                 _ => op.apply(a, b),
             };
             let result = state.result(interner, id, one.ids[at as usize], drop_name, matching);
-            if one_to_one {
-                if results.insert(signature, 0).is_some() {
-                    return Err(EvalError::ManyToOne(interner.labels(signature).to_string()));
-                }
-            } else if results.insert(result, 0).is_some() {
+            if !one_to_one && results.insert(result, 0).is_some() {
                 return Err(EvalError::NotUnique(interner.labels(result).to_string()));
             }
             out.push(result, value);

@@ -32,12 +32,17 @@ impl Context<'_> {
             if upper.is_nan() {
                 continue;
             }
-            let group = state.kept(interner, id, false, &[String::from("le")]);
+            // With the name: buckets of two metrics are two histograms, even if their results cannot be told apart.
+            let mut group = state.signatures.get(id);
+            if group == UNKNOWN {
+                group = interner.filtered(id, |name| name != "le");
+                state.signatures.set(id, group);
+            }
             let histogram = match marks.insert(group, histograms.len() as u32) {
                 Some(known) => known as usize,
                 None => {
                     histograms.push(Vec::new());
-                    out.push(group, 0.0);
+                    out.push(interner.nameless(group), 0.0);
                     histograms.len() - 1
                 }
             };
@@ -46,6 +51,6 @@ impl Context<'_> {
         for (value, histogram) in out.values.iter_mut().zip(&mut histograms) {
             *value = bucket_quantile(phi, histogram);
         }
-        Ok(())
+        self.check_unique(buckets, &out.ids)
     }
 }

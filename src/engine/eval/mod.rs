@@ -125,10 +125,10 @@ impl Evaluator {
 
     /// Stores the elements of a subquery's inner expression.
     pub fn feed(&mut self, plan: &Plan, feed: usize, t: Millis) {
-        if let Ok(Value::Vector(vector)) = &self.memos[plan.feeds[feed].node].value {
-            for (id, v) in vector.iter() {
-                self.store.append_fed(plan, feed, id, t, v);
-            }
+        match &self.memos[plan.feeds[feed].node].value {
+            Ok(Value::Vector(vector)) => vector.iter().for_each(|(id, v)| self.store.append_fed(plan, feed, id, t, v)),
+            Ok(_) => {}
+            Err(error) => self.store.fail_fed(plan, feed, t, error),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Operations on one vector, element by element, and those without any.
 
 use crate::base::METRIC_NAME;
-use crate::promql::{LeafId, LeafSource, Names, NodeId, Op, RangeFn, round};
+use crate::promql::{LeafId, LeafSource, Names, NodeId, Op, RangeFn, clamp, round};
 
 use super::{Context, Evaluated, Value, Vector, vector};
 use crate::engine::value::EvalError;
@@ -32,11 +32,10 @@ impl Context<'_> {
             Op::Clamp(arg, low, high) => {
                 let low = low.map_or(Ok(f64::NEG_INFINITY), |id| self.scalar(id))?;
                 let high = high.map_or(Ok(f64::INFINITY), |id| self.scalar(id))?;
-                // As Go's math.Max(low, math.Min(high, v)): a NaN anywhere gives NaN; low above high gives nothing.
-                if low.is_nan() || high.is_nan() {
-                    self.each(*arg, &mut out, |_| f64::NAN)?;
-                } else if low <= high {
-                    self.each(*arg, &mut out, |v| if v.is_nan() { v } else { v.clamp(low, high) })?;
+                // NaN bounds are not crossed.
+                let crossed = high < low;
+                if !crossed {
+                    self.each(*arg, &mut out, |v| clamp(v, low, high))?;
                 }
             }
             Op::Calendar(f, Some(arg)) => self.each(*arg, &mut out, |v| f.apply(v))?,
@@ -48,10 +47,8 @@ impl Context<'_> {
                 let now = self.seconds();
                 self.each(*arg, &mut out, |_| now)?;
             }
-            Op::Absent(labels, arg) => {
-                if vector(self.memos, *arg)?.len() == 0 {
-                    out.push(self.absent_labels(labels), 1.0);
-                }
+            Op::Absent(labels, arg) if vector(self.memos, *arg)?.len() == 0 => {
+                out.push(self.absent_labels(labels), 1.0);
             }
             // The rest is dispatched before.
             _ => {}
@@ -98,6 +95,9 @@ impl Context<'_> {
 
     fn range(&mut self, leaf: LeafId, func: RangeFn, param: Option<NodeId>, out: &mut Vector) -> Result<(), EvalError> {
         let param = param.map_or(Ok(f64::NAN), |p| self.scalar(p))?;
+        if let Some(failure) = self.store.failure(self.plan, leaf, self.t) {
+            return Err(failure.clone());
+        }
         let (tables, series) = (&mut self.store.tables, &self.store.series);
         tables[leaf].range(func, param, self.t, series, |id, v| out.push(id, v));
         if func == RangeFn::Last { Ok(()) } else { self.check_leaf(leaf, out) }
