@@ -16,6 +16,8 @@ pub struct EngineOptions {
     pub lookback: Millis,
     /// Interval of groups that give none, and step of subqueries that give none.
     pub evaluation_interval: Millis,
+    /// Instant from which the groups' ticks are counted. Subqueries' steps are multiples of their step, as in Prometheus.
+    pub epoch: Millis,
     /// How long groups that do not say otherwise wait for late samples.
     pub query_offset: Millis,
     /// How long a firing alert is not sent again.
@@ -36,6 +38,7 @@ impl Default for EngineOptions {
             shards: 1,
             lookback: 300_000,
             evaluation_interval: 60_000,
+            epoch: 0,
             query_offset: 0,
             resend_delay: 60_000,
             external_labels: Labels::default(),
