@@ -31,10 +31,12 @@ pub fn run_tests(file: &TestFile, rules: &RuleSet, profiles: &Profiles) -> Vec<T
     numbered
         .map(|(i, group)| {
             let name = group.name.clone().filter(|name| !name.is_empty());
+            let mut failures = Run::new(file, group).run(&rules, profiles).unwrap_or_else(|failures| failures);
+            failures.sort_by_key(|failure| failure.line);
             TestReport {
                 name: name.unwrap_or_else(|| format!("unnamed#{i}")),
                 checks: group.alert_rule_test.len() + group.promql_expr_test.len(),
-                failures: Run::new(file, group).run(&rules, profiles).unwrap_or_else(|failures| failures),
+                failures,
             }
         })
         .collect()
@@ -291,7 +293,7 @@ fn expected_alert(name: &str, alert: &ExpectedAlert) -> FiringAlert {
     let own = alert.exp_labels.iter().map(|(n, v)| (n.as_str(), v.as_str()));
     FiringAlert {
         labels: Labels::from_pairs(own.chain([("alertname", name)])),
-        annotations: annotations(alert.exp_annotations.clone()),
+        annotations: alert.exp_annotations.clone().into_iter().collect(),
     }
 }
 
@@ -303,17 +305,11 @@ fn firing(name: &str, groups: &[GroupView]) -> Vec<FiringAlert> {
     let mut alerts: Vec<FiringAlert> = firing
         .map(|alert| FiringAlert {
             labels: alert.labels.clone(),
-            annotations: annotations(alert.annotations.iter().cloned()),
+            annotations: BTreeMap::from_iter(alert.annotations.iter().cloned()).into_iter().collect(),
         })
         .collect();
     alerts.sort();
     alerts
-}
-
-/// By name. An empty annotation is the same as none.
-fn annotations(pairs: impl IntoIterator<Item = (String, String)>) -> Vec<(String, String)> {
-    let by_name: BTreeMap<String, String> = pairs.into_iter().filter(|(_, text)| !text.is_empty()).collect();
-    by_name.into_iter().collect()
 }
 
 /// Whether values are the same; `fuzzy`, also if they are neighbours.

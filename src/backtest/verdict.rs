@@ -65,7 +65,7 @@ pub enum Check {
 pub struct FiringAlert {
     /// Labels, `alertname` among them.
     pub labels: Labels,
-    /// Annotations by name, empty ones left out.
+    /// Annotations, sorted by name; an empty one is not the same as none.
     pub annotations: Vec<(String, String)>,
 }
 
@@ -87,7 +87,7 @@ impl Failure {
     pub(super) fn of_alerts(line: u64, check: Check, expected: &[FiringAlert], got: &[FiringAlert]) -> Self {
         let lines = |alerts: &[FiringAlert]| alerts.iter().flat_map(FiringAlert::lines).collect();
         let difference = Some((lines(expected), lines(got)));
-        let message = format!("expected {}, got {}", count(expected.len(), "firing alert"), got.len());
+        let message = counts(expected.len(), got.len(), "firing alert");
         Self { line: Some(line), check, difference, message }
     }
 
@@ -96,7 +96,7 @@ impl Failure {
         let lines =
             |v: &[(Labels, f64)]| v.iter().map(|(labels, v)| format!("{labels} {}", format_value(*v))).collect();
         let difference = Some((lines(expected), lines(got)));
-        let message = format!("expected {}, got {}", count(expected.len(), "sample"), got.len());
+        let message = counts(expected.len(), got.len(), "sample");
         Self { line: Some(line), check, difference, message }
     }
 
@@ -147,6 +147,12 @@ impl FiringAlert {
     }
 }
 
-fn count(n: usize, what: &str) -> String {
-    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+/// What is wrong with so many.
+fn counts(expected: usize, got: usize, what: &str) -> String {
+    let plural = |n: usize| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    if expected == got {
+        format!("{} other than expected", plural(got))
+    } else {
+        format!("expected {}, got {got}", plural(expected))
+    }
 }
