@@ -12,6 +12,7 @@
 //! ARCHITECTURE.md says which module may know which.
 
 pub mod alert;
+pub mod backtest;
 pub mod base;
 pub mod cli;
 pub mod engine;

@@ -1,13 +1,17 @@
 //! The command line: one file a command. Knows all other modules; nothing knows it.
 
 pub mod check;
+mod junit;
 mod run;
+pub mod test;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+
+use crate::engine::builtin_profiles;
 
 /// Streaming anomaly detection and predictive alerting for metrics: Prometheus rules that page before the disk is full.
 #[derive(Debug, Parser)]
@@ -26,6 +30,9 @@ enum Command {
     /// Say what is wrong with rules or a configuration
     #[command(subcommand)]
     Check(Check),
+    /// Run unit tests
+    #[command(subcommand)]
+    Test(Test),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -60,6 +67,19 @@ enum Check {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum Test {
+    /// Run unit tests of rules, in promtool's format
+    Rules {
+        /// Test files
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// Write a report in JUnit's XML
+        #[arg(long)]
+        junit: Option<PathBuf>,
+    },
+}
+
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -69,6 +89,9 @@ pub fn main() -> ExitCode {
         Some(Command::Run(args)) => run::run(args),
         Some(Command::Check(Check::Rules { files })) => on_stdout(|colour, out| check::rules(&files, colour, out)),
         Some(Command::Check(Check::Config { file })) => on_stdout(|colour, out| check::config(&file, colour, out)),
+        Some(Command::Test(Test::Rules { files, junit })) => on_stdout(|colour, out| {
+            test::rules(&files, &test::TestOptions { profiles: builtin_profiles(), junit, colour }, out)
+        }),
     };
     done.unwrap_or_else(|error| {
         // Whoever reads standard output may have seen enough, as `head` does.

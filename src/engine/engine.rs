@@ -9,6 +9,7 @@ use super::eval::Moment;
 use super::executor::{Executor, Inline};
 use super::group::{Group, first_after};
 use super::options::{EngineOptions, Holdings, Ingested, Output, Profiles};
+use super::query::Query;
 use super::shard::{Arrival, Shard};
 use super::task::Stage;
 use super::writer::{Places, Writer};
@@ -54,6 +55,7 @@ pub struct Engine {
     pub(super) coordinator: Coordinator,
     pub(super) groups: Vec<Group>,
     pub(super) feeds: Vec<FeedWork>,
+    pub(super) queries: Vec<Query>,
     pub(super) volatile: Vec<bool>,
     pub(super) profiles: Profiles,
     pub(super) writer: Writer,
@@ -61,7 +63,7 @@ pub struct Engine {
     pub(super) alerts_are_read: bool,
     /// How far event time has come; samples up to here are late.
     pub(super) watermark: Option<Millis>,
-    round: u64,
+    pub(super) round: u64,
     next_garbage: Millis,
 }
 
@@ -85,6 +87,7 @@ impl Engine {
             coordinator: Coordinator::new(shards),
             groups: vec![],
             feeds: vec![],
+            queries: vec![],
             volatile: vec![],
             profiles: Profiles::default(),
             writer: Writer::new(options.collect_recorded),
@@ -183,7 +186,7 @@ impl Engine {
     /// Starts what has not started: the first instants after `t`.
     pub(super) fn begin(&mut self, t: Millis) {
         for group in &mut self.groups {
-            group.begin(t);
+            group.begin(t, self.options.epoch);
         }
         for (feed, work) in self.plan.feeds.iter().zip(&mut self.feeds) {
             work.next.get_or_insert_with(|| first_after(t, feed.schedule.interval));

@@ -117,9 +117,9 @@ impl Group {
         })
     }
 
-    /// Begins: the first instant after `t`.
-    pub fn begin(&mut self, t: Millis) {
-        self.next.get_or_insert_with(|| first_after(t, self.schedule.interval));
+    /// Begins: the first instant after `t`, counted from `epoch`.
+    pub fn begin(&mut self, t: Millis, epoch: Millis) {
+        self.next.get_or_insert_with(|| first_after(t.saturating_sub(epoch), self.schedule.interval) + epoch);
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::alert::AlertOutput;
 use crate::base::{Labels, stale_nan};
-use crate::promql::{Op, Plan, PlanOptions, Planner, parse};
+use crate::promql::{NodeId, Op, Plan, PlanOptions, Planner, Schedule, parse};
 use crate::rules::{Position, Rule, RuleGroup, RuleSet};
 
 use super::apply::context;
@@ -12,6 +12,7 @@ use super::directory::SelectorIndex;
 use super::engine::{Engine, FeedWork};
 use super::group::{Group, RuleWork, recorded_names, schedule_of};
 use super::options::{Output, Profiles};
+use super::query::Query;
 use super::task::{Stage, volatile_nodes};
 
 /// A rule that cannot be loaded.
@@ -22,7 +23,7 @@ pub struct LoadError {
     pub file: String,
     /// Group.
     pub group: String,
-    /// Rule.
+    /// Rule; for a query, its expression, and file and group are empty.
     pub rule: String,
     /// Where the rule stands.
     pub position: Position,
@@ -40,6 +41,11 @@ impl LoadError {
             message,
         }
     }
+
+    fn of_query(expr: &str, message: String) -> Self {
+        let position = Position { line: 1, column: 1 };
+        Self { file: String::new(), group: String::new(), rule: expr.to_owned(), position, message }
+    }
 }
 
 impl Engine {
@@ -49,6 +55,20 @@ impl Engine {
     /// # Errors
     /// Every rule that cannot be loaded. The old rules then stay in force.
     pub fn load(&mut self, rules: &RuleSet, profiles: &Profiles, out: &mut Output) -> Result<(), Vec<LoadError>> {
+        self.load_with_queries(rules, &[], profiles, out)
+    }
+
+    /// Like [`Self::load`], with expressions that [`Self::query`] can then be asked for.
+    ///
+    /// # Errors
+    /// Every rule and expression that cannot be loaded. The old rules then stay in force.
+    pub fn load_with_queries(
+        &mut self,
+        rules: &RuleSet,
+        queries: &[String],
+        profiles: &Profiles,
+        out: &mut Output,
+    ) -> Result<(), Vec<LoadError>> {
         let mut plan = Plan::default();
         let mut groups = Vec::new();
         let mut faults = Vec::new();
@@ -56,11 +76,7 @@ impl Engine {
         for spec in &rules.groups {
             let mut roots = Vec::new();
             for rule in &spec.rules {
-                let planned = parse(&rule.expr).map_err(|e| e.to_string()).and_then(|expr| {
-                    let schedule = schedule_of(spec, &self.options);
-                    Planner::new(&mut plan, options, schedule).add(&expr).map_err(|e| e.to_string())
-                });
-                match planned {
+                match add(&mut plan, options, schedule_of(spec, &self.options), &rule.expr) {
                     Ok(root) => roots.push(root),
                     Err(message) => faults.push(LoadError::new(spec, rule, message)),
                 }
@@ -74,16 +90,24 @@ impl Engine {
         }
         for (spec, group) in rules.groups.iter().zip(&groups) {
             for (rule, state) in spec.rules.iter().zip(&group.rules) {
-                if let Some(name) = unknown_profile(&plan, state.root, profiles) {
-                    let known: Vec<&str> = profiles.keys().map(String::as_str).collect();
-                    let message = format!("there is no profile {name:?}; there are: {}", known.join(", "));
+                if let Err(message) = check_profiles(&plan, state.root, profiles) {
                     faults.push(LoadError::new(spec, rule, message));
                 }
+            }
+        }
+        let schedule = Schedule { interval: self.options.evaluation_interval, query_offset: self.options.query_offset };
+        let mut roots = Vec::new();
+        for query in queries {
+            let added = add(&mut plan, options, schedule, query);
+            match added.and_then(|root| check_profiles(&plan, root, profiles).map(|()| root)) {
+                Ok(root) => roots.push(root),
+                Err(message) => faults.push(LoadError::of_query(query, message)),
             }
         }
         if !faults.is_empty() {
             return Err(faults);
         }
+        self.queries = roots.into_iter().map(|root| Query::new(&plan, root)).collect();
         self.replace(plan, groups, profiles, out);
         Ok(())
     }
@@ -144,6 +168,23 @@ impl Engine {
         out.transitions.append(&mut given.transitions);
         ended.extend(given.ended.into_iter().map(|e| (e.labels, stale_nan())));
         ended
+    }
+}
+
+/// Adds an expression to a plan.
+fn add(plan: &mut Plan, options: PlanOptions, schedule: Schedule, expr: &str) -> Result<NodeId, String> {
+    let expr = parse(expr).map_err(|e| e.to_string())?;
+    Planner::new(plan, options, schedule).add(&expr).map_err(|e| e.to_string())
+}
+
+/// Whether there are all profiles that the nodes below one name.
+fn check_profiles(plan: &Plan, root: NodeId, profiles: &Profiles) -> Result<(), String> {
+    match unknown_profile(plan, root, profiles) {
+        None => Ok(()),
+        Some(name) => {
+            let known: Vec<&str> = profiles.keys().map(String::as_str).collect();
+            Err(format!("there is no profile {name:?}; there are: {}", known.join(", ")))
+        }
     }
 }
 

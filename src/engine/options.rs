@@ -18,6 +18,8 @@ pub struct EngineOptions {
     pub lookback: Millis,
     /// Interval of groups that give none, and step of subqueries that give none.
     pub evaluation_interval: Millis,
+    /// Instant from which the groups' ticks are counted. Subqueries' steps are multiples of their step, as in Prometheus.
+    pub epoch: Millis,
     /// How long groups that do not say otherwise wait for late samples.
     pub query_offset: Millis,
     /// How long a firing alert is not sent again.
@@ -40,6 +42,7 @@ impl Default for EngineOptions {
             shards: 1,
             lookback: 300_000,
             evaluation_interval: 60_000,
+            epoch: 0,
             query_offset: 0,
             resend_delay: 60_000,
             external_labels: Labels::default(),
@@ -53,6 +56,13 @@ impl Default for EngineOptions {
 
 /// Profiles by the name that rules use.
 pub type Profiles = BTreeMap<String, Arc<Profile>>;
+
+/// The profiles that the program carries.
+#[must_use]
+pub fn builtin_profiles() -> Profiles {
+    let named = |name: &str| Some((name.to_owned(), Arc::new(Profile::builtin(name)?)));
+    Profile::builtin_names().filter_map(named).collect()
+}
 
 /// What became of a batch's samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

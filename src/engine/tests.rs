@@ -229,3 +229,34 @@ fn series_out_of_reach_are_forgotten() {
     let rate = bench.recorded("r").last().unwrap().2.unwrap();
     assert!((rate - 30.0 * (0.5 + 15.0 + 15.0) / 15.0 / 60.0).abs() < 1e-12, "{rate}");
 }
+
+#[test]
+fn queries_are_answered_between_ticks_and_see_what_rules_record() {
+    let (groups, _) = load_file("test.yml", "groups: [{name: g, rules: [{record: r, expr: 'sum(m)'}]}]");
+    let rules = RuleSet { groups: groups.into_iter().map(Arc::new).collect() };
+    for shards in [1, 2] {
+        let options = EngineOptions { shards, epoch: 7_000, ..EngineOptions::default() };
+        let mut bench = Bench { engine: Engine::new(options), out: Output::default() };
+        let queries = ["r", "timestamp(r)", "m", "sum_over_time(m[30s])", "time()", "m + on () group_left () m"];
+        let queries = queries.map(str::to_owned);
+        bench.engine.load_with_queries(&rules, &queries, &Profiles::default(), &mut bench.out).unwrap();
+        bench.advance(6);
+        for i in 0..10 {
+            bench.send(&[("__name__", "m"), ("x", "1")], &[(7 + i * 15, i as f64)]);
+            bench.send(&[("__name__", "m"), ("x", "2")], &[(7 + i * 15, 10.0)]);
+        }
+        bench.advance(80);
+        let mut ask =
+            |i| bench.engine.query(i, &Inline).map(|v| v.iter().map(|e| format!("{} {}", e.0, e.1)).collect());
+        let answers: Vec<Vec<String>> = (0..5).map(|i| ask(i).unwrap()).collect();
+        assert_eq!(answers[0], ["r 14"]);
+        assert_eq!(answers[1], ["{} 67"]);
+        assert_eq!(answers[2], [r#"m{x="1"} 4"#, r#"m{x="2"} 10"#]);
+        assert_eq!(answers[3], [r#"{x="1"} 7"#, r#"{x="2"} 20"#]);
+        assert_eq!(answers[4], ["{} 80"]);
+        assert!(ask(5).unwrap_err().to_string().contains("many-to-many"));
+    }
+    let mut engine = Engine::new(EngineOptions::default());
+    let faults = engine.load_with_queries(&rules, &["m +".to_owned()], &Profiles::default(), &mut Output::default());
+    assert_eq!(faults.unwrap_err()[0].rule, "m +");
+}

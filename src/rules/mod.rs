@@ -8,6 +8,7 @@ mod group;
 mod lint;
 mod load;
 mod scalar;
+pub mod unit_test;
 mod validate;
 
 pub use diagnostic::{Diagnostic, Severity};

@@ -192,7 +192,7 @@ impl Config {
             external_labels: Labels::from_pairs(self.global.external_labels.clone()),
             external_url: self.external_url(),
             limits: self.limits.clone(),
-            collect_recorded: false,
+            ..EngineOptions::default()
         }
     }
 

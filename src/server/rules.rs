@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::Limits;
-use crate::engine::Profiles;
+use crate::engine::{Profiles, builtin_profiles};
 use crate::model::Profile;
 use crate::rules::{Diagnostic, Loaded, Severity, load_globs};
 use crate::telemetry::EngineMetrics;
@@ -53,9 +53,7 @@ impl RuleSource {
     #[must_use]
     pub fn read(&self) -> Read {
         let loaded = load_globs(&self.rule_files, &self.dir, &self.limits);
-        let mut profiles: Profiles = Profile::builtin_names()
-            .filter_map(|name| Some((name.to_owned(), Arc::new(Profile::builtin(name)?))))
-            .collect();
+        let mut profiles = builtin_profiles();
         let mut faults = Vec::new();
         let mut contents = String::new();
         for pattern in &self.model_files {
