@@ -178,7 +178,7 @@ impl State {
         let expected = self.origin + seen.expected;
         let edge = self.tail.ln_at(&params.tail, -params.budget_log10, n).exp() - Z_OFFSET;
         let half = edge.clamp(0.0, 1e4) * seen.scale;
-        let warm = n >= FEWEST_POINTS && t - self.first >= params.profile.warm_up;
+        let warm = n >= FEWEST_POINTS && t.saturating_sub(self.first) >= params.profile.warm_up;
         let counts = warm && is_counted(&params.profile, v, expected);
         let clip = |v: f64| params.profile.clip(v);
         Score {

@@ -212,3 +212,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn any_instant_is_survived() {
+    let params = params("");
+    let mut detector = Detector::new();
+    for t in [i64::MIN, -1, 0, 1, i64::MAX] {
+        assert!(detector.update(&params, t, 1.0).is_some());
+    }
+}

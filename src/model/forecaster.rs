@@ -1,6 +1,7 @@
 //! The forecaster: a distribution of what comes, from the next tick to a week ahead.
 //!
-//! Members with honest errors: "no change", four local trends with time constants from 8 ticks to a day, and the hourly
+//! Members with honest errors: "no change", the line since the last change of course
+//! (`segment`), three local trends with time constants from 24 ticks to a day, and the hourly
 //! ensemble. Each says how wrong it expects to be at the horizon asked for (`trend`, `horizon`); they are weighted by the
 //! inverse square of that, and what they disagree by widens the distribution. So a disk that fills within minutes is
 //! forecast by its trend, tomorrow's traffic by the ensemble, and the hand-over between them is measured. A sawtooth
@@ -12,15 +13,16 @@ use super::hourly::{Hourly, HourlyParams};
 use super::outlook::Outlook;
 use super::profile::Profile;
 use super::sawtooth::Sawtooth;
+use super::segment::Segment;
 use super::trend::Trend;
 use crate::base::Millis;
 
-pub(super) const TRENDS: usize = 4;
+pub(super) const TRENDS: usize = 3;
 const DAY_MS: f64 = 86_400_000.0;
 /// Forgetting for which the constants of the members were measured.
 const REFERENCE_FORGETTING_MS: f64 = 14.0 * DAY_MS;
 /// Time constants of the shortest trend, in ticks, and of the longest, in milliseconds.
-const SHORTEST_TICKS: f64 = 8.0;
+const SHORTEST_TICKS: f64 = 24.0;
 const LONGEST_MS: f64 = DAY_MS;
 /// The usual step and the span forget with these time constants.
 const STEP_TICKS: f64 = 200.0;
@@ -64,6 +66,7 @@ pub(super) struct State {
     /// What was expected for the newest tick before it came, and the standard deviation of that; kept while the hourly
     /// ensemble cannot say.
     pub expected: Option<(f32, f32)>,
+    pub segment: Segment,
     pub trends: [Trend; TRENDS],
     pub sawtooth: Sawtooth,
     pub hourly: Hourly,
@@ -77,7 +80,7 @@ impl ForecasterParams {
         let forgetting = profile.forgetting as f64 / REFERENCE_FORGETTING_MS;
         let longest = (LONGEST_MS / tick_ms).max(5.0 * SHORTEST_TICKS);
         let ratio = (longest / SHORTEST_TICKS).powf(1.0 / (TRENDS as f64 - 1.0));
-        let spans = [0, 1, 2, 3].map(|i| SHORTEST_TICKS * ratio.powi(i));
+        let spans = [0, 1, 2].map(|i| SHORTEST_TICKS * ratio.powi(i));
         Self {
             profile: profile.clone(),
             tick_ms,
@@ -164,6 +167,7 @@ impl State {
             high: 0.0,
             season: 0.0,
             expected: None,
+            segment: Segment::new(),
             trends: std::array::from_fn(|_| Trend::new()),
             sawtooth: Sawtooth::new(0.0),
             hourly,
@@ -172,7 +176,7 @@ impl State {
 
     fn update(&mut self, params: &ForecasterParams, t: Millis, v: f64) {
         let x = (v - self.origin).clamp(-FARTHEST, FARTHEST);
-        let ticks = (t - self.last) as f64 / params.tick_ms;
+        let ticks = t.saturating_sub(self.last) as f64 / params.tick_ms;
         self.expected = Outlook::short(params, self).map(|o| o.next_tick(ticks));
         let delta = x - self.newest;
 
@@ -187,23 +191,20 @@ impl State {
         // Trends see the series without its season.
         let season = self.hourly.season_at(&params.hourly, t as f64);
         let unseasoned = delta - (season - f64::from(self.season));
+        self.segment.update(params.keeps[TRENDS - 1], ticks, unseasoned);
         for (i, trend) in self.trends.iter_mut().enumerate() {
             trend.update(params.spans[i], params.keeps[i], ticks, unseasoned);
         }
         self.newest = x;
         self.last = t;
         self.ticks = self.ticks.saturating_add(1);
-        let jumped = self.sawtooth.update(self.seconds(), x, f64::from(self.step));
-        if jumped && self.sawtooth.envelope(self.seconds(), x).is_some() {
-            // A new tooth has its own slope; the envelope remembers the old ones.
-            self.trends.iter_mut().for_each(Trend::restart);
-        }
+        self.sawtooth.update(self.seconds(), x, f64::from(self.step));
         let closed = self.hourly.tick(&params.hourly, t, x);
         self.season = if closed { self.hourly.season_at(&params.hourly, t as f64) } else { season } as f32;
     }
 
     /// Seconds since the first value.
     pub fn seconds(&self) -> u32 {
-        ((self.last - self.first) / 1000).clamp(0, i64::from(u32::MAX)) as u32
+        (self.last.saturating_sub(self.first) / 1000).clamp(0, i64::from(u32::MAX)) as u32
     }
 }

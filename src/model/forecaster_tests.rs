@@ -331,3 +331,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn any_instant_is_survived() {
+    let p = params("", MINUTE);
+    let mut f = Forecaster::new();
+    for t in [i64::MIN, -1, 0, 1, i64::MAX] {
+        f.update(&p, t, 1.0);
+        assert_eq!(f.quantile(&p, 0.5, MINUTE), None);
+    }
+}

@@ -61,9 +61,9 @@ impl HorizonErrors {
         self.scored[0]
     }
 
-    /// Mean |value - value a day before|.
-    pub fn daily_noise(&self) -> f64 {
-        f64::from(self.noise_mean)
+    /// Mean |value - value a day before| at an hour of the day.
+    pub fn daily_change(&self, hour: usize) -> f64 {
+        f64::from(self.noise[hour])
     }
 
     /// How noisy an hour of the day is, 1 being the mean.
@@ -77,14 +77,13 @@ impl HorizonErrors {
     /// Mean absolute error `ahead` hours ahead, in units of [`Self::hour_factor`]; never falls with the horizon.
     pub fn error(&self, ahead: f64) -> f64 {
         let (mut before, mut before_at) = (f64::from(self.error[0]), BIN_CENTRES[0]);
-        for b in 1..BINS {
-            let own = f64::from(self.error[b]);
-            let here = if self.scored[b] > 2 { own.max(before) } else { before * UNMEASURED_GROWTH };
-            if ahead <= BIN_CENTRES[b] {
-                let part = ((ahead - before_at) / (BIN_CENTRES[b] - before_at)).max(0.0);
+        for ((centre, own), scored) in BIN_CENTRES.into_iter().zip(self.error).zip(self.scored).skip(1) {
+            let here = if scored > 2 { f64::from(own).max(before) } else { before * UNMEASURED_GROWTH };
+            if ahead <= centre {
+                let part = ((ahead - before_at) / (centre - before_at)).max(0.0);
                 return before + part * (here - before);
             }
-            (before, before_at) = (here, BIN_CENTRES[b]);
+            (before, before_at) = (here, centre);
         }
         before * (ahead / before_at).sqrt()
     }

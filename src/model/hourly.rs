@@ -90,7 +90,7 @@ impl Hourly {
         }
         self.sum += x;
         self.ticks += 1;
-        let into_hour = (t - hour * HOUR_MS) as f64;
+        let into_hour = t.rem_euclid(HOUR_MS) as f64;
         if into_hour <= params.centre_ms || self.ticks == 1 {
             self.sample = x as f32;
         }
@@ -153,10 +153,15 @@ impl Hourly {
             self.errors.offer_path(|ahead| members.forecast(&weights, ahead, hour_of_day(closed + ahead as i64)));
         }
         if params.seasonality.daily && members.hours() >= SEASON_AFTER {
-            let power = (0..DAY).map(|h| members.season(h).powi(2)).sum::<f64>() / DAY as f64;
-            let noise = (self.errors.daily_noise() * DIFFERENCE_TO_SD).powi(2);
-            // What the noise alone would leave in the season is none; so is what a steady trend leaves there.
-            self.season_share = if power > noise { ((power - noise) / power) as f32 } else { 0.0 };
+            // Hour by hour: what one odd day leaves in the season comes with as much change from day to day.
+            let (mut power, mut steady) = (0.0, 0.0);
+            for hour in 0..DAY {
+                let season = members.season(hour).powi(2);
+                let noise = (self.errors.daily_change(hour) * DIFFERENCE_TO_SD).powi(2);
+                power += season;
+                steady += (season - noise).max(0.0);
+            }
+            self.season_share = if power > 0.0 { (steady / power) as f32 } else { 0.0 };
         }
     }
 }

@@ -18,6 +18,7 @@ mod outlook;
 mod profile;
 mod range;
 mod sawtooth;
+mod segment;
 #[cfg(test)]
 mod synthetic;
 mod tail;

@@ -8,9 +8,12 @@ use statrs::distribution::{ContinuousCDF, Normal};
 use super::forecaster::{ForecasterParams, State, TRENDS};
 use super::hourly::LongView;
 use super::sawtooth::Envelope;
+use super::segment::PROBE_TICKS;
 use super::trend::{Line, squared_change};
 use crate::base::Millis;
 
+/// "No change", the segment, the trends, the hourly ensemble.
+const MEMBERS: usize = TRENDS + 3;
 /// Values before anything is told.
 const FEWEST_TICKS: u32 = 20;
 /// A horizon is at most this many times the history.
@@ -23,8 +26,9 @@ const LOST_WITHIN_MS: f64 = 1_800_000.0;
 const MAD_TO_SD: f64 = 1.2533;
 /// Within this share of a sawtooth's period its present tooth still tells.
 const TOOTH_TELLS: f64 = 0.25;
-/// Horizons tried for a crossing, each that much farther than the last.
-const SEARCH_GROWTH: f64 = 1.25;
+/// Horizons tried for a crossing lie that share of themselves apart, and never so far that a season's peak hides between.
+const SEARCH_GROWTH: f64 = 0.5;
+const SEARCH_STEP_MS: f64 = 2.0 * 3_600_000.0;
 const BISECTIONS: usize = 24;
 
 /// See the module's text.
@@ -32,7 +36,7 @@ const BISECTIONS: usize = 24;
 pub struct Outlook<'a> {
     params: &'a ForecasterParams,
     state: &'a State,
-    lines: [Line; TRENDS],
+    lines: [Line; TRENDS + 1],
     long: Option<Long<'a>>,
     envelope: Option<Envelope>,
     season_now: f64,
@@ -74,8 +78,8 @@ impl<'a> Outlook<'a> {
     }
 
     fn without_long(params: &'a ForecasterParams, state: &'a State) -> Self {
-        let mut lines = [Line::default(); TRENDS];
-        for (i, line) in lines.iter_mut().enumerate() {
+        let mut lines = [state.segment.line(params.spans[TRENDS - 1]); TRENDS + 1];
+        for (i, line) in lines[1..].iter_mut().enumerate() {
             *line = state.trends[i].line(params.spans[i]);
         }
         let season_now = state.hourly.season_at(&params.hourly, state.last as f64);
@@ -124,7 +128,7 @@ impl<'a> Outlook<'a> {
                 return None;
             }
             before = ahead;
-            ahead = (ahead * SEARCH_GROWTH).min(farthest);
+            ahead = (ahead + (ahead * SEARCH_GROWTH).min(SEARCH_STEP_MS)).min(farthest);
         }
         for _ in 0..BISECTIONS {
             let middle = 0.5 * (before + ahead);
@@ -135,7 +139,7 @@ impl<'a> Outlook<'a> {
 
     /// The quantile at a horizon above 0, if it is reliable.
     fn ahead(&self, phi: f64, probit: f64, ahead_ms: f64) -> Option<f64> {
-        let history = (self.state.last - self.state.first) as f64;
+        let history = self.state.last.saturating_sub(self.state.first) as f64;
         if ahead_ms > HISTORY_REACH * history {
             return None;
         }
@@ -195,28 +199,30 @@ impl<'a> Outlook<'a> {
         let then = state.last as f64 + ahead_ms;
         let season = state.hourly.season_at(&self.params.hourly, then) - self.season_now;
         let base = state.newest + season;
-        let mut members = [(0.0, f64::INFINITY); TRENDS + 2];
+        let mut members = [(0.0, f64::INFINITY); MEMBERS];
 
-        let departure = self.lines.iter().map(|l| l.squared_departure(ticks)).fold(0.0, f64::max);
+        // Whoever has another slope than the newest course of the series is wrong by as much as that carries it away.
+        let departure = |slope: f64| self.lines[0].squared_departure(slope, ticks);
         let known = state.trends.iter().enumerate().map_while(|(i, t)| Some((self.params.spans[i], t.flat_error()?)));
-        let lags = std::iter::once((1.0, f64::from(state.step))).chain(known);
-        members[0] = (base, squared_change(lags, ticks) + departure);
+        let of_segment = state.segment.flat_error().map(|e| (PROBE_TICKS, e));
+        let lags = std::iter::once((1.0, f64::from(state.step))).chain(of_segment).chain(known);
+        members[0] = (base, squared_change(lags, ticks) + departure(0.0));
         for (member, line) in members[1..].iter_mut().zip(&self.lines) {
             if let Some(error) = line.squared_error(ticks) {
-                *member = (base + line.at(ticks), error);
+                *member = (base + line.at(ticks), error + departure(line.slope()));
             }
         }
         if let Some(long) = &self.long {
             let (forecast, error) = long.view.at(then);
             let lost = long.lost * (1.0 + ahead_ms / LOST_WITHIN_MS);
-            members[TRENDS + 1] = (forecast, (MAD_TO_SD * error).powi(2) + lost * lost);
+            members[MEMBERS - 1] = (forecast, (MAD_TO_SD * error).powi(2) + lost * lost);
         }
         mix(&members)
     }
 }
 
 /// Mixes (forecast, expected squared error) by the inverse square of the latter.
-fn mix(members: &[(f64, f64); TRENDS + 2]) -> Mixture {
+fn mix(members: &[(f64, f64); MEMBERS]) -> Mixture {
     let best = members.iter().map(|m| m.1).fold(f64::INFINITY, f64::min);
     // Errors far below the size of the values are rounding.
     let largest = members.iter().filter(|m| m.1.is_finite()).map(|m| m.0.abs()).fold(0.0, f64::max);
@@ -228,7 +234,7 @@ fn mix(members: &[(f64, f64); TRENDS + 2]) -> Mixture {
     };
     let median = mean(&|m| m.0);
     let variance = mean(&|m| m.1 + (m.0 - median).powi(2));
-    Mixture { median, sd: variance.sqrt(), long_share: weight(members[TRENDS + 1].1) / total }
+    Mixture { median, sd: variance.sqrt(), long_share: weight(members[MEMBERS - 1].1) / total }
 }
 
 /// The standard normal quantile; None outside (0, 1).
@@ -242,7 +248,7 @@ mod tests {
 
     #[test]
     fn the_member_that_errs_least_decides() {
-        let mut members = [(0.0, f64::INFINITY); TRENDS + 2];
+        let mut members = [(0.0, f64::INFINITY); MEMBERS];
         members[0] = (10.0, 1.0);
         members[1] = (50.0, 100.0);
         let mixture = mix(&members);

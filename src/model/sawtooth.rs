@@ -9,8 +9,10 @@
 const PEAKS: usize = 8;
 /// Ticks within which a jump happens.
 const JUMP_TICKS: usize = 3;
-/// A jump is at least this share of the tooth, and this many usual steps.
+/// A jump is at least this share of the ramp before it (and the ramp of the jump), of the mean jump, and this many usual
+/// steps.
 const JUMP_SHARE: f64 = 0.5;
+const JUMP_OF_MEAN: f64 = 0.35;
 const JUMP_STEPS: f64 = 6.0;
 /// Teeth before the mode is on.
 const TEETH: u8 = 3;
@@ -20,6 +22,8 @@ const FORGET_JUMPS: f32 = 0.8;
 const AMPLITUDE_GAIN: f64 = 0.3;
 /// An envelope's slope below this many standard errors is level.
 const SIGNIFICANT: f64 = 3.5;
+/// Peaks of a sawtooth lie on its envelope: their standard deviation is at most this share of a tooth.
+const PEAK_JITTER: f64 = 0.5;
 /// Periods without a peak, or share of a tooth beyond the envelope, after which the mode is off.
 const PERIODS_WITHOUT_PEAK: f64 = 2.5;
 const BEYOND_ENVELOPE: f64 = 0.25;
@@ -29,9 +33,8 @@ const BEYOND_ENVELOPE: f64 = 0.25;
 pub(super) struct Sawtooth {
     /// Values of the last ticks, newest first.
     recent: [f32; JUMP_TICKS],
-    /// Lowest and highest since the last jump.
-    low: f32,
-    high: f32,
+    /// Where the present ramp began.
+    start: f32,
     /// Mean size of the jumps.
     amplitude: f32,
     jumps_up: f32,
@@ -68,28 +71,27 @@ impl Sawtooth {
     /// Begins at a value.
     pub fn new(x: f64) -> Self {
         let x = x as f32;
-        Self { recent: [x; JUMP_TICKS], low: x, high: x, ..Self::default() }
+        Self { recent: [x; JUMP_TICKS], start: x, ..Self::default() }
     }
 
-    /// Learns a tick; `usual_step` is the mean absolute change a tick. True if it was a jump.
-    pub fn update(&mut self, seconds: u32, x: f64, usual_step: f64) -> bool {
-        let highest = self.recent.iter().fold(f32::MIN, |a, v| a.max(*v));
-        let lowest = self.recent.iter().fold(f32::MAX, |a, v| a.min(*v));
-        let tooth = f64::from(self.high - self.low).max(0.7 * f64::from(self.amplitude));
-        let enough = (JUMP_SHARE * tooth).max(JUMP_STEPS * usual_step);
-        let down = f64::from(highest) - x;
-        let up = x - f64::from(lowest);
-        let jumps = enough > 0.0 && down.max(up) >= enough;
-        if jumps {
-            self.jump(seconds, down >= up, if down >= up { highest } else { lowest }, down.max(up));
-            // What follows is measured from here.
-            self.recent = [x as f32; JUMP_TICKS];
-            (self.low, self.high) = (x as f32, x as f32);
-        } else {
+    /// Learns a tick; `usual_step` is the mean absolute change a tick.
+    pub fn update(&mut self, seconds: u32, x: f64, usual_step: f64) {
+        let highest = f64::from(self.recent.iter().fold(f32::MIN, |a, v| a.max(*v)));
+        let lowest = f64::from(self.recent.iter().fold(f32::MAX, |a, v| a.min(*v)));
+        let down = highest - x > x - lowest;
+        let (peak, size) = if down { (highest, highest - x) } else { (lowest, x - lowest) };
+        // How far the series had come the other way before it jumped.
+        let ramp = if down { peak - f64::from(self.start) } else { f64::from(self.start) - peak };
+        let enough = (JUMP_SHARE * ramp).max(JUMP_OF_MEAN * f64::from(self.amplitude)).max(JUMP_STEPS * usual_step);
+        if size <= 0.0 || size < enough {
             self.recent = [x as f32, self.recent[0], self.recent[1]];
-            (self.low, self.high) = (self.low.min(x as f32), self.high.max(x as f32));
+            return;
         }
-        jumps
+        // What follows is measured from here. A jump without a ramp before it, such as a spike or a step, is no tooth.
+        (self.recent, self.start) = ([x as f32; JUMP_TICKS], x as f32);
+        if ramp >= JUMP_SHARE * size {
+            self.tooth(seconds, down, peak as f32, size);
+        }
     }
 
     /// The envelope, if the series is a sawtooth now.
@@ -104,10 +106,14 @@ impl Sawtooth {
         let silent = f64::from(seconds.saturating_sub(newest));
         let beyond = envelope.sign * x - envelope.level;
         let allowed = (BEYOND_ENVELOPE * envelope.amplitude).max(3.0 * envelope.sd);
-        (silent <= PERIODS_WITHOUT_PEAK * envelope.period && beyond <= allowed).then_some(envelope)
+        let within = -envelope.amplitude - allowed..=allowed;
+        let holds = envelope.sd <= PEAK_JITTER * envelope.amplitude
+            && silent <= PERIODS_WITHOUT_PEAK * envelope.period
+            && within.contains(&beyond);
+        holds.then_some(envelope)
     }
 
-    fn jump(&mut self, seconds: u32, down: bool, peak: f32, size: f64) {
+    fn tooth(&mut self, seconds: u32, down: bool, peak: f32, size: f64) {
         self.jumps_up *= FORGET_JUMPS;
         self.jumps_down *= FORGET_JUMPS;
         *(if down { &mut self.jumps_down } else { &mut self.jumps_up }) += 1.0;

@@ -6,16 +6,18 @@
 //!
 //! Times are in ticks, values in the unit of the series less the newest value. Knows no season and no other trend.
 
-/// A forecast beyond this many time constants is trusted less than its formula says.
-const TRUSTED_SPANS: f64 = 4.0;
-/// A trend tells of a change only within this many time constants.
+/// A forecast beyond this many times the history behind the line is trusted less than its formula says.
+const TRUSTED_SPANS: f64 = 2.0;
+/// A slope persists: its own relative error grows to one within this many times the history behind the line.
+const PERSISTENCE: f64 = 40.0;
+/// A trend tells of a change only within this many times its history.
 const TELLING_SPANS: f64 = 10.0;
 /// Slopes within this many standard errors of zero are no trend.
 const SIGNIFICANT: f64 = 2.5;
 /// Mean squared ratio of actual to analytic error before a probe has ended.
 const FIRST_INFLATION: f32 = 2.0;
 /// One probe that a step has spoilt must not make the trend useless for long.
-const MOST_INFLATION: f32 = 50.0;
+const MOST_INFLATION: f32 = 25.0;
 const PROBE_GAIN: f64 = 0.1;
 /// Standard deviation of a normal distribution is its mean absolute value times this.
 const MAD_TO_SD: f64 = 1.2533;
@@ -51,7 +53,8 @@ pub(super) struct Trend {
 pub(super) struct Line {
     gap: f64,
     slope: f64,
-    span: f64,
+    /// Ticks that count: the time constant, or fewer while the line is young.
+    history: f64,
     variance: f64,
     inflation: f64,
     /// Correlated residuals count as this many times fewer.
@@ -69,7 +72,9 @@ impl Trend {
     }
 
     /// Learns that the value changed by `delta` over `ticks` ticks; `keep` is the weight after one tick.
-    pub fn update(&mut self, span: f64, keep: f64, ticks: f64, delta: f64) {
+    ///
+    /// Gives the error of the line's own forecast in its standard deviations, 0 while it has none.
+    pub fn update(&mut self, span: f64, keep: f64, ticks: f64, delta: f64) -> f64 {
         let fade = if ticks == 1.0 { keep } else { keep.powf(ticks) };
         let (o0, o1, o2) = (f64::from(self.s0), f64::from(self.s1), f64::from(self.s2));
         let s0 = fade * o0 + 1.0;
@@ -80,6 +85,9 @@ impl Trend {
         // Share of the error that is left once the line has moved towards it.
         let left = if determinant > 0.0 { (1.0 - s2 / determinant).max(0.0) } else { 0.0 };
         let residual = error * left.sqrt();
+        // On a clean ramp only rounding is left, which must not look like noise.
+        let sd = (f64::from(self.squares) / (o0 - 2.0).max(0.5)).sqrt().max(1e-3 * f64::from(self.slope).abs());
+        let surprise = if o0 < 4.0 || residual == 0.0 { 0.0 } else { residual / sd.max(f64::MIN_POSITIVE) };
         self.squares = (fade * f64::from(self.squares) + residual * residual) as f32;
         self.products = (fade * f64::from(self.products) + residual * f64::from(self.residual)) as f32;
         self.residual = residual as f32;
@@ -87,17 +95,21 @@ impl Trend {
         self.slope = if determinant > 0.0 { (f64::from(self.slope) - error * s1 / determinant) as f32 } else { 0.0 };
         (self.s0, self.s1, self.s2) = (s0 as f32, s1 as f32, s2 as f32);
         self.follow_probe(span, ticks, delta);
+        surprise
     }
 
     /// The line.
     pub fn line(&self, span: f64) -> Line {
         let (s0, s1, s2) = (f64::from(self.s0), f64::from(self.s1), f64::from(self.s2));
         let squares = f64::from(self.squares);
-        let correlation = if squares > 0.0 { (f64::from(self.products) / squares).clamp(0.0, 0.95) } else { 0.0 };
+        let history = span.min(s0);
+        // Residuals of a wandering series are nearly all one; at least one is left.
+        let most = (1.0 - 2.0 / (history + 1.0)).max(0.0);
+        let correlation = if squares > 0.0 { (f64::from(self.products) / squares).clamp(0.0, most) } else { 0.0 };
         Line {
             gap: f64::from(self.gap),
             slope: f64::from(self.slope),
-            span,
+            history,
             variance: squares / (s0 - 2.0).max(0.5),
             inflation: f64::from(self.inflation).max(1.0),
             redundancy: (1.0 + correlation) / (1.0 - correlation),
@@ -113,9 +125,18 @@ impl Trend {
         (self.probes > 0).then(|| f64::from(self.flat))
     }
 
-    /// Begins anew at the newest value; what is known of "no change" stays.
+    /// Begins a new line at the newest value. What probes have found stays, and one under way goes on.
     pub fn restart(&mut self) {
-        *self = Self { flat: self.flat, probes: self.probes, ..Self::new() };
+        *self = Self {
+            inflation: self.inflation,
+            flat: self.flat,
+            probes: self.probes,
+            left: self.left,
+            moved: self.moved,
+            forecast: self.forecast,
+            sd: self.sd,
+            ..Self::new()
+        };
     }
 
     fn follow_probe(&mut self, span: f64, ticks: f64, delta: f64) {
@@ -145,6 +166,12 @@ impl Trend {
 }
 
 impl Line {
+    /// Ticks behind the line.
+    #[cfg(test)]
+    pub fn history(&self) -> f64 {
+        self.history
+    }
+
     /// Change from the newest value, that many ticks ahead.
     pub fn at(&self, ahead: f64) -> f64 {
         self.gap + self.slope * ahead
@@ -155,18 +182,25 @@ impl Line {
         if self.determinant <= 0.0 || self.s0 < 4.0 {
             return None;
         }
-        let far = (ahead / (TRUSTED_SPANS * self.span)).max(1.0).powi(2);
-        Some(self.analytic_variance(ahead) * self.inflation * far)
+        let far = (ahead / (TRUSTED_SPANS * self.history)).max(1.0).powi(2);
+        let ends = self.slope * ahead * ahead / (PERSISTENCE * self.history);
+        Some(self.analytic_variance(ahead) * self.inflation * far + ends * ends)
     }
 
-    /// How far a significant slope carries a series away from "no change" within `ahead` ticks, squared.
-    pub fn squared_departure(&self, ahead: f64) -> f64 {
-        if self.determinant <= 0.0 {
+    /// How far this line, where it differs significantly from another slope, carries the series away from that within
+    /// `ahead` ticks, squared.
+    pub fn squared_departure(&self, other_slope: f64, ahead: f64) -> f64 {
+        if self.determinant <= 0.0 || self.s0 < 4.0 {
             return 0.0;
         }
         let slope_variance = self.redundancy * self.variance * self.s0 / self.determinant;
-        let excess = self.slope.powi(2) - SIGNIFICANT.powi(2) * slope_variance * self.inflation;
-        excess.max(0.0) * ahead.min(TELLING_SPANS * self.span).powi(2)
+        let excess = (self.slope - other_slope).powi(2) - SIGNIFICANT.powi(2) * slope_variance * self.inflation;
+        excess.max(0.0) * ahead.min(TELLING_SPANS * self.history).powi(2)
+    }
+
+    /// Change a tick.
+    pub fn slope(&self) -> f64 {
+        self.slope
     }
 
     fn analytic_variance(&self, ahead: f64) -> f64 {
@@ -215,8 +249,9 @@ mod tests {
     fn a_clean_ramp_is_exact_after_a_few_ticks() {
         let line = fed(8, |i| 1000.0 - 3.0 * i as f64).line(SPAN);
         assert!((line.at(100.0) + 300.0).abs() < 0.1, "{}", line.at(100.0));
-        assert!(line.squared_error(100.0).unwrap() < 1.0);
-        assert!(line.squared_departure(100.0) > 80_000.0);
+        assert!(line.squared_error(10.0).unwrap() < 4.0);
+        assert!(line.squared_error(1000.0).unwrap() > 3000f64.powi(2), "eight ticks do not tell of a thousand");
+        assert!(line.squared_departure(0.0, 50.0) > 20_000.0);
     }
 
     #[test]
@@ -255,12 +290,12 @@ mod tests {
                 walk
             });
             let line = trend.line(SPAN);
-            significant += i32::from(line.squared_departure(SPAN) > 0.0);
+            significant += i32::from(line.squared_departure(0.0, SPAN) > 0.0);
             // A random walk is off by sqrt(ticks).
             squared_error += line.squared_error(100.0).unwrap() / 40.0;
             assert!(line.squared_error(100.0).unwrap() > 20.0);
             let mut noise = Noise::new(seed);
-            significant += i32::from(fed(2000, |_| noise.normal()).line(SPAN).squared_departure(SPAN) > 0.0);
+            significant += i32::from(fed(2000, |_| noise.normal()).line(SPAN).squared_departure(0.0, SPAN) > 0.0);
         }
         assert!(squared_error > 100.0, "{squared_error}");
         assert!(significant <= 6, "{significant} of 80");
