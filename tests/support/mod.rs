@@ -7,9 +7,11 @@
 #![allow(dead_code)]
 
 pub mod alerts;
+pub mod expressions;
 pub mod http;
 pub mod peer;
 pub mod receiver;
+pub mod series;
 
 use std::time::{Duration, Instant};
 
