@@ -33,5 +33,5 @@ pub use math::{MathFn, clamp, round};
 pub use parse::parse;
 pub use plan::*;
 pub use planner::{PlanError, PlanOptions, Planner};
-pub use quantile::{Bucket, bucket_quantile, quantile};
+pub use quantile::{Bucket, bucket_fraction, bucket_quantile, quantile};
 pub use regex::anchored;
