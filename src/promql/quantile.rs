@@ -88,7 +88,9 @@ pub fn bucket_fraction(lower: f64, upper: f64, buckets: &mut Vec<Bucket>) -> f64
     if lower >= upper {
         return 0.0;
     }
-    (below(upper, buckets) - below(lower, buckets)) / observations
+    // Counts that fall with rising bounds must not give more than all.
+    let rank = |bound| below(bound, buckets).min(observations);
+    (rank(upper) - rank(lower)) / observations
 }
 
 /// How many observations lie below a bound.
