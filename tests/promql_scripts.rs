@@ -47,7 +47,7 @@ const PRECISION: f64 = 1e-9;
 const OWN_PRECISION: f64 = 1e-6;
 
 /// Fewest evals of each tier that must pass.
-const FLOOR: [(&str, usize); 3] = [("A", 571), ("B", 156), ("C", 23)];
+const FLOOR: [(&str, usize); 3] = [("A", 571), ("B", 156), ("C", 52)];
 
 type Loaded = [(Labels, Vec<Sample>)];
 type Series = (Labels, Vec<Option<f64>>);

@@ -54,6 +54,11 @@ pub(super) fn plan(planner: &mut Planner<'_>, name: &str, args: &Args) -> Planne
             let (phi, buckets) = (planner.add(arg(args, 0)?)?, planner.add(arg(args, 1)?)?);
             Ok(planner.node(Op::HistogramQuantile(phi, buckets)))
         }
+        "histogram_fraction" => {
+            let (lower, upper) = (planner.add(arg(args, 0)?)?, planner.add(arg(args, 1)?)?);
+            let buckets = planner.add(arg(args, 2)?)?;
+            Ok(planner.node(Op::HistogramFraction(lower, upper, buckets)))
+        }
         "label_replace" => label_replace(planner, args),
         "label_join" => label_join(planner, args),
         "predict_anomaly" => {

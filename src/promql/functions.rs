@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use super::extensions::EXTENSIONS;
 
 /// PromQL's stable functions (Prometheus 3.x `promql/parser/functions.go`, less the experimental ones).
-pub(super) const STABLE: [&str; 66] = [
+pub(super) const STABLE: [&str; 67] = [
     "abs",
     "absent",
     "absent_over_time",
@@ -35,6 +35,7 @@ pub(super) const STABLE: [&str; 66] = [
     "deriv",
     "exp",
     "floor",
+    "histogram_fraction",
     "histogram_quantile",
     "hour",
     "idelta",
@@ -76,9 +77,9 @@ pub(super) const STABLE: [&str; 66] = [
     "year",
 ];
 
-/// Functions of native histograms. `histogram_fraction` reads classic ones as well in the newest Prometheus, but is not offered.
-const NATIVE_HISTOGRAM: [&str; 6] =
-    ["histogram_avg", "histogram_count", "histogram_fraction", "histogram_stddev", "histogram_stdvar", "histogram_sum"];
+/// Functions of native histograms.
+const NATIVE_HISTOGRAM: [&str; 5] =
+    ["histogram_avg", "histogram_count", "histogram_stddev", "histogram_stdvar", "histogram_sum"];
 
 /// Functions that Prometheus has behind `--enable-feature=promql-experimental-functions` and its like.
 const EXPERIMENTAL: [&str; 19] = [

@@ -36,5 +36,5 @@ pub use metric::parse_metric;
 pub use parse::parse;
 pub use plan::*;
 pub use planner::{PlanError, PlanOptions, Planner};
-pub use quantile::{Bucket, bucket_quantile, quantile};
+pub use quantile::{Bucket, bucket_fraction, bucket_quantile, quantile};
 pub use regex::anchored;

@@ -147,6 +147,8 @@ pub enum Op {
     Calendar(CalendarFn, Option<NodeId>),
     /// `histogram_quantile`: φ, buckets.
     HistogramQuantile(NodeId, NodeId),
+    /// `histogram_fraction`: lower, upper, buckets.
+    HistogramFraction(NodeId, NodeId, NodeId),
     /// `label_replace`.
     LabelReplace {
         /// The vector.
@@ -423,7 +425,9 @@ impl Op {
             Self::Clamp(arg, low, high) => std::iter::once(*arg).chain(*low).chain(*high).collect(),
             Self::Round(arg, to) => std::iter::once(*arg).chain(*to).collect(),
             Self::HistogramQuantile(a, b) => vec![*a, *b],
-            Self::ForecastQuantile(a, b, c) | Self::TimeUntil(a, b, c) => vec![*a, *b, *c],
+            Self::HistogramFraction(a, b, c) | Self::ForecastQuantile(a, b, c) | Self::TimeUntil(a, b, c) => {
+                vec![*a, *b, *c]
+            }
             Self::Negate(arg)
             | Self::Math(_, arg)
             | Self::LabelReplace { arg, .. }
@@ -464,6 +468,7 @@ impl Op {
             Self::Round(..) => "round".into(),
             Self::Calendar(f, _) => format!("{f:?}"),
             Self::HistogramQuantile(..) => "histogram_quantile".into(),
+            Self::HistogramFraction(..) => "histogram_fraction".into(),
             Self::LabelReplace { dst, replacement, src, regex, .. } => {
                 format!("label_replace {dst:?} {replacement:?} {src:?} {:?}", regex.as_str())
             }

@@ -1,4 +1,4 @@
-//! Quantiles: of a set of values, and of a classic histogram's buckets.
+//! Quantiles: of a set of values, and of a classic histogram's buckets; and the share of a histogram between two bounds.
 
 /// The φ-quantile of values, interpolated between ranks as Prometheus does; sorts `values`. NaN if empty or φ is NaN,
 /// -Inf below 0, +Inf above 1. NaN values sort first.
@@ -48,17 +48,9 @@ pub fn bucket_quantile(phi: f64, buckets: &mut Vec<Bucket>) -> f64 {
     if phi > 1.0 {
         return f64::INFINITY;
     }
-    buckets.sort_by(|a, b| a.upper.total_cmp(&b.upper));
-    if buckets.last().is_none_or(|b| b.upper != f64::INFINITY) {
+    if !merge_equal_bounds(buckets) {
         return f64::NAN;
     }
-    buckets.dedup_by(|later, kept| {
-        let same = later.upper == kept.upper;
-        if same {
-            kept.count += later.count;
-        }
-        same
-    });
     force_rising(buckets);
     if buckets.len() < 2 {
         return f64::NAN;
@@ -79,6 +71,55 @@ pub fn bucket_quantile(phi: f64, buckets: &mut Vec<Bucket>) -> f64 {
     let (start, below) = if b == 0 { (0.0, 0.0) } else { (buckets[b - 1].upper, buckets[b - 1].count) };
     let inside = buckets[b].count - below;
     start + (buckets[b].upper - start) * ((rank - below) / inside)
+}
+
+/// The share of observations between two bounds, as Prometheus' `BucketFraction`: linear within a bucket, the first of
+/// positive bounds beginning at zero. In a bucket of infinite width all observations lie at infinity. NaN without a `+Inf`
+/// bucket, without observations, or with a NaN bound.
+#[must_use]
+pub fn bucket_fraction(lower: f64, upper: f64, buckets: &mut Vec<Bucket>) -> f64 {
+    if !merge_equal_bounds(buckets) {
+        return f64::NAN;
+    }
+    let observations = buckets[buckets.len() - 1].count;
+    if observations == 0.0 || observations.is_nan() || lower.is_nan() || upper.is_nan() {
+        return f64::NAN;
+    }
+    if lower >= upper {
+        return 0.0;
+    }
+    // Counts that fall with rising bounds must not give more than all.
+    let rank = |bound| below(bound, buckets).min(observations);
+    (rank(upper) - rank(lower)) / observations
+}
+
+/// How many observations lie below a bound.
+fn below(bound: f64, buckets: &[Bucket]) -> f64 {
+    let b = buckets.partition_point(|bucket| bucket.upper <= bound);
+    let (start, rank) = match b.checked_sub(1) {
+        Some(before) => (buckets[before].upper, buckets[before].count),
+        None if buckets[0].upper > 0.0 => (0.0, 0.0),
+        None => (f64::NEG_INFINITY, 0.0),
+    };
+    match buckets.get(b) {
+        Some(_) if bound <= start => rank,
+        Some(bucket) if start == f64::NEG_INFINITY => bucket.count,
+        Some(bucket) => rank + (bucket.count - rank) * ((bound - start) / (bucket.upper - start)),
+        None => rank,
+    }
+}
+
+/// Sorts buckets and merges those of equal bounds; whether the last is `+Inf`.
+fn merge_equal_bounds(buckets: &mut Vec<Bucket>) -> bool {
+    buckets.sort_by(|a, b| a.upper.total_cmp(&b.upper));
+    buckets.dedup_by(|later, kept| {
+        let same = later.upper == kept.upper;
+        if same {
+            kept.count += later.count;
+        }
+        same
+    });
+    buckets.last().is_some_and(|b| b.upper == f64::INFINITY)
 }
 
 fn force_rising(buckets: &mut [Bucket]) {
@@ -103,6 +144,19 @@ mod tests {
         assert_eq!(quantile(1.0, &mut [3.0, 1.0]), 3.0);
         assert_eq!(quantile(-0.1, &mut [1.0]), f64::NEG_INFINITY);
         assert!(quantile(0.5, &mut []).is_nan());
+    }
+
+    #[test]
+    fn fractions_of_buckets() {
+        let inf = f64::INFINITY;
+        let h = [(1.0, 1.0), (2.0, 3.0), (inf, 100.0)];
+        let share = |lower, upper, h: &[(f64, f64)]| bucket_fraction(lower, upper, &mut buckets(h));
+        assert_eq!(share(0.0, 1.5, &h), 0.02);
+        assert_eq!((share(400.0, inf, &h), share(4.0, 5.0, &h), share(-inf, inf, &h)), (0.97, 0.0, 1.0));
+        let negative = [(-3.0, 10.0), (-2.0, 12.0), (inf, 100.0)];
+        assert_eq!((share(-4.0, -2.0, &negative), share(-inf, -2.5, &negative)), (0.02, 0.11));
+        assert!(share(0.0, f64::NAN, &h).is_nan() && share(0.0, 1.0, &h[..2]).is_nan());
+        assert_eq!(share(3.0, 2.0, &h), 0.0);
     }
 
     fn buckets(counts: &[(f64, f64)]) -> Vec<Bucket> {

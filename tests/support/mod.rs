@@ -8,9 +8,11 @@
 
 pub mod alerts;
 pub mod engine;
+pub mod expressions;
 pub mod http;
 pub mod peer;
 pub mod receiver;
+pub mod series;
 pub mod server;
 
 use std::time::{Duration, Instant};

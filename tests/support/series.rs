@@ -39,7 +39,7 @@ pub fn world(seed: u64, start: Millis, steps: i64) -> World {
             for path in ["/", "/a\"b", "/é"] {
                 add(Kind::Counter { total: 0.0 }, "requests_total", &[own[0], own[1], ("path", path)]);
             }
-            add(Kind::Counter { total: 1e9 }, "errors_total", &own);
+            add(Kind::Counter { total: 1e5 }, "errors_total", &own);
             add(Kind::Gauge { level: 1e9, floor: 0.0 }, "memory_bytes", &own);
             add(Kind::Gauge { level: 1e6, floor: -1e6 }, "disk_free", &own);
             for le in ["0.1", "1", "+Inf"] {

@@ -1,6 +1,6 @@
-//! `histogram_quantile` over classic buckets.
+//! `histogram_quantile` and `histogram_fraction` over classic buckets.
 
-use crate::promql::{Bucket, NodeId, bucket_quantile};
+use crate::promql::{Bucket, NodeId, bucket_fraction, bucket_quantile};
 
 use super::labels::LabelState;
 use super::{Context, Vector, vector};
@@ -16,6 +16,29 @@ impl Context<'_> {
         out: &mut Vector,
     ) -> Result<(), EvalError> {
         let phi = self.scalar(phi)?;
+        self.each_histogram(buckets, state, out, |histogram| bucket_quantile(phi, histogram))
+    }
+
+    pub(super) fn histogram_fraction(
+        &mut self,
+        lower: NodeId,
+        upper: NodeId,
+        buckets: NodeId,
+        state: &mut LabelState,
+        out: &mut Vector,
+    ) -> Result<(), EvalError> {
+        let (lower, upper) = (self.scalar(lower)?, self.scalar(upper)?);
+        self.each_histogram(buckets, state, out, |histogram| bucket_fraction(lower, upper, histogram))
+    }
+
+    /// Puts buckets together by all labels but `le`, and applies a function to each histogram.
+    fn each_histogram(
+        &mut self,
+        buckets: NodeId,
+        state: &mut LabelState,
+        out: &mut Vector,
+        f: impl Fn(&mut Vec<Bucket>) -> f64,
+    ) -> Result<(), EvalError> {
         let interner = &mut self.store.interner;
         let marks = &mut self.scratch.marks;
         marks.clear();
@@ -49,7 +72,7 @@ impl Context<'_> {
             histograms[histogram].push(Bucket { upper, count });
         }
         for (value, histogram) in out.values.iter_mut().zip(&mut histograms) {
-            *value = bucket_quantile(phi, histogram);
+            *value = f(histogram);
         }
         self.check_unique(buckets, &out.ids)
     }

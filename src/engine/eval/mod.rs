@@ -258,6 +258,9 @@ impl Context<'_> {
             Op::HistogramQuantile(phi, buckets) => {
                 self.histogram_quantile(*phi, *buckets, labels::of(state), &mut out)?;
             }
+            Op::HistogramFraction(lower, upper, buckets) => {
+                self.histogram_fraction(*lower, *upper, *buckets, labels::of(state), &mut out)?;
+            }
             Op::LabelReplace { arg, dst, replacement, src, regex } => {
                 self.label_replace(*arg, dst, replacement, src, regex, labels::of(state), &mut out)?;
             }
