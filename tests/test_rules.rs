@@ -5,8 +5,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::sync::Arc;
 
 use forewarn::cli::test::{self, TestOptions};
+use forewarn::model::Profile;
 
 /// Whether it passed, and the output.
 fn run(files: &[PathBuf], options: &TestOptions) -> (bool, String) {
@@ -46,6 +48,16 @@ fn several_files_are_one_verdict_and_one_junit_report() {
     assert!(report.contains("<testsuites tests=\"9\" failures=\"5\">"), "{report}");
     assert!(report.contains("<testcase name=\"this one passes\" classname=\"tests/fixtures/unit_test/failing.yml\"/>"));
     assert!(report.contains("{alertname=&quot;Down&quot;, instance=&quot;3&quot;"), "{report}");
+}
+
+#[test]
+fn expressions_may_be_predictive() {
+    let profile = Profile::parse("name: default\n").unwrap();
+    let profiles = [("default".to_owned(), Arc::new(profile))].into();
+    let (_, text) = run(&[fixture("predictive.yml")], &TestOptions { profiles, ..TestOptions::default() });
+    let failures: Vec<&str> = text.lines().filter(|line| line.contains("expr: ")).collect();
+    assert_eq!(failures.len(), 1, "{text}");
+    assert!(failures[0].contains("eval_time must be a multiple of evaluation_interval"), "{text}");
 }
 
 /// Its verdicts are the reference, where there is one of version 3; older ones have other windows.

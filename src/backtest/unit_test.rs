@@ -23,6 +23,8 @@ const MAX_EVALUATIONS: Millis = 100_000_000;
 /// Name under which expressions with models are recorded, for the models to learn at every evaluation. No rule asks for it.
 const KEPT_LEARNING: &str = "forewarn:expression_under_test";
 
+const OFF_THE_GRID: &str = "with predictive functions, eval_time must be a multiple of evaluation_interval";
+
 /// Runs the tests of a file over the rules that it names, in order.
 #[must_use]
 pub fn run_tests(file: &TestFile, rules: &RuleSet, profiles: &Profiles) -> Vec<TestReport> {
@@ -159,18 +161,14 @@ impl<'a> Run<'a> {
         let (mut asked, mut learning) = (Vec::new(), Vec::new());
         for test in &self.group.promql_expr_test {
             let expr = &test.expr.value;
-            let has_models = has_models(expr, self.file.evaluation_interval);
-            let checked = has_models.and_then(|has_models| {
-                if !has_models {
-                    return Ok(());
+            let interval = self.file.evaluation_interval;
+            let checked = has_models(expr, interval).and_then(|has_models| match has_models {
+                false => Ok(()),
+                true if test.eval_time % interval == 0 => {
+                    learning.push(expr.clone());
+                    Ok(())
                 }
-                learning.push(expr.clone());
-                match test.eval_time % self.file.evaluation_interval {
-                    0 => Ok(()),
-                    _ => {
-                        Err("with predictive functions, eval_time must be a multiple of evaluation_interval".to_owned())
-                    }
-                }
+                true => Err(OFF_THE_GRID.to_owned()),
             });
             let expected = test.exp_samples.iter().map(expected_sample).collect::<Result<Vec<_>, _>>();
             match checked.and(expected) {
