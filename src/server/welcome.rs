@@ -31,19 +31,13 @@ pub(super) async fn welcome(
         return;
     }
     let mut text = String::from("\n  forewarn is live\n\n");
-    let watched: Vec<String> = sources.iter().map(|(name, what)| format!("{name} ({what})")).collect();
-    let lines = [
-        ("watching", watched.join(", ")),
-        (
-            "rules",
-            format!("{} in {} groups, {} series, {} models", loaded.rules, loaded.groups, held.series, held.models),
-        ),
-        ("found", found(past, firing)),
-        ("look at", format!("{url}/  (metrics: {url}/metrics, rules: {url}/api/v1/rules)")),
-    ];
-    for (name, line) in lines {
-        text.push_str(&format!("  {name:<10}{line}\n"));
+    let mut line = |name: &str, what: &str| text.push_str(&format!("  {name:<10}{what}\n"));
+    for (i, (name, what)) in sources.iter().enumerate() {
+        line(if i == 0 { "watching" } else { "" }, &format!("{name}: {what}"));
     }
+    line("rules", &format!("{} in {} groups, {} models have learnt", loaded.rules, loaded.groups, held.models));
+    line("found", &found(past, firing));
+    line("look at", &format!("{url}/  (metrics: {url}/metrics, rules: {url}/api/v1/rules)"));
     text.push_str("  Ctrl-C ends it.\n\n");
     // Whoever closed standard error does not want to read it.
     let _ = std::io::stderr().write_all(text.as_bytes());

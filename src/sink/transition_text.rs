@@ -43,13 +43,27 @@ pub fn text_line(transition: &Transition, colour: bool) -> String {
         paint(&time, "2"),
         paint(&format!("{state:<8}"), code),
         paint(&printable(&transition.rule.alert), "1"),
-        format_value(transition.value),
+        short(transition.value),
     );
     let note = |name| transition.annotations.iter().find(|(n, _)| n == name).map(|(_, text)| text);
     if let Some(text) = note("summary").or_else(|| note("description")) {
         let _ = write!(line, "  {}", printable(text.trim()));
     }
     line
+}
+
+/// Four significant digits: enough for a glance.
+fn short(value: f64) -> String {
+    if !value.is_finite() || value == 0.0 {
+        return format_value(value);
+    }
+    let magnitude = value.abs().log10().floor();
+    if !(-4.0..12.0).contains(&magnitude) {
+        return format!("{value:.3e}");
+    }
+    let decimals = (3.0 - magnitude).max(0.0) as usize;
+    let text = format!("{value:.decimals$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
 fn printable(text: &str) -> String {
