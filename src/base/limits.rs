@@ -28,6 +28,8 @@ pub struct Limits {
     pub pending_samples: usize,
     /// Seconds a sample may lie in the future of the receiving host's clock.
     pub future_seconds: u64,
+    /// Seconds a live sample may lie in the past of that clock. Recorded files know no such limit.
+    pub past_seconds: u64,
     /// Bytes of one rule or configuration file.
     pub file_bytes: usize,
     /// Bytes of one expanded template.
@@ -52,6 +54,7 @@ impl Default for Limits {
             queued_batches: 64,
             pending_samples: 20_000_000,
             future_seconds: 600,
+            past_seconds: 86_400,
             file_bytes: 16 << 20,
             template_bytes: 64 << 10,
             queued_alerts: 100_000,

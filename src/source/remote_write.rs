@@ -21,7 +21,7 @@ use axum::routing::post;
 
 use super::clock;
 use super::decode::{Decoded, remote_write};
-use super::watermark::drop_future;
+use super::watermark::drop_out_of_time;
 use super::{Inlet, SourceEvent};
 use crate::base::Limits;
 use crate::telemetry::OneSource;
@@ -113,7 +113,7 @@ async fn take(state: &RemoteWrite, headers: &HeaderMap, body: Body) -> Result<()
     let room = tokio::time::timeout(state.patience, state.inlet.queue.reserve()).await;
     let room = room.map_err(|_| Refusal::Busy)?.map_err(|_| Refusal::Closed)?;
     let decoded = decode(body, &state.limits).await?;
-    let Decoded { batch, dropped } = drop_future(decoded, clock::now(), &state.limits);
+    let Decoded { batch, dropped } = drop_out_of_time(decoded, clock::now(), &state.limits);
     for (reason, samples) in dropped.iter() {
         state.metrics.dropped(reason, samples);
     }

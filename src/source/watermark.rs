@@ -14,7 +14,7 @@
 
 use super::SourceId;
 use super::decode::Decoded;
-use crate::base::{BatchBuilder, Limits, Millis};
+use crate::base::{BatchBuilder, Limits, Millis, Sample};
 
 /// What kind of source it is; all spans in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,24 +137,25 @@ impl Watermarks {
     }
 }
 
-/// Drops samples further than `limits.future_seconds` ahead of the clock, before they can move a watermark.
+/// Drops samples further than `limits.future_seconds` ahead of the clock, before they can move a watermark, and those
+/// older than `limits.past_seconds`: event time would have to be walked through from there.
 #[must_use]
-pub fn drop_future(mut decoded: Decoded, now: Millis, limits: &Limits) -> Decoded {
-    let ahead = i64::try_from(limits.future_seconds).unwrap_or(i64::MAX).saturating_mul(1000);
-    let bound = now.saturating_add(ahead);
-    if decoded.batch.newest().is_none_or(|t| t <= bound) {
+pub fn drop_out_of_time(mut decoded: Decoded, now: Millis, limits: &Limits) -> Decoded {
+    let span = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1000);
+    let latest = now.saturating_add(span(limits.future_seconds));
+    let earliest = now.saturating_sub(span(limits.past_seconds));
+    let in_time = |s: &&Sample| (earliest..=latest).contains(&s.t);
+    if decoded.batch.all_samples().iter().all(|s| in_time(&s)) {
         return decoded;
     }
     let mut builder = BatchBuilder::new(limits);
     for run in decoded.batch.runs() {
         let samples = decoded.batch.samples(run);
-        let kept = samples.iter().filter(|s| s.t <= bound).count();
-        decoded.dropped.future += (samples.len() - kept) as u64;
-        if kept > 0 {
+        decoded.dropped.future += samples.iter().filter(|s| s.t > latest).count() as u64;
+        decoded.dropped.too_old += samples.iter().filter(|s| s.t < earliest).count() as u64;
+        if samples.iter().any(|s| in_time(&s)) {
             builder.series(decoded.batch.labels(run));
-            for sample in samples.iter().filter(|s| s.t <= bound) {
-                builder.sample(sample.t, sample.v);
-            }
+            samples.iter().filter(in_time).for_each(|s| builder.sample(s.t, s.v));
         }
     }
     Decoded { batch: builder.finish(), dropped: decoded.dropped }
@@ -266,17 +267,17 @@ mod tests {
     }
 
     #[test]
-    fn samples_of_the_future_are_dropped_and_counted() {
-        let limits = Limits { future_seconds: 1, ..Limits::default() };
+    fn samples_out_of_time_are_dropped_and_counted() {
+        let limits = Limits { future_seconds: 1, past_seconds: 10, ..Limits::default() };
         let mut builder = BatchBuilder::new(&limits);
-        for (name, times) in [("a", [500, 2_001]), ("b", [9_999, i64::MAX])] {
+        for (name, times) in [("a", [500, 2_001]), ("b", [9_999, i64::MAX]), ("c", [-9_001, i64::MIN])] {
             builder.label("x", name);
             builder.end_labels().unwrap();
             times.iter().for_each(|t| builder.sample(*t, 1.0));
         }
-        let got = drop_future(Decoded { batch: builder.finish(), ..Decoded::default() }, 1_000, &limits);
+        let got = drop_out_of_time(Decoded { batch: builder.finish(), ..Decoded::default() }, 1_000, &limits);
         assert_eq!(got.batch.newest(), Some(500));
         assert_eq!(got.batch.runs().len(), 1);
-        assert_eq!(got.dropped.iter().collect::<Vec<_>>(), [("future", 3)]);
+        assert_eq!(got.dropped.iter().collect::<Vec<_>>(), [("future", 3), ("too_old", 2)]);
     }
 }

@@ -28,6 +28,8 @@ pub struct Dropped {
     pub histograms: u64,
     /// Samples too far in the future of this host's clock.
     pub future: u64,
+    /// Samples too far in its past.
+    pub too_old: u64,
 }
 
 const FAULTS: [LabelError; 6] = [
@@ -50,7 +52,9 @@ impl Dropped {
     /// The reasons with a count above zero, as metric label values.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         let faults = FAULTS.iter().zip(self.by_label_fault).map(|(fault, n)| (fault.reason(), n));
-        faults.chain([("native_histogram", self.histograms), ("future", self.future)]).filter(|(_, n)| *n > 0)
+        faults
+            .chain([("native_histogram", self.histograms), ("future", self.future), ("too_old", self.too_old)])
+            .filter(|(_, n)| *n > 0)
     }
 
     /// All of them.

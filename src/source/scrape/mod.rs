@@ -18,7 +18,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::config::Target;
 use super::decode::text::{self, Format, TextOptions};
 use super::decode::{Decoded, TargetLabels};
-use super::watermark::drop_future;
+use super::watermark::drop_out_of_time;
 use super::{Closed, Inlet, clock};
 use crate::base::{Batch, BatchBuilder, Limits, METRIC_NAME, Millis, stale_nan};
 use crate::http_client::{HttpClient, Purpose};
@@ -102,7 +102,7 @@ impl Scraper {
         let (up, scraped, gone, batch) = match read {
             Ok(decoded) => {
                 let scraped = decoded.batch.all_samples().len() as u64 + decoded.dropped.total();
-                let decoded = drop_future(decoded, clock::now(), limits);
+                let decoded = drop_out_of_time(decoded, clock::now(), limits);
                 for (reason, samples) in decoded.dropped.iter() {
                     self.host.source.dropped(reason, samples);
                 }
