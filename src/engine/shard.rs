@@ -1,5 +1,8 @@
 //! One shard: the series whose labels hash to it, their samples that wait for the watermark, and the local nodes over them.
 
+use std::cmp::Ordering;
+use std::collections::VecDeque;
+
 use crate::base::Millis;
 use crate::promql::{NodeId, Plan};
 
@@ -35,10 +38,20 @@ pub struct Shard {
     pub evaluator: Evaluator,
     /// Counts since the engine began.
     pub refused: RefusedCounts,
-    waiting: Vec<Arrival>,
-    sorted: bool,
+    /// Samples that have come since the last look, in order of arrival.
+    fresh: Vec<Arrival>,
+    /// Samples that have been looked at and wait for a later tick, in order.
+    later: VecDeque<Arrival>,
     /// The oldest instant waited for, if any.
     oldest: Option<Millis>,
+}
+
+impl Arrival {
+    /// By time; of two values for one instant of a series the greater comes first, and the other is then refused.
+    #[inline]
+    fn order(&self, other: &Self) -> Ordering {
+        self.t.cmp(&other.t).then(self.slot.cmp(&other.slot)).then(other.v.total_cmp(&self.v))
+    }
 }
 
 impl Shard {
@@ -46,14 +59,13 @@ impl Shard {
     #[inline]
     pub fn receive(&mut self, arrival: Arrival) {
         self.oldest = Some(self.oldest.map_or(arrival.t, |oldest| oldest.min(arrival.t)));
-        self.waiting.push(arrival);
-        self.sorted = false;
+        self.fresh.push(arrival);
     }
 
     /// Samples waiting.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.waiting.len()
+        self.fresh.len() + self.later.len()
     }
 
     /// The oldest instant waited for.
@@ -70,19 +82,34 @@ impl Shard {
 
     /// Takes in what waits up to an instant: in order of time, so that the order of arrival does not matter.
     pub fn take_in(&mut self, until: Millis) {
-        if !self.sorted {
-            // Arrivals are mostly in order already, which this sort uses. Of two values for one instant the greater comes
-            // first, and the other is then refused.
-            self.waiting.sort_by(|a, b| a.t.cmp(&b.t).then(a.slot.cmp(&b.slot)).then(b.v.total_cmp(&a.v)));
-            self.sorted = true;
+        // Arrivals are mostly in order already, which this sort uses.
+        self.fresh.sort_by(Arrival::order);
+        let ready = self.fresh.partition_point(|a| a.t <= until);
+        let mut fresh = self.fresh.drain(..ready).peekable();
+        loop {
+            let waited = self.later.front().filter(|a| a.t <= until);
+            let take_waited = match (waited, fresh.peek()) {
+                (None, None) => break,
+                (Some(waited), Some(arrived)) => waited.order(arrived).is_le(),
+                (waited, _) => waited.is_some(),
+            };
+            let next = if take_waited { self.later.pop_front() } else { fresh.next() };
+            if let Some(Arrival { slot, t, v }) = next {
+                append(&mut self.evaluator, &mut self.refused, slot, t, v);
+            }
         }
-        let ready = self.waiting.partition_point(|a| a.t <= until);
-        for Arrival { slot, t, v } in self.waiting.drain(..ready) {
-            append(&mut self.evaluator, &mut self.refused, slot, t, v);
+        drop(fresh);
+        let in_order = match (self.later.back(), self.fresh.first()) {
+            (Some(last), Some(first)) => last.order(first).is_le(),
+            _ => true,
+        };
+        self.later.extend(self.fresh.drain(..));
+        if !in_order {
+            self.later.make_contiguous().sort_by(Arrival::order);
         }
-        self.oldest = self.waiting.first().map(|a| a.t);
-        if self.waiting.is_empty() && self.waiting.capacity() > 1 << 20 {
-            self.waiting.shrink_to(1 << 16);
+        self.oldest = self.later.front().map(|a| a.t);
+        if self.later.is_empty() && self.later.capacity() > 1 << 20 {
+            self.later.shrink_to(1 << 16);
         }
     }
 
@@ -99,7 +126,7 @@ impl Shard {
     /// Drops what no window can reach any more; gives the keys of the series dropped.
     pub fn collect_garbage(&mut self, plan: &Plan, t: Millis) -> Vec<u128> {
         let mut awaited = vec![false; self.evaluator.store.series.len()];
-        for arrival in &self.waiting {
+        for arrival in self.fresh.iter().chain(&self.later) {
             awaited[arrival.slot as usize] = true;
         }
         self.evaluator.collect_garbage(plan, t, &awaited, &[]).0
