@@ -1,4 +1,4 @@
-//! A GET by hand, so that a test does not ask forewarn's own client whether forewarn's client works.
+//! GET and POST by hand, so that a test does not ask forewarn's own client whether forewarn's client works.
 
 use std::time::Duration;
 
@@ -7,7 +7,12 @@ use tokio::net::TcpStream;
 
 /// Status and body of `http://<address><path>`; None where nobody answers. HTTP/1.0, so that nothing comes in chunks.
 pub async fn get(address: &str, path: &str) -> Option<(u16, String)> {
-    tokio::time::timeout(Duration::from_secs(10), exchange(address, path)).await.ok()?
+    tokio::time::timeout(Duration::from_secs(10), exchange("GET", address, path)).await.ok()?
+}
+
+/// As [`get`], an empty POST.
+pub async fn post(address: &str, path: &str) -> Option<(u16, String)> {
+    tokio::time::timeout(Duration::from_secs(60), exchange("POST", address, path)).await.ok()?
 }
 
 /// The body of a 200 as JSON.
@@ -17,9 +22,9 @@ pub async fn get_json(address: &str, path: &str) -> Option<serde_json::Value> {
     Some(serde_json::from_str(&body).unwrap())
 }
 
-async fn exchange(address: &str, path: &str) -> Option<(u16, String)> {
+async fn exchange(method: &str, address: &str, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(address).await.ok()?;
-    let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
+    let request = format!("{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: 0\r\n\r\n");
     stream.write_all(request.as_bytes()).await.ok()?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.ok()?;

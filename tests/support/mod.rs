@@ -7,9 +7,11 @@
 #![allow(dead_code)]
 
 pub mod alerts;
+pub mod disk;
 pub mod engine;
 pub mod http;
 pub mod peer;
+pub mod process;
 pub mod receiver;
 pub mod server;
 
