@@ -7,10 +7,12 @@
 #![allow(dead_code)]
 
 pub mod alerts;
+pub mod disk;
 pub mod engine;
 pub mod expressions;
 pub mod http;
 pub mod peer;
+pub mod process;
 pub mod receiver;
 pub mod series;
 pub mod server;

@@ -72,7 +72,7 @@ impl Peer {
         format!("http://{}{path}", self.address)
     }
 
-    /// The folder it keeps its things in.
+    /// The folder it keeps its things in; `config.yml` is there.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -89,7 +89,14 @@ impl Peer {
         assert!(self.is_ready().await, "{}", self.log());
     }
 
-    async fn start(
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Starts any server; `args` are given its address and its folder, which is also its working folder. None where the
+    /// program is not installed.
+    pub async fn start(
         program: &str,
         ready_path: &'static str,
         config: Option<&str>,
@@ -148,13 +155,15 @@ pub fn require(program: &str) -> Option<PathBuf> {
     if let Some(found) = std::env::split_paths(&paths).map(|dir| dir.join(program)).find(|file| file.is_file()) {
         return Some(found);
     }
-    let is_set = |name: &str, value: &str| std::env::var(name).is_ok_and(|v| v == value);
-    assert!(
-        !is_set("CI", "true") && !is_set("FOREWARN_REQUIRE_PEERS", "1"),
-        "{program} is not installed, and this run requires it (`make test` installs it)"
-    );
-    println!("SKIPPED: {program} is not installed (`make test` installs it)");
+    skip(&format!("{program} is not installed (`make test` installs it)"));
     None
+}
+
+/// Says that the test is skipped and why; panics where nothing may be.
+pub fn skip(why: &str) {
+    let is_set = |name: &str, value: &str| std::env::var(name).is_ok_and(|v| v == value);
+    assert!(!is_set("CI", "true") && !is_set("FOREWARN_REQUIRE_PEERS", "1"), "this run must skip nothing, but {why}");
+    println!("SKIPPED: {why}");
 }
 
 /// A loopback address that nobody listens on right now.
