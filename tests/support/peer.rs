@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::http;
+use super::skip::skipped;
 
 /// A running server.
 pub struct Peer {
@@ -153,7 +154,7 @@ pub fn require(program: &str) -> Option<PathBuf> {
         !is_set("CI", "true") && !is_set("FOREWARN_REQUIRE_PEERS", "1"),
         "{program} is not installed, and this run requires it (`make test` installs it)"
     );
-    println!("SKIPPED: {program} is not installed (`make test` installs it)");
+    skipped(&format!("{program} is not installed (`make test` installs it)"));
     None
 }
 
