@@ -17,6 +17,8 @@ use forewarn::rules::{Position, Rule, RuleGroup, RuleKind, RuleSet};
 
 #[path = "support/script.rs"]
 mod script;
+#[path = "support/skip.rs"]
+mod skip;
 
 use script::{Command, Eval, Expected};
 
@@ -86,7 +88,7 @@ fn prometheus_own_scripts() {
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus"), PathBuf::from);
     let folder = root.join("promqltest");
     let Ok(cases) = std::fs::read_to_string(folder.join("cases.json")) else {
-        println!("skipped: ../shared/corpus/promqltest is absent");
+        skip::skipped("../shared/corpus/promqltest is absent");
         return;
     };
     let cases: Vec<serde_json::Value> = serde_json::from_str(&cases).unwrap();

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/skip.rs"]
+mod skip;
+
 use std::path::{Path, PathBuf};
 
 use forewarn::rules::{Diagnostic, Severity, load_file};
@@ -11,7 +14,7 @@ fn corpus() -> Option<PathBuf> {
     let root = std::env::var_os("FOREWARN_CORPUS")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus"), PathBuf::from);
     if !root.is_dir() {
-        println!("skipped: ../shared/corpus is absent");
+        skip::skipped("../shared/corpus is absent");
         return None;
     }
     Some(root)

@@ -3,6 +3,9 @@
 //! `UPDATE_GOLDEN=1 cargo test --test test_rules` writes the texts anew.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/skip.rs"]
+mod skip;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
@@ -67,7 +70,7 @@ fn promtool_agrees_on_the_fixtures() {
     let output = |args: &[&str]| Command::new(&promtool).args(args).output();
     let version = output(&["--version"]).map(|o| String::from_utf8_lossy(&[o.stdout, o.stderr].concat()).into_owned());
     if !version.as_ref().is_ok_and(|text| text.contains("version 3.")) {
-        return println!("skipped: there is no promtool of version 3; PROMTOOL may name one");
+        return skip::skipped("there is no promtool of version 3; PROMTOOL may name one");
     }
     // Before 3.11 it knows no start_timestamp, and to it NaN is not equal to itself.
     let text = std::fs::read_to_string(fixture("passing.yml")).unwrap();

@@ -1,6 +1,6 @@
 //! From the parser's tree to the [`Plan`]: resolves functions, places nodes, and shares what is equal.
 
-use std::time::Duration;
+use core::time::Duration;
 
 use promql_parser::label::{MatchOp, Matcher};
 use promql_parser::parser::token::{self, TokenType};

@@ -1,5 +1,6 @@
 //! What tests with real servers share.
 
+use std::io::Write;
 use std::process::{Child, Command, Stdio};
 
 /// A server that is ended when the test is over, however it ends.
@@ -12,7 +13,7 @@ impl Running {
         match quiet.spawn() {
             Ok(child) => Some(Self(child)),
             Err(e) => {
-                println!("skipped: cannot start {:?}: {e}", command.get_program());
+                lacking(&format!("cannot start {}: {e}", command.get_program().display()));
                 None
             }
         }
@@ -24,6 +25,25 @@ impl Drop for Running {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// A program is missing that the running test needs: says on standard error that it is skipped, because cargo shows
+/// nothing of what a passing test prints.
+///
+/// # Panics
+/// Where `CI=true` or `FOREWARN_REQUIRE_PEERS=1` makes such programs a must.
+pub(super) fn lacking(why: &str) {
+    let is_set = |name: &str, value: &str| std::env::var(name).is_ok_and(|v| v == value);
+    let is_must = is_set("CI", "true") || is_set("FOREWARN_REQUIRE_PEERS", "1");
+    assert!(!is_must, "{why}, and this run requires it (`make test` installs it)");
+    skipped(why);
+}
+
+/// Says on standard error that the running test is skipped.
+pub(super) fn skipped(why: &str) {
+    let thread = std::thread::current();
+    let line = format!("SKIPPED {}: {why}\n", thread.name().unwrap_or("a test"));
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 /// A port that was free a moment ago.

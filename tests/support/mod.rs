@@ -1,6 +1,6 @@
 //! What tests share: real peers (Prometheus, Alertmanager, node_exporter), an HTTP receiver that records, and alerts.
 //!
-//! Peers are Debian's programs. Where one is missing a test says `SKIPPED` and passes, unless `CI=true` or
+//! Peers are Debian's programs. Where one is missing a test says `SKIPPED` on standard error and passes, unless `CI=true` or
 //! `FOREWARN_REQUIRE_PEERS=1` is set: then it fails.
 
 // Every test binary uses its own part of this module.
@@ -16,6 +16,7 @@ pub mod process;
 pub mod receiver;
 pub mod series;
 pub mod server;
+pub mod skip;
 
 use std::time::{Duration, Instant};
 

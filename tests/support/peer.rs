@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::http;
+use super::skip::skipped;
 
 /// A running server.
 pub struct Peer {
@@ -163,7 +164,7 @@ pub fn require(program: &str) -> Option<PathBuf> {
 pub fn skip(why: &str) {
     let is_set = |name: &str, value: &str| std::env::var(name).is_ok_and(|v| v == value);
     assert!(!is_set("CI", "true") && !is_set("FOREWARN_REQUIRE_PEERS", "1"), "this run must skip nothing, but {why}");
-    println!("SKIPPED: {why}");
+    skipped(why);
 }
 
 /// A loopback address that nobody listens on right now.

@@ -1,7 +1,7 @@
 //! Functions from text to text: case, escapes, addresses and links.
 
+use core::net::IpAddr;
 use std::fmt::Write as _;
-use std::net::IpAddr;
 
 /// Upper case where that is one letter for one, as Go has it: `straße` is `STRAßE`.
 pub(super) fn to_upper(text: &str) -> String {

@@ -169,7 +169,7 @@ async fn the_end_is_told_even_after_an_error() {
 fn all_of_nab() {
     let base = Path::new("../shared/quality/data/nab");
     if !base.exists() {
-        println!("skipped: the NAB corpus is not there");
+        crate::source::testing::skipped("../shared/quality/data/nab is absent");
         return;
     }
     let yaml = "{files: 'real*/*.csv', metric: nab, labels: {file: '{stem}'}, redate: end_now, interval: 5m}";

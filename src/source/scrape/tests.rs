@@ -170,7 +170,7 @@ async fn tls_is_checked_against_the_configured_authority() {
         .args(["-keyout", &path("key.pem"), "-out", &path("cert.pem")])
         .output();
     if made.is_err() {
-        println!("skipped: openssl is not installed");
+        crate::source::testing::lacking("openssl is not installed");
         return;
     }
     std::fs::write(path("metrics"), "a 1\n").unwrap();

@@ -1,0 +1,29 @@
+# Everything here is cargo with the right arguments; `make help` lists it.
+
+CARGO ?= cargo
+
+.PHONY: build test lint bench run peers help
+.DEFAULT_GOAL := build
+
+build: ## the release binary, target/release/forewarn
+	$(CARGO) build --locked --release
+
+test: peers ## install what tests need, and run all, those against real servers among them
+	FOREWARN_REQUIRE_PEERS=1 $(CARGO) test --locked
+
+lint: ## formatting, clippy and documentation, warnings as errors
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --no-deps
+
+bench: ## all benchmarks
+	$(CARGO) bench --locked --benches
+
+run: ## forewarn with the configuration in this folder
+	$(CARGO) run --locked --release
+
+peers: ## Prometheus, Alertmanager and node_exporter from Debian, for the tests
+	scripts/install-test-peers.sh
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
