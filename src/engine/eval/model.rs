@@ -26,7 +26,7 @@ pub struct ModelTable {
 
 #[derive(Debug)]
 enum Models {
-    Detectors { params: Box<DetectorParams>, rows: Vec<Detector>, scores: Vec<Option<Score>> },
+    Detectors { params: Box<DetectorParams>, rows: Vec<Detector>, scores: Vec<Option<f32>> },
     Forecasters { params: Box<ForecasterParams>, rows: Vec<Forecaster> },
 }
 
@@ -121,7 +121,9 @@ impl ModelTable {
         if self.fed[i] < t {
             self.fed[i] = t;
             match &mut self.models {
-                Models::Detectors { params, rows, scores } => scores[i] = rows[i].update(params, t, v),
+                Models::Detectors { params, rows, scores } => {
+                    scores[i] = rows[i].update(params, t, v).map(|s: Score| s.score as f32)
+                }
                 Models::Forecasters { params, rows } => rows[i].update(params, t, v),
             }
         }
@@ -142,7 +144,7 @@ impl Context<'_> {
 
     pub(super) fn scores(&self, model: NodeId, states: &[State], out: &mut Vector) -> Result<(), EvalError> {
         self.read(model, states, out, |table, row| match &table.models {
-            Models::Detectors { scores, .. } => scores[row].map(|s| s.score),
+            Models::Detectors { scores, .. } => scores[row].map(f64::from),
             Models::Forecasters { .. } => None,
         })
     }
