@@ -234,7 +234,9 @@ impl Engine {
         for g in 0..self.groups.len() {
             let group = &self.groups[g];
             let Some(t) = group.next.filter(|t| t + group.schedule.query_offset == due) else { continue };
-            let idle = group.is_quiet() && group.stages.iter().all(|(stage, _)| self.is_idle(stage));
+            // Whoever collects results wants empty ones, too.
+            let skips = !self.options.collect_results && group.is_quiet();
+            let idle = skips && group.stages.iter().all(|(stage, _)| self.is_idle(stage));
             for s in 0..if idle { 0 } else { self.groups[g].stages.len() } {
                 self.round += 1;
                 let at = Moment { t, round: self.round };
