@@ -113,7 +113,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let host = Host::new(Engine::new(engine_options), executor, known, metrics.engine.clone(), board.clone(), tell);
     let warm = host.warm();
     let mut loader = RuleLoader::new(rule_source(&config, &dir), engine.clone(), metrics.engine.clone());
-    let engine_ended = host.spawn(Inputs { events, commands }).map_err(|e| StartError::System(e.to_string()))?;
+    let mut engine_ended = host.spawn(Inputs { events, commands }).map_err(|e| StartError::System(e.to_string()))?;
     let loaded = loader.load().await.map_err(StartError::Rules)?;
     report_warnings(&loaded);
 
@@ -146,7 +146,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let reloads = tokio::spawn(keep_reloading(loader, requests, watch_every, last_reload));
 
     let outcome = tokio::select! {
-        ended = wait_for_end(engine_ended) => ended,
+        ended = &mut engine_ended => ended.map_err(|_| StartError::EngineFailed),
         () = live(&config, &engine, &past, &progress, warm, &ready, &described, loaded) => Ok(()),
         result = interrupted() => result,
     };
@@ -157,6 +157,10 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     drop(stop_http);
     if tokio::time::timeout(FLUSH, http).await.is_err() {
         tracing::warn!("HTTP requests were still open at the end");
+    }
+    // With its sources gone the engine works off what is queued, and lets go of the sinks.
+    if !engine_ended.is_terminated() && tokio::time::timeout(FLUSH, engine_ended).await.is_err() {
+        tracing::warn!("samples were still waiting to be evaluated at the end");
     }
     if let Some(dispatcher) = Arc::into_inner(dispatcher) {
         let left = dispatcher.shutdown(FLUSH).await;
@@ -212,10 +216,6 @@ async fn live(
     ready.send_replace(Readiness::Ready);
     welcome(config, engine, past, described, &loaded).await;
     std::future::pending().await
-}
-
-async fn wait_for_end(engine_ended: oneshot::Receiver<()>) -> Result<(), StartError> {
-    engine_ended.await.map_err(|_| StartError::EngineFailed)
 }
 
 /// SIGINT or SIGTERM.
