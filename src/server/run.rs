@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::alert::Transition;
@@ -82,6 +82,8 @@ pub fn read_config(file: &Path) -> Result<Config, StartError> {
 /// # Errors
 /// See [`StartError`].
 pub async fn run(options: RunOptions) -> Result<(), StartError> {
+    // Before all else: until then a signal kills, a SIGHUP that an impatient sidecar sends as well.
+    let signals = Signals::catch().map_err(|e| StartError::System(format!("signals: {e}")))?;
     let config = read_config(&options.config_file)?;
     let dir = base_dir(&options.config_file);
     let started_at = clock::now();
@@ -143,12 +145,13 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         .await
     });
     let watch_every = config.engine.rule_watch_interval.0;
-    let reloads = tokio::spawn(keep_reloading(loader, requests, watch_every, last_reload));
+    let Signals { hangup, interrupt, terminate } = signals;
+    let reloads = tokio::spawn(keep_reloading(loader, requests, hangup, watch_every, last_reload));
 
     let outcome = tokio::select! {
         ended = &mut engine_ended => ended.map_err(|_| StartError::EngineFailed),
         () = live(&config, &engine, &past, &progress, warm, &ready, &described, loaded) => Ok(()),
-        result = interrupted() => result,
+        () = interrupted(interrupt, terminate) => Ok(()),
     };
     past.clear();
     ready.send_replace(Readiness::ShuttingDown);
@@ -218,34 +221,44 @@ async fn live(
     std::future::pending().await
 }
 
-/// SIGINT or SIGTERM.
-async fn interrupted() -> Result<(), StartError> {
-    let fault = |e: std::io::Error| StartError::System(format!("signals: {e}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(fault)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(fault)?;
+/// The signals that mean something here.
+struct Signals {
+    hangup: Signal,
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn catch() -> std::io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+}
+
+async fn interrupted(mut interrupt: Signal, mut terminate: Signal) {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    Ok(())
 }
 
 /// Reloads rules on SIGHUP, when asked over HTTP, and when files have changed.
 async fn keep_reloading(
     mut loader: RuleLoader,
     mut requests: mpsc::Receiver<ReloadRequest>,
+    mut hangup: Signal,
     every: Duration,
     last: LastReload,
 ) {
-    let mut hangup = signal(SignalKind::hangup()).ok();
     let mut look = tokio::time::interval(every);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let (result, asker) = tokio::select! {
             Some(asker) = requests.recv() => (loader.load().await.map(Some), Some(asker)),
-            Some(()) = async { match &mut hangup { Some(signal) => signal.recv().await, None => std::future::pending().await } } => {
-                (loader.load().await.map(Some), None)
-            }
+            Some(()) = hangup.recv() => (loader.load().await.map(Some), None),
             _ = look.tick() => (loader.load_if_changed().await, None),
         };
         let outcome = match result {
