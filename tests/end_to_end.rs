@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use support::disk::Disk;
-use support::eventually;
 use support::peer::Peer;
 use support::process::Forewarn;
 use support::receiver::Receiver;
+use support::{eventually, http};
 
 const MIB: u64 = 1 << 20;
 /// Filled at [`RATE`], it is full after 80s.
@@ -35,7 +35,7 @@ async fn the_page_comes_before_the_file_system_is_full_and_ends_after_it_was_emp
     })
     .await;
     let config = prometheus_config(&disk.exporter.address, &forewarn.address);
-    let Some(_prometheus) = Peer::prometheus(&config, &[]).await else { return };
+    let Some(prometheus) = Peer::prometheus(&config, &[]).await else { return };
 
     eventually("samples of Prometheus", Duration::from_secs(30), async || {
         forewarn.metric("forewarn_source_samples_total{source=\"remote_write\"}").await.filter(|n| *n > 0.0)
@@ -70,6 +70,12 @@ async fn the_page_comes_before_the_file_system_is_full_and_ends_after_it_was_emp
         println!("{alert}: resolved {:.1?} after it was emptied", at - emptied);
     }
     assert!(forewarn.alerts().await.is_empty());
+
+    // Prometheus counts what a receiver refused for good.
+    let (_, metrics) = http::get(&prometheus.address, "/metrics").await.unwrap();
+    let failed: Vec<_> =
+        metrics.lines().filter(|line| line.starts_with("prometheus_remote_storage_samples_failed_total")).collect();
+    assert!(failed.len() == 1 && failed[0].ends_with(" 0"), "{failed:?}");
 }
 
 /// When the pager was first told that this alert has this status.

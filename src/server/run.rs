@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::alert::Transition;
@@ -82,6 +82,8 @@ pub fn read_config(file: &Path) -> Result<Config, StartError> {
 /// # Errors
 /// See [`StartError`].
 pub async fn run(options: RunOptions) -> Result<(), StartError> {
+    // Before all else: until then a signal kills, a SIGHUP that an impatient sidecar sends as well.
+    let signals = Signals::catch().map_err(|e| StartError::System(format!("signals: {e}")))?;
     let config = read_config(&options.config_file)?;
     let dir = base_dir(&options.config_file);
     let started_at = clock::now();
@@ -113,7 +115,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let host = Host::new(Engine::new(engine_options), executor, known, metrics.engine.clone(), board.clone(), tell);
     let warm = host.warm();
     let mut loader = RuleLoader::new(rule_source(&config, &dir), engine.clone(), metrics.engine.clone());
-    let engine_ended = host.spawn(Inputs { events, commands }).map_err(|e| StartError::System(e.to_string()))?;
+    let mut engine_ended = host.spawn(Inputs { events, commands }).map_err(|e| StartError::System(e.to_string()))?;
     let loaded = loader.load().await.map_err(StartError::Rules)?;
     report_warnings(&loaded);
 
@@ -143,12 +145,13 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         .await
     });
     let watch_every = config.engine.rule_watch_interval.0;
-    let reloads = tokio::spawn(keep_reloading(loader, requests, watch_every, last_reload));
+    let Signals { hangup, interrupt, terminate } = signals;
+    let reloads = tokio::spawn(keep_reloading(loader, requests, hangup, watch_every, last_reload));
 
     let outcome = tokio::select! {
-        ended = wait_for_end(engine_ended) => ended,
+        ended = &mut engine_ended => ended.map_err(|_| StartError::EngineFailed),
         () = live(&config, &engine, &past, &progress, warm, &ready, &described, loaded) => Ok(()),
-        result = interrupted() => result,
+        () = interrupted(interrupt, terminate) => Ok(()),
     };
     past.clear();
     ready.send_replace(Readiness::ShuttingDown);
@@ -157,6 +160,10 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     drop(stop_http);
     if tokio::time::timeout(FLUSH, http).await.is_err() {
         tracing::warn!("HTTP requests were still open at the end");
+    }
+    // With its sources gone the engine works off what is queued, and lets go of the sinks.
+    if !engine_ended.is_terminated() && tokio::time::timeout(FLUSH, engine_ended).await.is_err() {
+        tracing::warn!("samples were still waiting to be evaluated at the end");
     }
     if let Some(dispatcher) = Arc::into_inner(dispatcher) {
         let left = dispatcher.shutdown(FLUSH).await;
@@ -214,38 +221,44 @@ async fn live(
     std::future::pending().await
 }
 
-async fn wait_for_end(engine_ended: oneshot::Receiver<()>) -> Result<(), StartError> {
-    engine_ended.await.map_err(|_| StartError::EngineFailed)
+/// The signals that mean something here.
+struct Signals {
+    hangup: Signal,
+    interrupt: Signal,
+    terminate: Signal,
 }
 
-/// SIGINT or SIGTERM.
-async fn interrupted() -> Result<(), StartError> {
-    let fault = |e: std::io::Error| StartError::System(format!("signals: {e}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(fault)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(fault)?;
+impl Signals {
+    fn catch() -> std::io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+}
+
+async fn interrupted(mut interrupt: Signal, mut terminate: Signal) {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    Ok(())
 }
 
 /// Reloads rules on SIGHUP, when asked over HTTP, and when files have changed.
 async fn keep_reloading(
     mut loader: RuleLoader,
     mut requests: mpsc::Receiver<ReloadRequest>,
+    mut hangup: Signal,
     every: Duration,
     last: LastReload,
 ) {
-    let mut hangup = signal(SignalKind::hangup()).ok();
     let mut look = tokio::time::interval(every);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let (result, asker) = tokio::select! {
             Some(asker) = requests.recv() => (loader.load().await.map(Some), Some(asker)),
-            Some(()) = async { match &mut hangup { Some(signal) => signal.recv().await, None => std::future::pending().await } } => {
-                (loader.load().await.map(Some), None)
-            }
+            Some(()) = hangup.recv() => (loader.load().await.map(Some), None),
             _ = look.tick() => (loader.load_if_changed().await, None),
         };
         let outcome = match result {

@@ -22,6 +22,8 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
+
 use self::config::RecordedFile;
 use self::csv::CsvReader;
 use self::error::BadLines;
@@ -122,7 +124,7 @@ impl Iterator for Replay {
 }
 
 /// Plays a set of recordings into the engine's queue as fast as it takes them, then says that the source has ended, even
-/// when it ended by an error: the watermark would wait for it for ever.
+/// when it ended by an error: the watermark would wait for it for ever. Dropping the future ends it after the batch at hand.
 ///
 /// # Errors
 /// As [`Replay::open`], or a file fails on the way.
@@ -136,9 +138,11 @@ pub async fn run(
     metrics: OneSource,
 ) -> Result<(), ReplayError> {
     let (id, queue) = (inlet.id, inlet.queue.clone());
+    // A blocking task outlives whoever awaits it; this one looks whether anybody still does.
+    let (awaited, _awaiting) = oneshot::channel::<()>();
     let play = move || {
         let mut replay = Replay::open(&config, &base, now, &limits, progress)?;
-        let result = feed(&mut replay, &inlet, &metrics);
+        let result = feed(&mut replay, &inlet, &metrics, &awaited);
         metrics.dropped("malformed_line", replay.bad_lines());
         result
     };
@@ -148,8 +152,13 @@ pub async fn run(
     result.unwrap_or_else(|e| Err(ReplayError::Io("replay".into(), std::io::Error::other(e))))
 }
 
-fn feed(replay: &mut Replay, inlet: &Inlet, metrics: &OneSource) -> Result<(), ReplayError> {
-    for batch in replay {
+fn feed(
+    replay: &mut Replay,
+    inlet: &Inlet,
+    metrics: &OneSource,
+    awaited: &oneshot::Sender<()>,
+) -> Result<(), ReplayError> {
+    for batch in replay.take_while(|_| !awaited.is_closed()) {
         let batch = batch?;
         metrics.samples.inc_by(batch.all_samples().len() as u64);
         if inlet.queue.blocking_send(SourceEvent::Batch(inlet.id, batch)).is_err() {

@@ -165,6 +165,26 @@ async fn the_end_is_told_even_after_an_error() {
     }
 }
 
+#[tokio::test]
+async fn it_stops_when_nobody_awaits_it_any_more() {
+    let lines: String = (1..100_000).map(|t| format!("{t},1\n")).collect();
+    let folder = folder(&[("a.csv", &format!("timestamp,value\n{lines}"))]);
+    let (queue, mut events) = mpsc::channel(1);
+    let metrics = crate::telemetry::Metrics::new().unwrap();
+    let inlet = Inlet { id: SourceId(1), queue };
+    let (base, progress) = (Arc::from(folder.path()), Arc::<Progress>::default());
+    let config = config("{files: a.csv, metric: m}");
+    let source = metrics.source.of("replay");
+    let playing = tokio::spawn(run(inlet, config, base, 0, Arc::default(), Arc::clone(&progress), source));
+    assert!(matches!(events.recv().await, Some(SourceEvent::Batch(..))));
+    playing.abort();
+    assert!(playing.await.unwrap_err().is_cancelled());
+    while let Some(event) = events.recv().await {
+        assert!(matches!(event, SourceEvent::Batch(..)), "it has not come to its end");
+    }
+    assert!(progress.done() < progress.total() / 2, "{} of {}", progress.done(), progress.total());
+}
+
 #[test]
 fn all_of_nab() {
     let base = Path::new("../shared/quality/data/nab");
