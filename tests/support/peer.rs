@@ -149,13 +149,15 @@ pub fn require(program: &str) -> Option<PathBuf> {
     if let Some(found) = std::env::split_paths(&paths).map(|dir| dir.join(program)).find(|file| file.is_file()) {
         return Some(found);
     }
-    let is_set = |name: &str, value: &str| std::env::var(name).is_ok_and(|v| v == value);
-    assert!(
-        !is_set("CI", "true") && !is_set("FOREWARN_REQUIRE_PEERS", "1"),
-        "{program} is not installed, and this run requires it (`make test` installs it)"
-    );
-    skipped(&format!("{program} is not installed (`make test` installs it)"));
+    skip(&format!("{program} is not installed (`make test` installs it)"));
     None
+}
+
+/// Says that the test is skipped and why; panics where nothing may be.
+pub fn skip(why: &str) {
+    let is_set = |name: &str, value: &str| std::env::var(name).is_ok_and(|v| v == value);
+    assert!(!is_set("CI", "true") && !is_set("FOREWARN_REQUIRE_PEERS", "1"), "this run must skip nothing, but {why}");
+    skipped(why);
 }
 
 /// A loopback address that nobody listens on right now.
