@@ -17,7 +17,7 @@ lint: ## formatting, clippy and documentation, warnings as errors
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --no-deps
 
 bench: ## all benchmarks
-	$(CARGO) bench --locked --benches
+	$(CARGO) bench --locked --bench '*'
 
 run: ## forewarn with the configuration in this folder
 	$(CARGO) run --locked --release

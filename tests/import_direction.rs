@@ -2,6 +2,8 @@
 //! and that files stay small and say what they are for. The table in ARCHITECTURE.md is the one place where directions
 //! are written down; this test reads it.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 

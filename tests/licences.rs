@@ -1,6 +1,8 @@
 //! What dependencies must be: under licences that Apache-2.0 programs may ship, from crates.io, and one version only where
 //! a second would be a second copy of something large. Why not cargo-deny: docs/decisions/0008.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 

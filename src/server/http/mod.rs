@@ -32,7 +32,6 @@ use axum::routing::{get, post};
 type Shared = Arc<AppState>;
 
 /// All routes, those of [`AppState::receivers`] among them.
-#[must_use]
 pub fn router(state: AppState) -> Router {
     let receivers = state.receivers.clone();
     let request_bytes = state.limits.request_bytes;

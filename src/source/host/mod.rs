@@ -1,7 +1,7 @@
 //! This machine's own metrics, with node_exporter's names and labels, so that rules written for it work unchanged.
 //!
-//! Each collector is one file and one line in [`COLLECTORS`]; one that fails is reported as
-//! `node_scrape_collector_success` 0 and does not stop the others. File systems are asked apart, see [`filesystem`]:
+//! Each collector is one file and one line in `COLLECTORS`; one that fails is reported as
+//! `node_scrape_collector_success` 0 and does not stop the others. File systems are asked apart, see `filesystem`:
 //! a hung mount must not hold up the rest.
 
 mod config;
