@@ -57,7 +57,7 @@ async fn a_post_and_a_hangup_reload() {
     assert_eq!(in_force(&forewarn).await, ["First"]);
 
     write(forewarn.dir(), &rules(&["First", "Posted"]));
-    let (status, answer) = http::post(&forewarn.address, "/-/reload").await.unwrap();
+    let (status, answer) = http::post(&forewarn.address, "/-/reload", &[], b"").await.unwrap();
     assert_eq!((status, answer.trim()), (200, "2 rules in 1 groups are in force"));
     assert_eq!(in_force(&forewarn).await, ["First", "Posted"], "the answer comes when they are");
 
@@ -104,7 +104,7 @@ async fn a_broken_file_leaves_the_old_rules_running_and_is_reported() {
     write(forewarn.dir(), &broken);
     eventually("a report", SOON, async || forewarn.metric(GOOD).await.filter(|good| *good == 0.0)).await;
 
-    let (status, answer) = http::post(&forewarn.address, "/-/reload").await.unwrap();
+    let (status, answer) = http::post(&forewarn.address, "/-/reload", &[], b"").await.unwrap();
     assert_eq!(status, 500);
     assert!(answer.contains("rules/a.yml:5:22"), "{answer}");
     assert_eq!(in_force(&forewarn).await, ["Kept"]);
@@ -146,7 +146,7 @@ async fn a_for_timer_and_a_firing_alert_survive_a_reload() {
 
     for alerts in [["Other", "Quick"], ["Quick", "Another"]] {
         write(forewarn.dir(), &with_slow(&alerts));
-        let (status, answer) = http::post(&forewarn.address, "/-/reload").await.unwrap();
+        let (status, answer) = http::post(&forewarn.address, "/-/reload", &[], b"").await.unwrap();
         assert_eq!(status, 200, "{answer}");
         assert_eq!(state("Slow").await.unwrap().1, since, "it began when it began");
         assert_eq!(state("Quick").await, Some(quick.clone()));
