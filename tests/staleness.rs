@@ -67,7 +67,7 @@ async fn alerts_end_as_in_prometheus_when_a_target_dies_or_is_taken_out() {
     node.kill();
     both_have(&["Down", "Gone"]).await;
     std::fs::write(prometheus.dir().join("config.yml"), config("")).unwrap();
-    assert_eq!(http::post(&prometheus.address, "/-/reload").await.unwrap().0, 200);
+    assert_eq!(http::post(&prometheus.address, "/-/reload", &[], b"").await.unwrap().0, 200);
     both_have(&["Gone"]).await;
 }
 
