@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::base::{Labels, Limits};
 use crate::engine::EngineOptions;
-use crate::sink::{AlertmanagerConfig, SinkConfig};
+use crate::sink::{AlertmanagerConfig, SinkConfig, StdoutConfig};
 use crate::source::config::{ScrapeConfig, Span};
 use crate::source::host::HostConfig;
 use crate::source::replay::ReplayConfig;
@@ -177,7 +177,12 @@ impl Config {
     #[must_use]
     pub fn all_sinks(&self) -> Vec<SinkConfig> {
         let alertmanagers = self.alerting.alertmanagers.iter().cloned();
-        alertmanagers.map(|a| SinkConfig::Alertmanager(Box::new(a))).chain(self.sinks.iter().cloned()).collect()
+        let named = alertmanagers.map(|a| SinkConfig::Alertmanager(Box::new(a))).chain(self.sinks.iter().cloned());
+        let mut sinks: Vec<SinkConfig> = named.collect();
+        if sinks.is_empty() {
+            sinks.push(SinkConfig::Stdout(StdoutConfig::default()));
+        }
+        sinks
     }
 
     /// The engine's settings, on a machine with so many processors.
@@ -279,5 +284,7 @@ mod tests {
             "alerting: {alertmanagers: [{static_configs: [{targets: ['localhost:9093']}]}]}\nsinks: [stdout: {}]";
         let sinks = parse(yaml).unwrap().all_sinks();
         assert!(matches!(sinks[..], [SinkConfig::Alertmanager(_), SinkConfig::Stdout(_)]));
+        // Alerts must go somewhere.
+        assert!(matches!(parse("").unwrap().all_sinks()[..], [SinkConfig::Stdout(_)]));
     }
 }

@@ -48,6 +48,8 @@ pub struct Host {
     /// Recorded sources that have not ended.
     recorded: Vec<SourceId>,
     warm: watch::Sender<bool>,
+    /// Whether rules are in force. Until then samples wait in the queue: the engine would take them for unwanted.
+    loaded: bool,
 }
 
 /// The two ends at which the engine's owner receives.
@@ -77,7 +79,20 @@ impl Host {
         let recorded: Vec<SourceId> = sources.iter().filter(|s| s.pace == Pace::Recorded).map(|s| s.id).collect();
         let (warm, _) = watch::channel(recorded.is_empty());
         let (refused_before, held_at) = ([0; 3], None);
-        Self { engine, executor, marks, sources, metrics, board, outlet, refused_before, held_at, recorded, warm }
+        Self {
+            engine,
+            executor,
+            marks,
+            sources,
+            metrics,
+            board,
+            outlet,
+            refused_before,
+            held_at,
+            recorded,
+            warm,
+            loaded: false,
+        }
     }
 
     /// Turns true when all that was recorded has been evaluated.
@@ -108,7 +123,7 @@ impl Host {
         loop {
             tokio::select! {
                 Some(command) = inputs.commands.recv() => self.obey(command),
-                event = inputs.events.recv() => match event {
+                event = inputs.events.recv(), if self.loaded => match event {
                     Some(event) => {
                         self.metrics.queued.set(inputs.events.len() as i64);
                         self.take(event);
@@ -116,6 +131,9 @@ impl Host {
                     None => break,
                 },
                 _ = look.tick() => {}
+            }
+            if !self.loaded {
+                continue;
             }
             self.advance();
             if self.recorded.is_empty() {
@@ -133,6 +151,7 @@ impl Host {
                 let mut out = Output::default();
                 let loaded = self.engine.load(&rules, &profiles, &mut out);
                 if loaded.is_ok() {
+                    self.loaded = true;
                     self.metrics.rules.set(rules.groups.iter().map(|g| g.rules.len() as i64).sum());
                 }
                 self.hand_out(out);

@@ -11,6 +11,7 @@ pub mod http;
 mod rules;
 mod run;
 mod sources;
+mod teller;
 mod warm_up;
 mod welcome;
 

@@ -8,7 +8,6 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::alert::Transition;
 use crate::engine::Engine;
 use crate::sink::{Backoff, Dispatcher, LineFormat, Origin, SinkConfig, SinkContext, SinkMetrics};
 use crate::source::{clock, remote_write};
@@ -24,6 +23,7 @@ use super::http::{
 };
 use super::rules::{Reloaded, RuleLoader, RuleSource};
 use super::sources::{self, Started};
+use super::teller::{Teller, Told};
 use super::warm_up::{Past, totals};
 use super::welcome::welcome;
 
@@ -97,7 +97,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let (queue, events) = mpsc::channel(config.limits.queued_batches.max(1));
     let board = Board::default();
 
-    // Rules first, so that the first samples find them.
+    // The engine takes no sample before it has rules, see `Host`.
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let engine_options = config.engine_options(processors);
     let executor = Parallel::for_shards(engine_options.shards).map_err(|e| StartError::System(e.to_string()))?;
@@ -110,7 +110,15 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let findings = RecentFindings::default();
     let tell = {
         let (past, findings, dispatcher) = (past.clone(), findings.clone(), Arc::clone(&dispatcher));
-        outlet(move |transitions| tell(&transitions, started_at, &past, &findings, &dispatcher))
+        let mut teller = Teller::new(started_at);
+        outlet(move |transitions| {
+            transitions.iter().for_each(|t| findings.push(t));
+            let Told { shown, sent } = teller.sort(&transitions);
+            past.show(&shown);
+            if !sent.is_empty() {
+                dispatcher.send(&sent.into());
+            }
+        })
     };
     let host = Host::new(Engine::new(engine_options), executor, known, metrics.engine.clone(), board.clone(), tell);
     let warm = host.warm();
@@ -172,24 +180,6 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         }
     }
     outcome
-}
-
-/// Hands transitions on: those of the past are shown, those of now go to the sinks.
-fn tell(
-    transitions: &Arc<[Transition]>,
-    started_at: i64,
-    past: &Past,
-    findings: &RecentFindings,
-    dispatcher: &Dispatcher,
-) {
-    transitions.iter().for_each(|t| findings.push(t));
-    let now = transitions.iter().position(|t| t.at >= started_at).unwrap_or(transitions.len());
-    past.show(&transitions[..now]);
-    match now {
-        0 => dispatcher.send(transitions),
-        n if n == transitions.len() => {}
-        n => dispatcher.send(&transitions[n..].into()),
-    }
 }
 
 /// Shows the warm-up, says hello, and then waits for ever.
@@ -317,7 +307,7 @@ fn start_sinks(config: &Config, metrics: &Metrics, dry_run: bool) -> Result<Disp
 
 /// The form in which standard output shows alerts, if it does.
 fn line_format(config: &Config) -> Option<LineFormat> {
-    config.sinks.iter().find_map(|sink| match sink {
+    config.all_sinks().iter().find_map(|sink| match sink {
         SinkConfig::Stdout(stdout) => Some(stdout.format.settle()),
         _ => None,
     })

@@ -117,9 +117,18 @@ impl Watermarks {
         if running().any(|s| s.pace == Pace::Recorded && s.newest.is_none()) {
             return None;
         }
-        let holding = running().filter(|s| !s.idle(now)).filter_map(Tracked::watermark).min();
-        if holding.is_some() {
-            return holding;
+        if running().any(|s| !s.idle(now)) {
+            // One that is silent no longer holds time back, but what it may still send is not made late either.
+            let mark = |s: &Tracked| match s.pace {
+                Pace::Live { lateness, .. } if s.idle(now) => {
+                    s.watermark().map(|mark| mark.max(now.saturating_sub(lateness)))
+                }
+                _ => s.watermark(),
+            };
+            let holding = running().filter_map(mark).min();
+            if holding.is_some() {
+                return holding;
+            }
         }
         let spans = || {
             running().filter_map(|s| match s.pace {
@@ -264,6 +273,25 @@ mod tests {
                 before = current;
             }
         }
+    }
+
+    #[test]
+    fn a_sender_that_pauses_is_not_late_when_it_speaks_again() {
+        let mut marks = Watermarks::default();
+        marks.register(A, Pace::Live { lateness: 0, idle_timeout: 100 }, 0);
+        marks.register(B, Pace::Live { lateness: 50, idle_timeout: 100 }, 0);
+        for pause in 0..20 {
+            let now = 1_000 + pause * 300;
+            // Its samples are 30 old when they come.
+            assert!(marks.current(now).is_none_or(|mark| mark < now - 30), "{now}");
+            marks.observe(B, now - 30, now);
+            for t in (now..now + 300).step_by(10) {
+                marks.observe(A, t, t);
+                marks.current(t);
+            }
+        }
+        // Nor does its silence stop time.
+        assert_eq!(marks.current(6_990), Some(6_940));
     }
 
     #[test]

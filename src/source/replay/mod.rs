@@ -28,8 +28,9 @@ use self::config::RecordedFile;
 use self::csv::CsvReader;
 use self::error::BadLines;
 use self::merge::{Cut, Merge, Recording};
-use super::decode::{Pair, TargetLabels};
-use super::{Inlet, SourceEvent};
+use super::decode::{Decoded, Pair, TargetLabels};
+use super::watermark::drop_out_of_time;
+use super::{Inlet, SourceEvent, clock};
 use crate::base::{Batch, Labels, Limits, METRIC_NAME, Millis};
 use crate::telemetry::OneSource;
 
@@ -158,9 +159,24 @@ fn feed(
     metrics: &OneSource,
     awaited: &oneshot::Sender<()>,
 ) -> Result<(), ReplayError> {
+    let replay_limits = replay.limits.clone();
     for batch in replay.take_while(|_| !awaited.is_closed()) {
-        let batch = batch?;
+        // A recording may be as old as it likes, but must not run ahead of the clock: live samples would then be late.
+        let limits = Limits { past_seconds: u64::MAX, ..replay_limits.clone() };
+        let Decoded { batch, dropped } =
+            drop_out_of_time(Decoded { batch: batch?, ..Decoded::default() }, clock::now(), &limits);
+        if dropped.future > 0 {
+            metrics.dropped("future", dropped.future);
+            tracing::warn!(
+                source = metrics.name(),
+                samples = dropped.future,
+                "a recording lies in the future: dropped"
+            );
+        }
         metrics.samples.inc_by(batch.all_samples().len() as u64);
+        if batch.is_empty() {
+            continue;
+        }
         if inlet.queue.blocking_send(SourceEvent::Batch(inlet.id, batch)).is_err() {
             break;
         }

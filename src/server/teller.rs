@@ -1,0 +1,119 @@
+//! Who is told of which transitions: what happened before the process started is history and only shown, what happens now
+//! goes to the sinks.
+//!
+//! An alert that began in history and still holds is told of at the first occasion after the start, as one that fires; one
+//! that ended in history, or whose beginning nobody was told of, is not told of at all.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::alert::{AlertState, Reason, Transition};
+use crate::base::Millis;
+use crate::sink::AlertKey;
+
+/// Sorts transitions by who is told.
+#[derive(Debug)]
+pub struct Teller {
+    started_at: Millis,
+    /// Alerts that fire since before the start, and that no receiver knows of. As many as fire at once.
+    untold: HashSet<AlertKey>,
+}
+
+/// What becomes of some transitions.
+#[derive(Debug, Default, PartialEq)]
+pub struct Told {
+    /// For people only.
+    pub shown: Vec<Transition>,
+    /// For the sinks.
+    pub sent: Vec<Transition>,
+}
+
+impl Teller {
+    /// A teller for a process that started at this instant of its clock.
+    #[must_use]
+    pub fn new(started_at: Millis) -> Self {
+        Self { started_at, untold: HashSet::new() }
+    }
+
+    /// Sorts transitions, in order.
+    pub fn sort(&mut self, transitions: &Arc<[Transition]>) -> Told {
+        let mut told = Told::default();
+        for transition in transitions.iter() {
+            let key = AlertKey::of(transition);
+            if transition.at < self.started_at {
+                if transition.is_notified() && transition.to == AlertState::Firing {
+                    self.untold.insert(key);
+                } else if transition.to == AlertState::Inactive {
+                    self.untold.remove(&key);
+                }
+                told.shown.push(transition.clone());
+            } else if transition.to == AlertState::Inactive {
+                if !self.untold.remove(&key) {
+                    told.sent.push(transition.clone());
+                }
+            } else if transition.is_notified() && self.untold.remove(&key) {
+                // To its receivers the alert begins now.
+                let (from, reason) = (AlertState::Pending, Reason::HeldLongEnough);
+                told.sent.push(Transition { from, reason, ..transition.clone() });
+            } else {
+                told.sent.push(transition.clone());
+            }
+        }
+        told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::RuleRef;
+    use crate::base::Labels;
+
+    fn transition(at: Millis, name: &str, to: AlertState, reason: Reason) -> Transition {
+        let text = || name.to_owned();
+        Transition {
+            at,
+            rule: Arc::new(RuleRef { file: text(), group: text(), alert: text(), expr: text() }),
+            labels: Labels::from_pairs([("alertname", name)]),
+            annotations: vec![],
+            from: AlertState::Firing,
+            to,
+            reason,
+            value: 1.0,
+            active_at: 1,
+            fired_at: Some(1),
+            resolved_at: None,
+            ends_at: at + 240_000,
+        }
+    }
+
+    #[test]
+    fn what_fires_since_before_the_start_is_told_of_once_as_firing() {
+        use AlertState::{Firing, Inactive};
+        use Reason::{Cleared, HeldLongEnough, Resent};
+        let mut teller = Teller::new(1_000);
+        let past = teller.sort(
+            &vec![
+                transition(100, "held", Firing, HeldLongEnough),
+                transition(100, "over", Firing, HeldLongEnough),
+                transition(100, "ends", Firing, HeldLongEnough),
+                transition(200, "over", Inactive, Cleared),
+            ]
+            .into(),
+        );
+        assert_eq!((past.shown.len(), past.sent.len()), (4, 0));
+        let now = teller.sort(
+            &vec![
+                transition(1_000, "held", Firing, Resent),
+                transition(1_000, "ends", Inactive, Cleared),
+                transition(1_000, "new", Firing, HeldLongEnough),
+                transition(2_000, "held", Firing, Resent),
+                transition(3_000, "held", Inactive, Cleared),
+            ]
+            .into(),
+        );
+        let sent: Vec<(&str, Reason)> = now.sent.iter().map(|t| (t.rule.alert.as_str(), t.reason)).collect();
+        assert_eq!(sent, [("held", HeldLongEnough), ("new", HeldLongEnough), ("held", Resent), ("held", Cleared)]);
+        assert_eq!(now.sent[0].from, AlertState::Pending);
+    }
+}
