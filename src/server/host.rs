@@ -48,8 +48,7 @@ pub struct Host {
     /// Recorded sources that have not ended.
     recorded: Vec<SourceId>,
     warm: watch::Sender<bool>,
-    /// Whether rules are in force. Until then samples wait in the queue: the engine would take them for unwanted.
-    loaded: bool,
+    has_rules: bool,
 }
 
 /// The two ends at which the engine's owner receives.
@@ -78,7 +77,7 @@ impl Host {
         }
         let recorded: Vec<SourceId> = sources.iter().filter(|s| s.pace == Pace::Recorded).map(|s| s.id).collect();
         let (warm, _) = watch::channel(recorded.is_empty());
-        let (refused_before, held_at) = ([0; 3], None);
+        let (refused_before, held_at, has_rules) = ([0; 3], None, false);
         Self {
             engine,
             executor,
@@ -91,7 +90,7 @@ impl Host {
             held_at,
             recorded,
             warm,
-            loaded: false,
+            has_rules,
         }
     }
 
@@ -101,7 +100,7 @@ impl Host {
         self.warm.subscribe()
     }
 
-    /// Runs on a thread of its own until the sources have closed their queue. The receiver learns of the end; it gets an
+    /// Runs on a thread of its own, from the first rules in force until the sources have closed their queue. The receiver learns of the end; it gets an
     /// error instead if the thread panicked.
     ///
     /// # Errors
@@ -120,10 +119,17 @@ impl Host {
     async fn run(mut self, mut inputs: Inputs) {
         let mut look = tokio::time::interval(IDLE_LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // A sample that comes before the rules is one that no rule asks for: the sources wait for them.
+        while !self.has_rules {
+            match inputs.commands.recv().await {
+                Some(command) => self.obey(command),
+                None => return,
+            }
+        }
         loop {
             tokio::select! {
                 Some(command) = inputs.commands.recv() => self.obey(command),
-                event = inputs.events.recv(), if self.loaded => match event {
+                event = inputs.events.recv() => match event {
                     Some(event) => {
                         self.metrics.queued.set(inputs.events.len() as i64);
                         self.take(event);
@@ -131,9 +137,6 @@ impl Host {
                     None => break,
                 },
                 _ = look.tick() => {}
-            }
-            if !self.loaded {
-                continue;
             }
             self.advance();
             if self.recorded.is_empty() {
@@ -151,7 +154,7 @@ impl Host {
                 let mut out = Output::default();
                 let loaded = self.engine.load(&rules, &profiles, &mut out);
                 if loaded.is_ok() {
-                    self.loaded = true;
+                    self.has_rules = true;
                     self.metrics.rules.set(rules.groups.iter().map(|g| g.rules.len() as i64).sum());
                 }
                 self.hand_out(out);
@@ -252,4 +255,50 @@ impl std::fmt::Debug for Host {
 #[must_use]
 pub fn outlet(mut f: impl FnMut(Arc<[Transition]>) + Send + 'static) -> Outlet {
     Box::new(move |transitions| f(transitions.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::handle::EngineHandle;
+    use super::*;
+    use crate::base::{BatchBuilder, Labels, Limits};
+    use crate::engine::{EngineOptions, Inline, builtin_profiles};
+    use crate::rules::{RuleSet, load_file};
+    use crate::telemetry::Metrics;
+
+    #[tokio::test]
+    async fn samples_that_come_before_the_rules_wait_for_them() {
+        let metrics = Metrics::new().unwrap();
+        let known = KnownSource { id: SourceId(0), pace: Pace::Recorded, metrics: metrics.source.of("replay") };
+        let engine = Engine::new(EngineOptions::default());
+        let host = Host::new(
+            engine,
+            Box::new(Inline),
+            vec![known],
+            metrics.engine.clone(),
+            Board::default(),
+            outlet(|_: Arc<[Transition]>| {}),
+        );
+        let mut warm = host.warm();
+        let (handle, commands) = EngineHandle::new();
+        let (queue, events) = mpsc::channel(4);
+        let ended = host.spawn(Inputs { events, commands }).unwrap();
+
+        let mut batch = BatchBuilder::new(&Limits::default());
+        batch.series(Labels::from_pairs([("__name__", "up")]).as_ref());
+        batch.sample(60_000, 0.0);
+        queue.send(SourceEvent::Batch(SourceId(0), batch.finish())).await.unwrap();
+        queue.send(SourceEvent::End(SourceId(0))).await.unwrap();
+        // Time enough to do the wrong thing.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(!*warm.borrow());
+
+        let (groups, _) = load_file("rules.yml", "groups: [{name: g, rules: [{alert: Down, expr: up == 0}]}]");
+        let rules = RuleSet { groups: groups.into_iter().map(Arc::new).collect() };
+        handle.load(rules, builtin_profiles()).await.unwrap().unwrap();
+        warm.wait_for(|warm| *warm).await.unwrap();
+        assert_eq!(handle.holdings().await.unwrap().series, 1);
+        drop(queue);
+        ended.await.unwrap();
+    }
 }

@@ -1,6 +1,7 @@
 //! The real forewarn program with a configuration of the test's own, on a free loopback port; killed when dropped.
 
 use std::fs::File;
+use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -109,7 +110,9 @@ impl Drop for Forewarn {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            println!("log of forewarn:\n{}", self.stderr());
+            // Not `println`, which panics when nobody reads: a second panic would leave the peers running.
+            let log = std::fs::read_to_string(self.dir.path().join("stderr")).unwrap_or_default();
+            let _ = writeln!(std::io::stderr(), "log of forewarn:\n{log}");
         }
     }
 }
