@@ -97,10 +97,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let (queue, events) = mpsc::channel(config.limits.queued_batches.max(1));
     let board = Board::default();
 
-<<<<<<< HEAD
     // The engine takes no sample before it has rules, see `Host`.
-=======
->>>>>>> e2e
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let engine_options = config.engine_options(processors);
     let executor = Parallel::for_shards(engine_options.shards).map_err(|e| StartError::System(e.to_string()))?;
