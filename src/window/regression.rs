@@ -18,10 +18,31 @@ pub struct Regression {
     changes: u32,
     specials: Specials,
     x: i64,
-    xx: i128,
+    xx: Wide,
     y: Double,
     xy: Double,
     wear: Wear,
+}
+
+/// An `i128` that does not ask to lie on 16 bytes: there is one of these for each series.
+#[derive(Clone, Copy, Debug, Default)]
+struct Wide {
+    high: i64,
+    low: u64,
+}
+
+impl From<i128> for Wide {
+    #[inline]
+    fn from(n: i128) -> Self {
+        Self { high: (n >> 64) as i64, low: n as u64 }
+    }
+}
+
+impl From<Wide> for i128 {
+    #[inline]
+    fn from(n: Wide) -> Self {
+        (Self::from(n.high) << 64) | Self::from(n.low)
+    }
 }
 
 /// A fitted line.
@@ -51,7 +72,7 @@ impl Accumulator for Regression {
         self.last = v;
         let x = self.shift(t);
         self.x += x;
-        self.xx += i128::from(x) * i128::from(x);
+        self.xx = Wide::from(i128::from(self.xx) + i128::from(x) * i128::from(x));
         if !self.specials.push(v) {
             self.y = self.y + v;
             self.xy = self.xy + Double::product(x as f64, v);
@@ -66,7 +87,7 @@ impl Accumulator for Regression {
         }
         let x = self.shift(oldest.t);
         self.x -= x;
-        self.xx -= i128::from(x) * i128::from(x);
+        self.xx = Wide::from(i128::from(self.xx) - i128::from(x) * i128::from(x));
         if !self.specials.evict(oldest.v) {
             self.y = self.y + -oldest.v;
             self.xy = self.xy + Double::product(x as f64, -oldest.v);
@@ -98,7 +119,7 @@ impl Window<Regression> {
         let n = i128::from(self.count());
         let d = i128::from(sums.shift(at));
         let x = i128::from(sums.x) - n * d;
-        let xx = sums.xx - 2 * d * i128::from(sums.x) + n * d * d;
+        let xx = i128::from(sums.xx) - 2 * d * i128::from(sums.x) + n * d * d;
         let xy = sums.xy - sums.y.times_double(Double::from_i128(d));
         let count = n as f64;
         let x = Double::from_i128(x);

@@ -157,14 +157,14 @@ impl Ring {
     /// Forgets what lies before a place. Nothing happens until that is a good part of the ring.
     pub fn trim(&mut self, oldest: Cursor) {
         let dead = oldest.offset.wrapping_sub(self.origin.offset) as usize;
-        if dead * 8 >= self.bytes.len() {
+        if dead * 16 >= self.bytes.len() {
             self.bytes.drain(..dead);
             self.origin = oldest;
         }
     }
 
     fn grow(&mut self) {
-        let more = (self.bytes.len() / 8).max(2 * LONGEST);
+        let more = (self.bytes.len() / 16).max(2 * LONGEST);
         self.bytes.reserve_exact(more);
     }
 
