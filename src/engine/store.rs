@@ -169,6 +169,9 @@ impl Store {
             self.failures.push(failures.unwrap_or_default());
         }
         for slot in 0..self.series.len() {
+            if self.series[slot].id == UNKNOWN {
+                continue; // free
+            }
             if self.series[slot].key != 0 {
                 let labels = self.interner.labels(self.series[slot].id);
                 leaves_by_slot[slot] = Some(leaves_of(labels.as_ref()));

@@ -222,6 +222,7 @@ fn series_out_of_reach_are_forgotten() {
     assert_eq!(bench.engine.holdings().series, 1);
     bench.advance(2000);
     assert_eq!(bench.engine.holdings().series, 0);
+    bench.load("groups: [{name: g, rules: [{record: r, expr: 'sum(rate(c[1m]))'}, {record: s, expr: 'rate(c[2m])'}]}]");
     // One that comes back starts anew.
     bench.send(&[("__name__", "c"), ("pod", "pod-7")], &[(2010, 1.0), (2025, 31.0)]);
     bench.advance(2040);
