@@ -6,6 +6,8 @@ use super::*;
 use crate::base::{BatchBuilder, Labels, Limits, Millis, is_stale};
 use crate::rules::{RuleSet, load_file};
 
+mod invariance;
+
 /// Rules, and samples as `series t v` lines with t in seconds.
 struct Bench {
     engine: Engine,
