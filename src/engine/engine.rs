@@ -64,7 +64,7 @@ pub struct Engine {
     /// How far event time has come; samples up to here are late.
     pub(super) watermark: Option<Millis>,
     pub(super) round: u64,
-    next_garbage: Millis,
+    last_garbage: Option<Millis>,
 }
 
 /// A subquery at work.
@@ -94,7 +94,7 @@ impl Engine {
             alerts_are_read: false,
             watermark: None,
             round: 0,
-            next_garbage: Millis::MIN,
+            last_garbage: None,
             options,
         }
     }
@@ -142,19 +142,27 @@ impl Engine {
             return;
         }
         if self.watermark.is_none() {
-            let oldest = self.shards.iter().filter_map(Shard::oldest_waiting).min();
+            let oldest = self.oldest_waiting();
             // One millisecond back, so that a sample at the very instant of a tick is seen by that tick.
             let start = oldest.map_or(watermark, |oldest| oldest.min(watermark)).saturating_sub(1);
             self.begin(start);
         }
         while let Some(due) = self.next_due().filter(|due| *due <= watermark) {
+            let news = self.oldest_waiting().map_or(watermark, |oldest| oldest.min(watermark));
+            if due < news && self.rests() {
+                self.skip_to(news, out);
+                continue;
+            }
             let executor = self.hands(executor);
+            // Before the tick and at multiples of the interval, so that models are forgotten at the same instants whether
+            // ticks before were skipped or not.
+            let garbage = due.div_euclid(GARBAGE_INTERVAL).saturating_mul(GARBAGE_INTERVAL);
+            if self.last_garbage.is_none_or(|last| last < garbage) {
+                self.last_garbage = Some(garbage);
+                self.collect_garbage(garbage, executor);
+            }
             self.take_in(due, executor);
             self.tick(due, executor, out);
-            if due >= self.next_garbage {
-                self.next_garbage = due + GARBAGE_INTERVAL;
-                self.collect_garbage(due, executor);
-            }
         }
         self.take_in(watermark, executor);
         self.watermark = Some(watermark);
@@ -205,6 +213,10 @@ impl Engine {
         if series < FEW_SERIES { &Inline } else { executor }
     }
 
+    fn oldest_waiting(&self) -> Option<Millis> {
+        self.shards.iter().filter_map(Shard::oldest_waiting).min()
+    }
+
     fn waiting(&self) -> usize {
         self.shards.iter().map(Shard::waiting).sum()
     }
@@ -234,9 +246,7 @@ impl Engine {
         for g in 0..self.groups.len() {
             let group = &self.groups[g];
             let Some(t) = group.next.filter(|t| t + group.schedule.query_offset == due) else { continue };
-            // Whoever collects results wants empty ones, too.
-            let skips = !self.options.collect_results && group.is_quiet();
-            let idle = skips && group.stages.iter().all(|(stage, _)| self.is_idle(stage));
+            let idle = self.group_rests(group);
             for s in 0..if idle { 0 } else { self.groups[g].stages.len() } {
                 self.round += 1;
                 let at = Moment { t, round: self.round };
@@ -253,14 +263,38 @@ impl Engine {
             }
             let group = &mut self.groups[g];
             if idle {
-                out.evaluations += group.rules.len() as u64;
-                group.rules.iter_mut().for_each(|rule| rule.last_error = None);
+                out.evaluations += group.pass(1);
+            } else {
+                group.last = Some(t);
+                group.next = Some(t + group.schedule.interval);
             }
-            group.last = Some(t);
-            group.next = Some(t + group.schedule.interval);
         }
         for feed in 0..self.feeds.len() {
             self.run_feed_if_due(feed, due, executor);
+        }
+    }
+
+    /// Whether no tick changes anything until samples come.
+    fn rests(&self) -> bool {
+        self.groups.iter().all(|group| self.group_rests(group))
+            && self.feeds.iter().all(|work| self.is_idle(&work.stage))
+    }
+
+    fn group_rests(&self, group: &Group) -> bool {
+        // Whoever collects results wants empty ones, too.
+        let skips = !self.options.collect_results && group.is_quiet();
+        skips && group.stages.iter().all(|(stage, _)| self.is_idle(stage))
+    }
+
+    /// Passes over the instants of processing before `to`: a recording may have a gap of decades.
+    fn skip_to(&mut self, to: Millis, out: &mut Output) {
+        for group in &mut self.groups {
+            let Some(next) = group.next else { continue };
+            out.evaluations += group.pass(group.schedule.steps_before(next, to));
+        }
+        for (feed, work) in self.plan.feeds.iter().zip(&mut self.feeds) {
+            let next = work.next.map(|next| next + feed.schedule.steps_before(next, to) * feed.schedule.interval);
+            work.next = next;
         }
     }
 

@@ -53,3 +53,57 @@ fn no_model_learns_from_an_argument_that_fails_somewhere() {
         }
     }
 }
+
+#[test]
+fn a_gap_of_decades_is_passed_over() {
+    let rules =
+        "groups: [{name: g, rules: [{record: r, expr: 'max_over_time(rate(c[1m])[2m:30s])'}, {alert: A, expr: r > 1}]},
+        {name: h, interval: 7s, query_offset: 20s, rules: [{record: s, expr: sum(c)}]}]";
+    let years = 56 * 365 * 86_400;
+    let mut walked = Bench::new(2, rules);
+    let mut jumped = Bench::new(2, rules);
+    let samples = |at: i64| (0..20).map(|i| (at + i * 11, (i * 100) as f64)).collect::<Vec<_>>();
+    // A day apart, so that it can be walked: in small steps no tick is passed over.
+    for (bench, step) in [(&mut walked, 5), (&mut jumped, 86_500)] {
+        for at in [3, 86_401] {
+            bench.send(&[("__name__", "c"), ("x", "1")], &samples(at));
+        }
+        (1..=86_500 / step).for_each(|i| bench.advance(i * step));
+        assert!(bench.out.recorded.iter().any(|r| r.t > 86_400_000));
+    }
+    // As text, since markers are NaN.
+    let text = |bench: &Bench| format!("{:?}", bench.out.recorded);
+    assert!(text(&walked) == text(&jumped));
+    assert_eq!(walked.out.transitions, jumped.out.transitions);
+    assert_eq!(walked.out.evaluations, jumped.out.evaluations);
+    assert!(jumped.out.ticks * 4 < walked.out.ticks, "{} {}", jumped.out.ticks, walked.out.ticks);
+    assert_eq!(walked.engine.groups()[1].last_evaluation, jumped.engine.groups()[1].last_evaluation);
+
+    let mut bench = Bench::new(2, rules);
+    bench.send(&[("__name__", "c"), ("x", "1")], &[(0, 1.0)]);
+    bench.send(&[("__name__", "c"), ("x", "1")], &samples(years));
+    bench.advance(years + 300);
+    assert!(bench.out.ticks < 1_000, "{}", bench.out.ticks);
+    assert!(bench.out.recorded.iter().any(|r| r.t > years * 1000));
+}
+
+#[test]
+fn a_series_that_no_rule_wants_any_more_goes_while_it_still_sends() {
+    let mut bench = Bench::new(2, &one_rule("sum(a)"));
+    let send = |bench: &mut Bench, t| {
+        for x in 0..ELEMENTS {
+            bench.send(&[("__name__", "a"), ("x", &x.to_string())], &[(t, 1.0)]);
+        }
+        bench.send(&[("__name__", "b"), ("x", "1")], &[(t, 5.0)]);
+    };
+    send(&mut bench, 10);
+    bench.advance(15);
+    bench.load(&one_rule("sum(b)"));
+    for t in (30..=1_500).step_by(15) {
+        // One step ahead, so that something waits whenever garbage is collected.
+        send(&mut bench, t + 15);
+        bench.advance(t);
+    }
+    assert_eq!(bench.engine.holdings().series, 1);
+    assert_eq!(bench.recorded("r").last().unwrap().2, Some(5.0));
+}
