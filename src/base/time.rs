@@ -9,8 +9,16 @@ pub type Millis = i64;
 
 /// A duration that does not parse.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a duration: {0:?} (write it like 5m, 1h30m or 15s; units ms, s, m, h, d, w, y, largest first)")]
+#[error(
+    "not a duration: {0:?} (write it like 5m, 1h30m or 15s; units ms, s, m, h, d, w, y, largest first; at most 290 years)"
+)]
 pub struct DurationError(pub String);
+
+/// The longest span that can be written, 290 years: sums of some of them are far from overflowing.
+pub const LONGEST_SPAN: Millis = 290 * 365 * 86_400_000;
+
+/// The instants that samples can have, `-FAR..=FAR`: exact as a float, and with spans added far from overflowing.
+pub const FAR: Millis = 1 << 53;
 
 const UNITS: [(&str, Millis); 7] = [
     ("y", 365 * 86_400_000),
@@ -48,7 +56,7 @@ pub fn parse_duration(text: &str) -> Result<Millis, DurationError> {
         total = number.checked_mul(UNITS[unit].1).and_then(|n| total.checked_add(n)).ok_or_else(fault)?;
         rest = &rest[letters..];
     }
-    Ok(total)
+    if total > LONGEST_SPAN { Err(fault()) } else { Ok(total) }
 }
 
 /// Writes a span as Prometheus does: `1h30m`, `15s`, `0s`; weeks and years only where they are whole.
@@ -101,8 +109,9 @@ mod tests {
             assert_eq!(format_duration(millis), text);
         }
         assert_eq!(parse_duration("0"), Ok(0));
+        assert_eq!(parse_duration("290y"), Ok(LONGEST_SPAN));
         assert_eq!(format_duration(8 * 86_400_000), "8d");
-        for bad in ["", "5", "m", "5m1h", "5m5m", "1.5h", "-5m", "99999999999y"] {
+        for bad in ["", "5", "m", "5m1h", "5m5m", "1.5h", "-5m", "99999999999y", "290y1ms", "291y", "292471208y"] {
             assert!(parse_duration(bad).is_err(), "{bad}");
         }
     }

@@ -1,6 +1,6 @@
 //! The engine: batches in, watermarks in, transitions out.
 
-use crate::base::{Batch, Millis};
+use crate::base::{Batch, FAR, Millis};
 use crate::promql::Plan;
 
 use super::coordinator::{Coordinator, Run};
@@ -123,6 +123,8 @@ impl Engine {
             for sample in samples {
                 if self.watermark.is_some_and(|w| sample.t <= w) {
                     report.late += 1;
+                } else if !(-FAR..=FAR).contains(&sample.t) {
+                    report.out_of_time += 1;
                 } else if room == 0 {
                     report.over_pending_limit += 1;
                 } else {
@@ -138,6 +140,7 @@ impl Engine {
     /// Says that event time has come to `watermark`: evaluates every tick up to it, in order. Samples that arrive later for
     /// instants up to it are late. A watermark that goes back is ignored.
     pub fn advance(&mut self, watermark: Millis, executor: &dyn Executor, out: &mut Output) {
+        let watermark = watermark.clamp(-FAR, FAR);
         if self.watermark.is_some_and(|w| watermark <= w) {
             return;
         }

@@ -75,6 +75,8 @@ pub struct Ingested {
     pub late: u64,
     /// Of new series beyond `limits.series`.
     pub over_series_limit: u64,
+    /// At instants hundreds of thousands of years away, see [`crate::base::FAR`].
+    pub out_of_time: u64,
     /// Beyond `limits.pending_samples`.
     pub over_pending_limit: u64,
 }

@@ -9,7 +9,7 @@ use promql_parser::parser::{
     VectorMatchCardinality, VectorSelector,
 };
 
-use crate::base::{METRIC_NAME, Millis};
+use crate::base::{LONGEST_SPAN, METRIC_NAME, Millis};
 
 use super::arith::{BinaryOp, SetOp};
 use super::calls;
@@ -335,7 +335,7 @@ pub(super) fn fail<T>(message: impl Into<String>) -> Result<T, PlanError> {
 }
 
 fn millis(span: Duration) -> Millis {
-    Millis::try_from(span.as_millis()).unwrap_or(Millis::MAX)
+    Millis::try_from(span.as_millis()).map_or(LONGEST_SPAN, |span| span.min(LONGEST_SPAN))
 }
 
 fn offset(offset: Option<&Offset>) -> Result<Millis, PlanError> {

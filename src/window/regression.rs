@@ -17,7 +17,7 @@ pub struct Regression {
     /// Neighbours that differ: none means a slope of exactly zero.
     changes: u32,
     specials: Specials,
-    x: i64,
+    x: i128,
     xx: i128,
     y: Double,
     xy: Double,
@@ -50,7 +50,7 @@ impl Accumulator for Regression {
         }
         self.last = v;
         let x = self.shift(t);
-        self.x += x;
+        self.x += i128::from(x);
         self.xx += i128::from(x) * i128::from(x);
         if !self.specials.push(v) {
             self.y = self.y + v;
@@ -65,7 +65,7 @@ impl Accumulator for Regression {
             self.changes -= u32::from(oldest.v != next.v);
         }
         let x = self.shift(oldest.t);
-        self.x -= x;
+        self.x -= i128::from(x);
         self.xx -= i128::from(x) * i128::from(x);
         if !self.specials.evict(oldest.v) {
             self.y = self.y + -oldest.v;
@@ -97,8 +97,8 @@ impl Window<Regression> {
         // Moved so that `at` is zero; the integer sums stay exact.
         let n = i128::from(self.count());
         let d = i128::from(sums.shift(at));
-        let x = i128::from(sums.x) - n * d;
-        let xx = sums.xx - 2 * d * i128::from(sums.x) + n * d * d;
+        let x = sums.x - n * d;
+        let xx = sums.xx - 2 * d * sums.x + n * d * d;
         let xy = sums.xy - sums.y.times_double(Double::from_i128(d));
         let count = n as f64;
         let x = Double::from_i128(x);

@@ -1,6 +1,7 @@
 //! What must not depend on the number of shards, on how the samples are spread over time, or on what was reloaded when.
 
 use super::*;
+use crate::base::FAR;
 use crate::model::Profile;
 
 /// So many label sets that each of a few shards holds some.
@@ -106,4 +107,38 @@ fn a_series_that_no_rule_wants_any_more_goes_while_it_still_sends() {
     }
     assert_eq!(bench.engine.holdings().series, 1);
     assert_eq!(bench.recorded("r").last().unwrap().2, Some(5.0));
+}
+
+#[test]
+fn no_instant_and_no_span_overflows() {
+    let rules = "groups: [{name: g, query_offset: 290y, interval: 290y, rules: [{record: r, expr: 'sum(rate(c[290y] offset 290y))'}]},
+        {name: h, rules: [{record: s, expr: 'deriv(c[290y])'}, {alert: A, expr: 'max_over_time(c[290y:290y])', for: 290y}]}]";
+    let mut bench = Bench::new(2, rules);
+    let mut send = |instants: &[Millis]| {
+        let mut batch = BatchBuilder::new(&Limits::default());
+        batch.series(Labels::from_pairs([("__name__", "c")]).as_ref());
+        instants.iter().for_each(|&t| batch.sample(t, 1.0));
+        let taken = bench.engine.ingest(&batch.finish());
+        (taken.accepted, taken.late, taken.out_of_time)
+    };
+    assert_eq!(send(&[Millis::MIN, -FAR - 1, FAR + 1, Millis::MAX]), (0, 0, 4));
+    assert_eq!(send(&[-FAR, -FAR + 1, 0, 1, FAR]), (5, 0, 0));
+    bench.engine.advance(-FAR + 1, &Inline, &mut bench.out);
+    // No further: what is in between would be walked for as long as the windows are.
+    for watermark in [Millis::MIN, -FAR + 20_000, -FAR + 30_000] {
+        bench.engine.advance(watermark, &Inline, &mut bench.out);
+    }
+    let mut empty = Bench::new(2, "groups: [{name: g, rules: [{record: r, expr: sum(m)}]}]");
+    for (m, watermark) in [(Millis::MIN, Millis::MIN), (0, 0), (FAR, Millis::MAX)] {
+        let mut batch = BatchBuilder::new(&Limits::default());
+        batch.series(Labels::from_pairs([("__name__", "m")]).as_ref());
+        batch.sample(m, 1.0);
+        empty.engine.ingest(&batch.finish());
+        empty.engine.advance(watermark, &Inline, &mut empty.out);
+    }
+    assert_eq!(empty.engine.watermark(), Some(FAR));
+    for rule in ["x[292471208y] offset 292471208y", "x offset 291y", "x[1e300]"] {
+        let (_, faults) = load_file("test.yml", &one_rule(rule));
+        assert!(!faults.is_empty(), "{rule}");
+    }
 }
