@@ -103,6 +103,17 @@ fn sums_over_shards_are_whole() {
 }
 
 #[test]
+fn a_variance_that_overflows_is_infinite() {
+    let mut bench = Bench::new(2, &one_rule("stddev by (k) (m)"));
+    for (k, x, v) in [("one", "1", 1e200), ("two", "1", 1e200), ("two", "2", -1e200), ("two", "3", 1.0)] {
+        bench.send(&[("__name__", "m"), ("k", k), ("x", x)], &[(15, v)]);
+    }
+    bench.advance(15);
+    let got: Vec<_> = bench.recorded("r").into_iter().map(|r| r.2).collect();
+    assert_eq!(got, [Some(0.0), Some(f64::INFINITY)]);
+}
+
+#[test]
 fn subqueries_follow_their_steps() {
     let mut bench = Bench::new(2, &one_rule("max_over_time(sum(m)[1m:15s])"));
     for (i, v) in [1.0, 7.0, 2.0, 3.0, 1.0, 0.0, 0.0].into_iter().enumerate() {
