@@ -110,6 +110,28 @@ fn a_series_that_no_rule_wants_any_more_goes_while_it_still_sends() {
 }
 
 #[test]
+fn the_series_of_rules_that_are_gone_end_at_once() {
+    for (collects, gap) in [(true, 0), (false, 0), (false, 7)] {
+        let options = EngineOptions { evaluation_interval: 15_000, collect_recorded: collects, ..Default::default() };
+        let mut bench = Bench { engine: Engine::new(options), out: Output::default() };
+        let reader = "{record: n, expr: 'count(r) or vector(0)'}, {alert: A, expr: 'n == 0'}";
+        let moved = "{name: q, query_offset: 30s, rules: [{record: m, expr: sum(a)}]}";
+        bench.load(&format!(
+            "groups: [{{name: g, rules: [{{record: r, expr: a}}, {{record: m, expr: sum(a)}}, {reader}]}}]"
+        ));
+        bench.send(&[("__name__", "a"), ("x", "1")], &[(14, 1.0), (60, 1.0), (120, 1.0)]);
+        bench.advance(60 + gap);
+        assert!(bench.out.transitions.is_empty());
+        bench.load(&format!("groups: [{{name: g, rules: [{reader}, {{alert: M, expr: 'm == 1'}}]}}, {moved}]"));
+        bench.advance(120);
+        let of = |name: &str| bench.out.transitions.iter().find(|t| t.rule.alert == name).map(|t| t.at);
+        assert_eq!(of("A"), Some(75_000), "{collects} {gap}");
+        // Its tick at 75s comes at 105s, after this group's.
+        assert_eq!(of("M"), Some(120_000), "{collects} {gap}");
+    }
+}
+
+#[test]
 fn no_instant_and_no_span_overflows() {
     let rules = "groups: [{name: g, query_offset: 290y, interval: 290y, rules: [{record: r, expr: 'sum(rate(c[290y] offset 290y))'}]},
         {name: h, rules: [{record: s, expr: 'deriv(c[290y])'}, {alert: A, expr: 'max_over_time(c[290y:290y])', for: 290y}]}]";
