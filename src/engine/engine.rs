@@ -5,7 +5,7 @@ use crate::promql::Plan;
 
 use super::coordinator::{Coordinator, Run};
 use super::directory::{Directory, Known, SelectorIndex, Target};
-use super::eval::Moment;
+use super::eval::{Evaluator, Moment};
 use super::executor::{Executor, Inline};
 use super::group::{Group, first_after};
 use super::options::{EngineOptions, Holdings, Ingested, Output, Profiles};
@@ -65,6 +65,8 @@ pub struct Engine {
     pub(super) watermark: Option<Millis>,
     pub(super) round: u64,
     last_garbage: Option<Millis>,
+    /// Whether elements may get new models at this tick.
+    new_models: bool,
 }
 
 /// A subquery at work.
@@ -95,6 +97,7 @@ impl Engine {
             watermark: None,
             round: 0,
             last_garbage: None,
+            new_models: true,
             options,
         }
     }
@@ -184,14 +187,21 @@ impl Engine {
         for shard in &self.shards {
             held.series += shard.evaluator.store.len();
             held.series_bytes += shard.evaluator.store.series.iter().map(super::store::Series::bytes).sum::<usize>();
-            held.models += shard.evaluator.models();
+            held.unmodelled += shard.evaluator.unmodelled();
             held.waiting += shard.waiting();
             held.duplicate += shard.refused.duplicate;
             held.conflict += shard.refused.conflict;
             held.out_of_order += shard.refused.out_of_order;
         }
-        held.models += self.coordinator.evaluator.models();
+        held.models = self.models();
+        held.unmodelled += self.coordinator.evaluator.unmodelled();
         held
+    }
+
+    /// Models held.
+    pub(super) fn models(&self) -> usize {
+        let evaluators = self.shards.iter().map(|s| &s.evaluator).chain([&self.coordinator.evaluator]);
+        evaluators.map(Evaluator::models).sum()
     }
 
     /// Starts what has not started: the first instants after `t`.
@@ -246,13 +256,14 @@ impl Engine {
 
     fn tick(&mut self, due: Millis, executor: &dyn Executor, out: &mut Output) {
         out.ticks += 1;
+        self.new_models = self.models() < self.options.limits.models;
         for g in 0..self.groups.len() {
             let group = &self.groups[g];
             let Some(t) = group.next.filter(|t| t + group.schedule.query_offset == due) else { continue };
             let idle = self.group_rests(group);
             for s in 0..if idle { 0 } else { self.groups[g].stages.len() } {
                 self.round += 1;
-                let at = Moment { t, round: self.round };
+                let at = Moment { t, round: self.round, new_models: self.new_models };
                 for f in 0..self.groups[g].stages[s].0.feeds.len() {
                     let feed = self.groups[g].stages[s].0.feeds[f];
                     self.run_feed_if_due(feed, due, executor);
@@ -313,7 +324,7 @@ impl Engine {
         let Some(t) = self.feeds[feed].next.filter(|t| t + schedule.query_offset == due) else { return };
         if !self.is_idle(&self.feeds[feed].stage) {
             self.round += 1;
-            let at = Moment { t, round: self.round };
+            let at = Moment { t, round: self.round, new_models: self.new_models };
             let run = Run { plan: &self.plan, volatile: &self.volatile, at, executor };
             self.coordinator.run_feed(run, &mut self.shards, feed, &self.feeds[feed].stage);
         }

@@ -142,6 +142,8 @@ pub struct Holdings {
     pub unwanted: usize,
     /// Models.
     pub models: usize,
+    /// How often, since the engine began, an element went without a model for a tick because of `limits.models`.
+    pub unmodelled: u64,
     /// Samples waiting for their tick.
     pub waiting: usize,
     /// Samples refused since the engine began because the series had the same one.

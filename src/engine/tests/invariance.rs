@@ -110,6 +110,38 @@ fn a_series_that_no_rule_wants_any_more_goes_while_it_still_sends() {
 }
 
 #[test]
+fn models_are_bounded_and_forgotten_alike_in_any_number_of_shards() {
+    let profiles: Profiles = [("default".to_owned(), Arc::new(Profile::builtin("default").unwrap()))].into();
+    let (groups, _) = load_file("test.yml", &one_rule("predict_anomaly(a)"));
+    let rules = RuleSet { groups: groups.into_iter().map(Arc::new).collect() };
+    let mut histories = Vec::new();
+    for shards in [1, 2, 4, 7] {
+        let limits = Limits { models: 10, ..Limits::default() };
+        let options = EngineOptions { shards, evaluation_interval: 60_000, limits, ..EngineOptions::default() };
+        let mut bench = Bench { engine: Engine::new(options), out: Output::default() };
+        bench.engine.load(&rules, &profiles, &mut bench.out).unwrap();
+        let mut held = Vec::new();
+        // Four come every minute and stay for two, but for one that is always there.
+        for minute in 0..300 {
+            for x in [minute, minute + 1].into_iter().flat_map(|m| (m * 4)..(m * 4 + 4)).chain([0]) {
+                bench.send(&[("__name__", "a"), ("x", &x.to_string())], &[(minute * 60, 1.0)]);
+            }
+            bench.advance(minute * 60);
+            let now = bench.engine.holdings();
+            held.push((now.models, now.unmodelled));
+        }
+        // The tick that reaches the limit is not cut short; one shows 25 elements at most, since series stay for 5 minutes.
+        assert_eq!(&held[..4], [(8, 0), (12, 0), (12, 4), (12, 12)].as_slice(), "{shards}: {held:?}");
+        assert!(held.iter().all(|h| h.0 < 10 + 25));
+        // After an hour what came and went has gone, and others have their turn.
+        let turn = held.iter().position(|h| h.0 != 12 && h.1 > 0).unwrap();
+        assert!((60..=75).contains(&turn), "{shards}: {turn}");
+        histories.push(held);
+    }
+    assert!(histories.iter().all(|h| *h == histories[0]));
+}
+
+#[test]
 fn the_series_of_rules_that_are_gone_end_at_once() {
     for (collects, gap) in [(true, 0), (false, 0), (false, 7)] {
         let options = EngineOptions { evaluation_interval: 15_000, collect_recorded: collects, ..Default::default() };
