@@ -164,6 +164,25 @@ fn the_series_of_rules_that_are_gone_end_at_once() {
 }
 
 #[test]
+fn the_order_of_a_rules_labels_means_nothing() {
+    let rules = |labels: &str| {
+        format!(
+            "groups: [{{name: g, rules: [{{alert: A, expr: a, labels: {{{labels}}}}}, {{record: r, expr: a, labels: {{{labels}}}}}]}}]"
+        )
+    };
+    let mut bench = Bench::new(2, &rules("x: '1', b: '2'"));
+    bench.send(&[("__name__", "a")], &[(15, 1.0)]);
+    bench.advance(15);
+    bench.load(&rules("b: '2', x: '1'"));
+    bench.advance(30);
+    assert_eq!(
+        bench.out.transitions.iter().map(|t| t.reason).filter(|r| *r == crate::alert::Reason::RuleRemoved).count(),
+        0
+    );
+    assert!(bench.recorded("r").iter().all(|r| r.2.is_some()));
+}
+
+#[test]
 fn no_instant_and_no_span_overflows() {
     let rules = "groups: [{name: g, query_offset: 290y, interval: 290y, rules: [{record: r, expr: 'sum(rate(c[290y] offset 290y))'}]},
         {name: h, rules: [{record: s, expr: 'deriv(c[290y])'}, {alert: A, expr: 'max_over_time(c[290y:290y])', for: 290y}]}]";
