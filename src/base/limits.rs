@@ -22,6 +22,8 @@ pub struct Limits {
     pub scrape_samples: usize,
     /// Series that rules ask for, held at once; more are dropped.
     pub series: usize,
+    /// Models of the predictive functions, held at once; while there are so many, elements without one get none.
+    pub models: usize,
     /// Batches waiting for the engine; a full queue pushes back on the sources.
     pub queued_batches: usize,
     /// Samples waiting for the watermark; more are dropped.
@@ -51,6 +53,7 @@ impl Default for Limits {
             scrape_bytes: 64 << 20,
             scrape_samples: 500_000,
             series: 5_000_000,
+            models: 5_000_000,
             queued_batches: 64,
             pending_samples: 20_000_000,
             future_seconds: 600,

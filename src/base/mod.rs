@@ -13,5 +13,7 @@ pub use batch::{Batch, BatchBuilder, LabelError, SeriesRun};
 pub use labels::{LabelBuilder, Labels, LabelsRef, METRIC_NAME};
 pub use limits::Limits;
 pub use sample::{STALE_NAN_BITS, Sample, is_stale, stale_nan};
-pub use time::{DurationError, Millis, format_duration, format_rfc3339, parse_duration, parse_rfc3339};
+pub use time::{
+    DurationError, FAR, LONGEST_SPAN, Millis, format_duration, format_rfc3339, parse_duration, parse_rfc3339,
+};
 pub use value::{format_value, parse_value};

@@ -9,8 +9,17 @@ pub type Millis = i64;
 
 /// A duration that does not parse.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a duration: {0:?} (write it like 5m, 1h30m or 15s; units ms, s, m, h, d, w, y, largest first)")]
+#[error(
+    "not a duration: {0:?} (write it like 5m, 1h30m or 15s; units ms, s, m, h, d, w, y, largest first; at most 292 years)"
+)]
 pub struct DurationError(pub String);
+
+/// The longest span that can be written, 292 years: as in Prometheus what 63 bits of nanoseconds hold. Sums of some of them
+/// are far from overflowing.
+pub const LONGEST_SPAN: Millis = i64::MAX / 1_000_000;
+
+/// The instants that samples can have, `-FAR..=FAR`: exact as a float, and with spans added far from overflowing.
+pub const FAR: Millis = 1 << 53;
 
 const UNITS: [(&str, Millis); 7] = [
     ("y", 365 * 86_400_000),
@@ -25,7 +34,7 @@ const UNITS: [(&str, Millis); 7] = [
 /// Parses a duration as Prometheus writes it: `1h30m`, `15s`, `0`.
 ///
 /// # Errors
-/// Anything else, units out of order or repeated, or more than 290 years.
+/// Anything else, units out of order or repeated, or more than 292 years.
 pub fn parse_duration(text: &str) -> Result<Millis, DurationError> {
     let fault = || DurationError(text.to_owned());
     if text == "0" {
@@ -48,7 +57,7 @@ pub fn parse_duration(text: &str) -> Result<Millis, DurationError> {
         total = number.checked_mul(UNITS[unit].1).and_then(|n| total.checked_add(n)).ok_or_else(fault)?;
         rest = &rest[letters..];
     }
-    Ok(total)
+    if total > LONGEST_SPAN { Err(fault()) } else { Ok(total) }
 }
 
 /// Writes a span as Prometheus does: `1h30m`, `15s`, `0s`; weeks and years only where they are whole.
@@ -101,8 +110,9 @@ mod tests {
             assert_eq!(format_duration(millis), text);
         }
         assert_eq!(parse_duration("0"), Ok(0));
+        assert_eq!(parse_duration("292y171d"), Ok(106_751 * 86_400_000));
         assert_eq!(format_duration(8 * 86_400_000), "8d");
-        for bad in ["", "5", "m", "5m1h", "5m5m", "1.5h", "-5m", "99999999999y"] {
+        for bad in ["", "5", "m", "5m1h", "5m5m", "1.5h", "-5m", "99999999999y", "292y172d", "293y", "292471208y"] {
             assert!(parse_duration(bad).is_err(), "{bad}");
         }
     }

@@ -55,7 +55,9 @@ impl Engine {
                     .chain(given.ended.into_iter().map(|ended| (ended.labels, stale_nan())))
                     .collect();
                 out.transitions.append(&mut given.transitions);
-                self.write_labelled(samples, t, out);
+                if self.writer.collects() || self.alerts_are_read {
+                    self.write_labelled(samples, t, out);
+                }
                 stepped.map_err(|e| EvalError::Alert(e.to_string()))
             }
         }
@@ -79,9 +81,9 @@ impl Engine {
         out.recorded[first..].sort_by(|a, b| a.labels.cmp(&b.labels));
     }
 
-    /// Records samples of series given by their labels, if anyone asks for them.
+    /// Records samples of series given by their labels.
     pub(super) fn write_labelled(&mut self, samples: Vec<(Labels, f64)>, t: Millis, out: &mut Output) {
-        if samples.is_empty() || !(self.writer.collects() || self.alerts_are_read) {
+        if samples.is_empty() {
             return;
         }
         let interner = &mut self.coordinator.evaluator.store.interner;

@@ -1,11 +1,11 @@
 //! The engine: batches in, watermarks in, transitions out.
 
-use crate::base::{Batch, Millis};
+use crate::base::{Batch, FAR, Millis};
 use crate::promql::Plan;
 
 use super::coordinator::{Coordinator, Run};
 use super::directory::{Directory, Known, SelectorIndex, Target};
-use super::eval::Moment;
+use super::eval::{Evaluator, Moment};
 use super::executor::{Executor, Inline};
 use super::group::{Group, first_after};
 use super::options::{EngineOptions, Holdings, Ingested, Output, Profiles};
@@ -64,7 +64,9 @@ pub struct Engine {
     /// How far event time has come; samples up to here are late.
     pub(super) watermark: Option<Millis>,
     pub(super) round: u64,
-    next_garbage: Millis,
+    last_garbage: Option<Millis>,
+    /// Whether elements may get new models at this tick.
+    new_models: bool,
 }
 
 /// A subquery at work.
@@ -94,7 +96,8 @@ impl Engine {
             alerts_are_read: false,
             watermark: None,
             round: 0,
-            next_garbage: Millis::MIN,
+            last_garbage: None,
+            new_models: true,
             options,
         }
     }
@@ -123,6 +126,8 @@ impl Engine {
             for sample in samples {
                 if self.watermark.is_some_and(|w| sample.t <= w) {
                     report.late += 1;
+                } else if !(-FAR..=FAR).contains(&sample.t) {
+                    report.out_of_time += 1;
                 } else if room == 0 {
                     report.over_pending_limit += 1;
                 } else {
@@ -138,23 +143,32 @@ impl Engine {
     /// Says that event time has come to `watermark`: evaluates every tick up to it, in order. Samples that arrive later for
     /// instants up to it are late. A watermark that goes back is ignored.
     pub fn advance(&mut self, watermark: Millis, executor: &dyn Executor, out: &mut Output) {
+        let watermark = watermark.clamp(-FAR, FAR);
         if self.watermark.is_some_and(|w| watermark <= w) {
             return;
         }
         if self.watermark.is_none() {
-            let oldest = self.shards.iter().filter_map(Shard::oldest_waiting).min();
+            let oldest = self.oldest_waiting();
             // One millisecond back, so that a sample at the very instant of a tick is seen by that tick.
             let start = oldest.map_or(watermark, |oldest| oldest.min(watermark)).saturating_sub(1);
             self.begin(start);
         }
         while let Some(due) = self.next_due().filter(|due| *due <= watermark) {
+            let news = self.oldest_waiting().map_or(watermark, |oldest| oldest.min(watermark));
+            if due < news && self.rests() {
+                self.skip_to(news, out);
+                continue;
+            }
             let executor = self.hands(executor);
+            // Before the tick and at multiples of the interval, so that models are forgotten at the same instants whether
+            // ticks before were skipped or not.
+            let garbage = due.div_euclid(GARBAGE_INTERVAL).saturating_mul(GARBAGE_INTERVAL);
+            if self.last_garbage.is_none_or(|last| last < garbage) {
+                self.last_garbage = Some(garbage);
+                self.collect_garbage(garbage, executor);
+            }
             self.take_in(due, executor);
             self.tick(due, executor, out);
-            if due >= self.next_garbage {
-                self.next_garbage = due + GARBAGE_INTERVAL;
-                self.collect_garbage(due, executor);
-            }
         }
         self.take_in(watermark, executor);
         self.watermark = Some(watermark);
@@ -173,14 +187,21 @@ impl Engine {
         for shard in &self.shards {
             held.series += shard.evaluator.store.len();
             held.series_bytes += shard.evaluator.store.series.iter().map(super::store::Series::bytes).sum::<usize>();
-            held.models += shard.evaluator.models();
+            held.unmodelled += shard.evaluator.unmodelled();
             held.waiting += shard.waiting();
             held.duplicate += shard.refused.duplicate;
             held.conflict += shard.refused.conflict;
             held.out_of_order += shard.refused.out_of_order;
         }
-        held.models += self.coordinator.evaluator.models();
+        held.models = self.models();
+        held.unmodelled += self.coordinator.evaluator.unmodelled();
         held
+    }
+
+    /// Models held.
+    pub(super) fn models(&self) -> usize {
+        let evaluators = self.shards.iter().map(|s| &s.evaluator).chain([&self.coordinator.evaluator]);
+        evaluators.map(Evaluator::models).sum()
     }
 
     /// Starts what has not started: the first instants after `t`.
@@ -203,6 +224,10 @@ impl Engine {
     fn hands<'e>(&self, executor: &'e dyn Executor) -> &'e dyn Executor {
         let series: usize = self.shards.iter().map(|s| s.evaluator.store.len()).sum();
         if series < FEW_SERIES { &Inline } else { executor }
+    }
+
+    fn oldest_waiting(&self) -> Option<Millis> {
+        self.shards.iter().filter_map(Shard::oldest_waiting).min()
     }
 
     fn waiting(&self) -> usize {
@@ -231,15 +256,14 @@ impl Engine {
 
     fn tick(&mut self, due: Millis, executor: &dyn Executor, out: &mut Output) {
         out.ticks += 1;
+        self.new_models = self.models() < self.options.limits.models;
         for g in 0..self.groups.len() {
             let group = &self.groups[g];
             let Some(t) = group.next.filter(|t| t + group.schedule.query_offset == due) else { continue };
-            // Whoever collects results wants empty ones, too.
-            let skips = !self.options.collect_results && group.is_quiet();
-            let idle = skips && group.stages.iter().all(|(stage, _)| self.is_idle(stage));
+            let idle = self.group_rests(group);
             for s in 0..if idle { 0 } else { self.groups[g].stages.len() } {
                 self.round += 1;
-                let at = Moment { t, round: self.round };
+                let at = Moment { t, round: self.round, new_models: self.new_models };
                 for f in 0..self.groups[g].stages[s].0.feeds.len() {
                     let feed = self.groups[g].stages[s].0.feeds[f];
                     self.run_feed_if_due(feed, due, executor);
@@ -253,14 +277,38 @@ impl Engine {
             }
             let group = &mut self.groups[g];
             if idle {
-                out.evaluations += group.rules.len() as u64;
-                group.rules.iter_mut().for_each(|rule| rule.last_error = None);
+                out.evaluations += group.pass(1);
+            } else {
+                group.last = Some(t);
+                group.next = Some(t + group.schedule.interval);
             }
-            group.last = Some(t);
-            group.next = Some(t + group.schedule.interval);
         }
         for feed in 0..self.feeds.len() {
             self.run_feed_if_due(feed, due, executor);
+        }
+    }
+
+    /// Whether no tick changes anything until samples come.
+    fn rests(&self) -> bool {
+        self.groups.iter().all(|group| self.group_rests(group))
+            && self.feeds.iter().all(|work| self.is_idle(&work.stage))
+    }
+
+    fn group_rests(&self, group: &Group) -> bool {
+        // Whoever collects results wants empty ones, too.
+        let skips = !self.options.collect_results && group.is_quiet();
+        skips && group.stages.iter().all(|(stage, _)| self.is_idle(stage))
+    }
+
+    /// Passes over the instants of processing before `to`: a recording may have a gap of decades.
+    fn skip_to(&mut self, to: Millis, out: &mut Output) {
+        for group in &mut self.groups {
+            let Some(next) = group.next else { continue };
+            out.evaluations += group.pass(group.schedule.steps_before(next, to));
+        }
+        for (feed, work) in self.plan.feeds.iter().zip(&mut self.feeds) {
+            let next = work.next.map(|next| next + feed.schedule.steps_before(next, to) * feed.schedule.interval);
+            work.next = next;
         }
     }
 
@@ -276,7 +324,7 @@ impl Engine {
         let Some(t) = self.feeds[feed].next.filter(|t| t + schedule.query_offset == due) else { return };
         if !self.is_idle(&self.feeds[feed].stage) {
             self.round += 1;
-            let at = Moment { t, round: self.round };
+            let at = Moment { t, round: self.round, new_models: self.new_models };
             let run = Run { plan: &self.plan, volatile: &self.volatile, at, executor };
             self.coordinator.run_feed(run, &mut self.shards, feed, &self.feeds[feed].stage);
         }

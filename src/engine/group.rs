@@ -117,6 +117,16 @@ impl Group {
         })
     }
 
+    /// Passes over its next so many instants, at which nothing could come of its rules; gives the evaluations spared.
+    pub fn pass(&mut self, instants: i64) -> u64 {
+        if let Some(next) = self.next.filter(|_| instants > 0) {
+            self.last = Some(next + (instants - 1) * self.schedule.interval);
+            self.next = Some(next + instants * self.schedule.interval);
+            self.rules.iter_mut().for_each(|rule| rule.last_error = None);
+        }
+        instants.unsigned_abs() * self.rules.len() as u64
+    }
+
     /// Begins: the first instant after `t`, counted from `epoch`.
     pub fn begin(&mut self, t: Millis, epoch: Millis) {
         self.next.get_or_insert_with(|| first_after(t.saturating_sub(epoch), self.schedule.interval) + epoch);

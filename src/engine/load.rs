@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::alert::AlertOutput;
-use crate::base::{Labels, stale_nan};
+use crate::base::{Labels, Millis, stale_nan};
 use crate::promql::{NodeId, Op, Plan, PlanOptions, Planner, Schedule, parse};
 use crate::rules::{Position, Rule, RuleGroup, RuleSet};
 
@@ -147,27 +147,34 @@ impl Engine {
         self.writer.forget();
         if let Some(t) = self.watermark {
             self.begin(t);
-            self.write_labelled(ended, t, out);
+            for (t, samples) in ended {
+                self.write_labelled(samples, t, out);
+            }
         }
     }
 
-    /// Ends rules that are gone: their alerts are resolved and their series end.
-    fn end_rules(&mut self, groups: Vec<Group>, out: &mut Output) -> Vec<(Labels, f64)> {
+    /// Ends rules that are gone: their alerts are resolved and their series end. Gives the staleness markers of each group,
+    /// right after its last tick, where there is no sample yet and none of a rule that has moved elsewhere will come.
+    fn end_rules(&mut self, groups: Vec<Group>, out: &mut Output) -> Vec<(Millis, Vec<(Labels, f64)>)> {
         let Some(t) = self.watermark else { return vec![] };
-        let mut given = AlertOutput::default();
-        let mut ended = Vec::new();
-        for rule in groups.into_iter().flat_map(|g| g.rules) {
-            match rule.kind {
-                RuleWork::Alert(machine) => machine.remove(t, &context(&self.options), &mut given),
-                RuleWork::Record(mut recording) => {
-                    let interner = &self.coordinator.evaluator.store.interner;
-                    ended.extend(recording.end().into_iter().map(|(id, v)| (interner.labels(id), v)));
+        let interner = &self.coordinator.evaluator.store.interner;
+        let mut markers = Vec::new();
+        for group in groups {
+            let mut given = AlertOutput::default();
+            let mut ended = Vec::new();
+            for rule in group.rules {
+                match rule.kind {
+                    RuleWork::Alert(machine) => machine.remove(t, &context(&self.options), &mut given),
+                    RuleWork::Record(mut recording) => {
+                        ended.extend(recording.end().into_iter().map(|(id, v)| (interner.labels(id), v)));
+                    }
                 }
             }
+            out.transitions.append(&mut given.transitions);
+            ended.extend(given.ended.into_iter().map(|e| (e.labels, stale_nan())));
+            markers.extend(group.last.map(|last| (last + 1, ended)));
         }
-        out.transitions.append(&mut given.transitions);
-        ended.extend(given.ended.into_iter().map(|e| (e.labels, stale_nan())));
-        ended
+        markers
     }
 }
 

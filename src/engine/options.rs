@@ -75,6 +75,8 @@ pub struct Ingested {
     pub late: u64,
     /// Of new series beyond `limits.series`.
     pub over_series_limit: u64,
+    /// At instants hundreds of thousands of years away, see [`crate::base::FAR`].
+    pub out_of_time: u64,
     /// Beyond `limits.pending_samples`.
     pub over_pending_limit: u64,
 }
@@ -140,6 +142,8 @@ pub struct Holdings {
     pub unwanted: usize,
     /// Models.
     pub models: usize,
+    /// How often, since the engine began, an element went without a model for a tick because of `limits.models`.
+    pub unmodelled: u64,
     /// Samples waiting for their tick.
     pub waiting: usize,
     /// Samples refused since the engine began because the series had the same one.

@@ -39,7 +39,7 @@ impl Engine {
     pub fn query(&mut self, index: usize, executor: &dyn Executor) -> Result<Vec<(Labels, f64)>, EvalError> {
         let (Some(query), Some(t)) = (self.queries.get(index), self.watermark) else { return Ok(vec![]) };
         self.round += 1;
-        let at = Moment { t, round: self.round };
+        let at = Moment { t, round: self.round, new_models: self.models() < self.options.limits.models };
         let run = Run { plan: &self.plan, volatile: &self.volatile, at, executor };
         self.coordinator.run(run, &mut self.shards, &query.stage);
         let vector = self.coordinator.result(query.root)?;

@@ -129,7 +129,15 @@ impl Shard {
         for arrival in self.fresh.iter().chain(&self.later) {
             awaited[arrival.slot as usize] = true;
         }
-        self.evaluator.collect_garbage(plan, t, &awaited, &[]).0
+        let gone = self.evaluator.collect_garbage(plan, t, &awaited, &[]).0;
+        if !gone.is_empty() {
+            // Slots are used again, so nothing may wait for one that is free.
+            let store = &self.evaluator.store;
+            self.fresh.retain(|arrival| store.holds(arrival.slot));
+            self.later.retain(|arrival| store.holds(arrival.slot));
+            self.oldest = self.fresh.iter().chain(&self.later).map(|arrival| arrival.t).min();
+        }
+        gone
     }
 }
 

@@ -169,6 +169,9 @@ impl Store {
             self.failures.push(failures.unwrap_or_default());
         }
         for slot in 0..self.series.len() {
+            if self.series[slot].id == UNKNOWN {
+                continue; // free
+            }
             if self.series[slot].key != 0 {
                 let labels = self.interner.labels(self.series[slot].id);
                 leaves_by_slot[slot] = Some(leaves_of(labels.as_ref()));
@@ -180,22 +183,31 @@ impl Store {
         }
     }
 
-    /// Drops series that no leaf asks for any more, or whose newest sample no window can reach at `t`, but for the slots
-    /// `awaited`. Gives the keys of those dropped.
+    /// Drops series that no leaf asks for any more, or whose newest sample no window can reach at `t`; of the latter, the slots
+    /// `awaited` stay, as if they had never had a sample. Gives the keys of those dropped.
     pub fn expire(&mut self, plan: &Plan, t: Millis, awaited: &[bool]) -> Vec<u128> {
         let memory: Vec<Millis> =
             self.tables.iter().zip(&plan.leaves).map(|(table, leaf)| table.memory(leaf.query_offset)).collect();
         let mut gone = Vec::new();
         for slot in 0..self.series.len() as u32 {
             let series = &self.series[slot as usize];
-            if series.id == UNKNOWN || awaited.get(slot as usize) == Some(&true) {
+            if series.id == UNKNOWN {
                 continue;
             }
             let reach = series.rows.iter().map(|&(leaf, _)| memory[leaf as usize]).max();
             // A minute of grace keeps a series that is a little late from being built up again.
-            if reach.is_none_or(|reach| series.newest().t < t.saturating_sub(reach).saturating_sub(60_000)) {
+            if reach.is_some_and(|reach| series.newest().t >= t.saturating_sub(reach).saturating_sub(60_000)) {
+                continue;
+            }
+            if awaited.get(slot as usize) != Some(&true) || reach.is_none() {
                 gone.push(series.key);
                 self.remove(slot);
+            } else if series.any {
+                let (key, id) = (series.key, series.id);
+                let leaves: Vec<u32> = series.rows.iter().map(|row| row.0).collect();
+                self.remove(slot);
+                // The slot freed last is the first to be used again.
+                self.create_with(key, id, &leaves);
             }
         }
         for feed in &mut self.feeds {
@@ -206,6 +218,12 @@ impl Store {
             failures.forget(t.saturating_sub(reach.unwrap_or(0)));
         }
         gone
+    }
+
+    /// Whether a slot is in use.
+    #[must_use]
+    pub fn holds(&self, slot: u32) -> bool {
+        self.series[slot as usize].id != UNKNOWN
     }
 
     /// Marks the label sets in use.

@@ -6,6 +6,8 @@ use super::*;
 use crate::base::{BatchBuilder, Labels, Limits, Millis, is_stale};
 use crate::rules::{RuleSet, load_file};
 
+mod invariance;
+
 /// Rules, and samples as `series t v` lines with t in seconds.
 struct Bench {
     engine: Engine,
@@ -98,6 +100,17 @@ fn sums_over_shards_are_whole() {
         let expected = 45.0 + 8.25f64.sqrt() + 9.0 - 0.0 + 1.0;
         assert_eq!(bench.recorded("r"), [("{}".into(), 15, Some(expected))]);
     }
+}
+
+#[test]
+fn a_variance_that_overflows_is_infinite() {
+    let mut bench = Bench::new(2, &one_rule("stddev by (k) (m)"));
+    for (k, x, v) in [("one", "1", 1e200), ("two", "1", 1e200), ("two", "2", -1e200), ("two", "3", 1.0)] {
+        bench.send(&[("__name__", "m"), ("k", k), ("x", x)], &[(15, v)]);
+    }
+    bench.advance(15);
+    let got: Vec<_> = bench.recorded("r").into_iter().map(|r| r.2).collect();
+    assert_eq!(got, [Some(0.0), Some(f64::INFINITY)]);
 }
 
 #[test]
@@ -222,6 +235,7 @@ fn series_out_of_reach_are_forgotten() {
     assert_eq!(bench.engine.holdings().series, 1);
     bench.advance(2000);
     assert_eq!(bench.engine.holdings().series, 0);
+    bench.load("groups: [{name: g, rules: [{record: r, expr: 'sum(rate(c[1m]))'}, {record: s, expr: 'rate(c[2m])'}]}]");
     // One that comes back starts anew.
     bench.send(&[("__name__", "c"), ("pod", "pod-7")], &[(2010, 1.0), (2025, 31.0)]);
     bench.advance(2040);

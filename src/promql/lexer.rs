@@ -132,8 +132,9 @@ fn number_or_duration(rest: &str, at: usize) -> Result<(Kind, usize), ExprError>
     let written = &rest[..length];
     match parse_duration(written) {
         Ok(millis) => Ok((Kind::Duration(millis), length)),
-        Err(_) => Err(ExprError::at(span, format!("not a number or duration: {written}"))
-            .help("durations are written like 5m, 1h30m or 15s; units ms, s, m, h, d, w, y, largest first")),
+        Err(_) => Err(ExprError::at(span, format!("not a number or duration: {written}")).help(
+            "durations are written like 5m, 1h30m or 15s; units ms, s, m, h, d, w, y, largest first; at most 292 years",
+        )),
     }
 }
 

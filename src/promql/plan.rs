@@ -43,6 +43,15 @@ pub struct Schedule {
     pub query_offset: Millis,
 }
 
+impl Schedule {
+    /// How many instants from `next` on are processed before `to`.
+    #[must_use]
+    pub fn steps_before(&self, next: Millis, to: Millis) -> i64 {
+        let behind = to.saturating_sub(next).saturating_sub(self.query_offset).max(0);
+        behind / self.interval + i64::from(behind % self.interval > 0)
+    }
+}
+
 /// Where a node is evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {

@@ -9,7 +9,7 @@ use promql_parser::parser::{
     VectorMatchCardinality, VectorSelector,
 };
 
-use crate::base::{METRIC_NAME, Millis};
+use crate::base::{LONGEST_SPAN, METRIC_NAME, Millis};
 
 use super::arith::{BinaryOp, SetOp};
 use super::calls;
@@ -260,19 +260,48 @@ impl<'p> Planner<'p> {
         let together = match op {
             Op::Binary { lhs, rhs, matching, .. } | Op::Set { lhs, rhs, matching, .. } => {
                 let scalar_side = self.plan.nodes[*lhs].is_scalar || self.plan.nodes[*rhs].is_scalar;
-                scalar_side || matching.is_plain()
+                // Whether a right side that has several for one match group fails depends on whether the left has any
+                // element at all, which one shard does not know.
+                let right_is_unique = matches!(op, Op::Set { .. }) || self.plan.nodes[*rhs].names != Names::Many;
+                scalar_side || (matching.is_plain() && right_is_unique)
             }
+            // Where its argument fails no model learns, in no shard.
+            Op::Model { arg, .. } => self.plan.nodes[*arg].names != Names::Many && !self.can_fail(*arg),
             _ => true,
         };
         if together && !places.contains(&Place::Global) { Place::Local } else { Place::Global }
     }
 
+    /// Whether a node may fail: where names are dropped that may be all that two elements differ in, where vectors are
+    /// matched on some labels only, and where anything below fails.
+    fn can_fail(&self, id: NodeId) -> bool {
+        let op = &self.plan.nodes[id].op;
+        let matching_fails = match op {
+            Op::Binary { matching, .. } => !matching.is_plain(),
+            _ => false,
+        };
+        let leaf_fails = op.leaf().is_some_and(|leaf| {
+            let drops_names = !matches!(op, Op::Instant(_) | Op::Range { func: RangeFn::Last, .. });
+            let feed_fails = match self.plan.leaves[leaf].source {
+                LeafSource::Selector(_) => false,
+                LeafSource::Feed(feed) => self.can_fail(self.plan.feeds[feed].node),
+            };
+            feed_fails || (drops_names && self.leaf_names(leaf) == Names::Many)
+        });
+        let child_fails = |&child: &NodeId| self.plan.nodes[child].names == Names::Many || self.can_fail(child);
+        matching_fails || leaf_fails || op.children().iter().any(child_fails)
+    }
+
+    fn leaf_names(&self, leaf: LeafId) -> Names {
+        match &self.plan.leaves[leaf].source {
+            LeafSource::Selector(s) => s.name.clone().map_or(Names::Many, Names::One),
+            LeafSource::Feed(feed) => self.plan.nodes[self.plan.feeds[*feed].node].names.clone(),
+        }
+    }
+
     fn names(&self, op: &Op) -> Names {
         let of = |id: &NodeId| self.plan.nodes[*id].names.clone();
-        let leaf_names = |leaf: LeafId| match &self.plan.leaves[leaf].source {
-            LeafSource::Selector(s) => s.name.clone().map_or(Names::Many, Names::One),
-            LeafSource::Feed(feed) => of(&self.plan.feeds[*feed].node),
-        };
+        let leaf_names = |leaf: LeafId| self.leaf_names(leaf);
         match op {
             Op::Instant(leaf) | Op::Range { leaf, func: RangeFn::Last, .. } => leaf_names(*leaf),
             Op::Set { op: SetOp::Or, lhs, rhs, .. } if of(lhs) != of(rhs) => Names::Many,
@@ -306,7 +335,7 @@ pub(super) fn fail<T>(message: impl Into<String>) -> Result<T, PlanError> {
 }
 
 fn millis(span: Duration) -> Millis {
-    Millis::try_from(span.as_millis()).unwrap_or(Millis::MAX)
+    Millis::try_from(span.as_millis()).map_or(LONGEST_SPAN, |span| span.min(LONGEST_SPAN))
 }
 
 fn offset(offset: Option<&Offset>) -> Result<Millis, PlanError> {

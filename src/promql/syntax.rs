@@ -8,6 +8,8 @@
 
 use std::ops::Range;
 
+use crate::base::LONGEST_SPAN;
+
 use super::cursor::Cursor;
 use super::error::ExprError;
 use super::extensions::extension;
@@ -276,7 +278,7 @@ impl Grammar<'_> {
     /// A duration, or a number of seconds that is one.
     fn duration(&mut self, wanted: &str, positive: bool) -> Result<(), ExprError> {
         // The parser makes a `Duration` of the number, which has no negative, infinite or very large values.
-        const MOST_SECONDS: f64 = 290.0 * 365.0 * 86_400.0;
+        const MOST_SECONDS: f64 = LONGEST_SPAN as f64 / 1000.0;
         let here = self.cursor.here();
         match self.cursor.kind() {
             Kind::Duration(millis) if *millis > 0 => {}

@@ -85,6 +85,8 @@ fn rule(found: &mut Collector, node: Spanned<RuleNode>, group_labels: &[Pair]) -
             None => labels.push((name, value)),
         }
     }
+    // The order in the file means nothing: writing them in another one must not end the rule's alerts at a reload.
+    labels.sort_by(|a, b| a.0.cmp(&b.0));
     let hold = duration(found, &rule.hold).unwrap_or(0);
     let keep_firing = duration(found, &rule.keep_firing_for).unwrap_or(0);
     let annotations = pairs(found, rule.annotations.flatten(), "annotation");

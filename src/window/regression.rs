@@ -17,7 +17,7 @@ pub struct Regression {
     /// Neighbours that differ: none means a slope of exactly zero.
     changes: u32,
     specials: Specials,
-    x: i64,
+    x: Wide,
     xx: Wide,
     y: Double,
     xy: Double,
@@ -71,7 +71,7 @@ impl Accumulator for Regression {
         }
         self.last = v;
         let x = self.shift(t);
-        self.x += x;
+        self.x = Wide::from(i128::from(self.x) + i128::from(x));
         self.xx = Wide::from(i128::from(self.xx) + i128::from(x) * i128::from(x));
         if !self.specials.push(v) {
             self.y = self.y + v;
@@ -86,7 +86,7 @@ impl Accumulator for Regression {
             self.changes -= u32::from(oldest.v != next.v);
         }
         let x = self.shift(oldest.t);
-        self.x -= x;
+        self.x = Wide::from(i128::from(self.x) - i128::from(x));
         self.xx = Wide::from(i128::from(self.xx) - i128::from(x) * i128::from(x));
         if !self.specials.evict(oldest.v) {
             self.y = self.y + -oldest.v;

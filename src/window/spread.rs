@@ -16,12 +16,26 @@ pub struct Spread {
     second: Double,
     wear: Wear,
     specials: Specials,
+    /// Finite values inside.
+    finite: u32,
 }
 
 impl Spread {
     #[inline]
     fn moved(&self, v: f64) -> Double {
         Double::from(v) + -self.anchor.unwrap_or(0.0)
+    }
+
+    /// Whether the values lie so far from the anchor that the difference of the moments has lost too many bits.
+    ///
+    /// About an anchor inside the window the square of the mean is at most n times the variance, so once summed up anew a
+    /// window is not far before its values have moved on by thousands of times their spread.
+    #[inline]
+    fn is_far(&self) -> bool {
+        const LOST: f64 = 1.0 / (1u64 << 40) as f64;
+        let first = self.first.value();
+        let of_mean = first * first / f64::from(self.finite);
+        self.second.value() - of_mean < of_mean * LOST
     }
 }
 
@@ -41,6 +55,7 @@ impl Accumulator for Spread {
         self.first = self.first + moved;
         self.second = self.second + square;
         self.wear.push(square.value());
+        self.finite += 1;
     }
 
     #[inline]
@@ -53,11 +68,12 @@ impl Accumulator for Spread {
         self.first = self.first - moved;
         self.second = self.second - square;
         self.wear.evict(square.value());
+        self.finite -= 1;
     }
 
     #[inline]
     fn is_worn(&self) -> bool {
-        self.wear.is_worn()
+        self.wear.is_worn() || (self.wear.has_evicted() && self.is_far())
     }
 }
 
@@ -78,7 +94,8 @@ impl Window<Spread> {
         let n = f64::from(self.count());
         let mean = sums.first.divided_by(n);
         let variance = (sums.second.divided_by(n) - mean.times_double(mean)).value();
-        Some(variance.max(0.0))
+        // Where a square overflows, the sums become NaN.
+        Some(if variance.is_nan() { f64::INFINITY } else { variance.max(0.0) })
     }
 }
 
@@ -105,6 +122,33 @@ mod tests {
             } else {
                 assert!((got - truth).abs() <= 1e-9 * truth, "{got} {truth}");
             }
+        });
+    }
+
+    #[test]
+    fn an_outlier_long_ago_leaves_no_trace() {
+        for (outlier, low, steps) in [(1.8e19, 100.0, 10.0), (1e15, 0.0, 1.0), (-1e100, 1e9, 0.5), (1e15, 3.0, 1e-9)] {
+            let value = |i: i64| if i == 0 { outlier } else { low + steps * (i * 7919 % 11) as f64 / 10.0 };
+            let data: Vec<Sample> = (0..3000).map(|i| Sample { t: i * 1000, v: value(i) }).collect();
+            slide::<Spread>(&data, 240_000, |w, inside| {
+                if inside[0].v == outlier || inside.len() < 2 {
+                    return;
+                }
+                let n = inside.len() as f64;
+                let mean = inside.iter().map(|s| s.v - low).sum::<f64>() / n;
+                let truth = inside.iter().map(|s| (s.v - low - mean).powi(2)).sum::<f64>() / n;
+                let got = w.variance().unwrap();
+                assert!((got - truth).abs() <= 1e-9 * truth, "{outlier} {} {got} {truth}", inside[0].t);
+            });
+        }
+    }
+
+    #[test]
+    fn what_overflows_is_infinite_and_not_nothing() {
+        let data: Vec<Sample> =
+            (0..20).map(|i| Sample { t: i * 1000, v: if i % 2 == 0 { 1e200 } else { -1e300 } }).collect();
+        slide::<Spread>(&data, 5_000, |w, inside| {
+            assert_eq!(w.variance(), Some(if inside.len() == 1 { 0.0 } else { f64::INFINITY }));
         });
     }
 

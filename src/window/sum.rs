@@ -45,6 +45,12 @@ impl Wear {
         self.evictions += 1;
     }
 
+    /// Whether anything has left since the sums began.
+    #[inline]
+    pub(super) fn has_evicted(&self) -> bool {
+        self.evictions > 0
+    }
+
     #[inline]
     pub(super) fn is_worn(&self) -> bool {
         const KEPT: f64 = 1.0 / (1u64 << 30) as f64;

@@ -144,6 +144,13 @@ impl Part {
         if self.sum.has_special() {
             return f64::NAN;
         }
+        if self.count == 1 {
+            return 0.0;
+        }
+        // A square has overflowed.
+        if self.squares.has_special() {
+            return f64::INFINITY;
+        }
         let n = self.count as f64;
         let mut numerator = ExactSum::default();
         numerator.add_times(&self.squares, n);

@@ -30,6 +30,10 @@ pub struct Evaluator {
     role: Role,
     memos: Vec<Memo>,
     states: Vec<State>,
+    /// Nodes whose state is models.
+    modelled: Vec<NodeId>,
+    /// What tables that are gone counted, see [`Self::unmodelled`].
+    unmodelled_before: u64,
     scratch: Scratch,
 }
 
@@ -50,6 +54,9 @@ pub struct Moment {
     pub t: Millis,
     /// Number of the round. Within a tick a later round sees what earlier rules have recorded.
     pub round: u64,
+    /// Whether elements without a model may get one: there were fewer than `limits.models` when the tick began. Said for the
+    /// whole tick, so that it does not matter which shard comes first.
+    pub new_models: bool,
 }
 
 #[derive(Debug)]
@@ -74,6 +81,7 @@ enum State {
 struct Context<'a> {
     plan: &'a Plan,
     t: Millis,
+    new_models: bool,
     memos: &'a [Memo],
     store: &'a mut Store,
     scratch: &'a mut Scratch,
@@ -106,7 +114,7 @@ impl Evaluator {
             let memo = &mut rest[0];
             let old = std::mem::replace(&mut memo.value, Ok(Value::Scalar(f64::NAN)));
             let (store, scratch, role) = (&mut self.store, &mut self.scratch, self.role);
-            let mut cx = Context { plan, t: at.t, memos: done, store, scratch, role };
+            let mut cx = Context { plan, t: at.t, new_models: at.new_models, memos: done, store, scratch, role };
             memo.value = cx.evaluate(id, reuse(old), &mut state, &self.states);
             memo.at = Some(at);
             self.states[id] = state;
@@ -141,6 +149,7 @@ impl Evaluator {
         leaves_of: impl Fn(crate::base::LabelsRef<'_>) -> Vec<u32>,
     ) {
         self.store.replan(old, plan, leaves_of);
+        let unmodelled = self.unmodelled();
         let mut before: Vec<(String, State)> =
             old.nodes.iter().map(|n| n.identity.clone()).zip(self.states.drain(..)).collect();
         self.states = plan
@@ -157,6 +166,8 @@ impl Evaluator {
                 }
             })
             .collect();
+        self.modelled = (0..self.states.len()).filter(|&id| matches!(self.states[id], State::Models(_))).collect();
+        self.unmodelled_before += unmodelled - self.unmodelled();
         self.memos = plan.nodes.iter().map(|_| Memo { at: None, value: Ok(Value::Scalar(f64::NAN)) }).collect();
     }
 
@@ -199,7 +210,20 @@ impl Evaluator {
     /// Models held.
     #[must_use]
     pub fn models(&self) -> usize {
-        self.states.iter().map(|s| if let State::Models(table) = s { table.len() } else { 0 }).sum()
+        self.tables().map(ModelTable::len).sum()
+    }
+
+    /// Elements that went without a model because there was no room for one.
+    #[must_use]
+    pub fn unmodelled(&self) -> u64 {
+        self.unmodelled_before + self.tables().map(ModelTable::refused).sum::<u64>()
+    }
+
+    fn tables(&self) -> impl Iterator<Item = &ModelTable> {
+        self.modelled.iter().filter_map(|&id| match &self.states[id] {
+            State::Models(table) => Some(&**table),
+            _ => None,
+        })
     }
 }
 

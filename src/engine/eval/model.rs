@@ -11,8 +11,9 @@ use super::{Context, Evaluated, State, Value, Vector, vector};
 use crate::engine::interner::{IdMap, LabelId, UNKNOWN};
 use crate::engine::value::EvalError;
 
-/// A model not fed for this long is forgotten: by then the series has most likely gone for good.
-const FORGET_AFTER: Millis = 7 * 86_400_000;
+/// A model that is no longer fed is remembered for as long as it was fed, but for this long at least and at most: a series
+/// that came and went is not worth what a long-lived one is, and after a week either has most likely gone for good.
+const REMEMBERED: (Millis, Millis) = (3_600_000, 7 * 86_400_000);
 
 /// Models of one kind and profile, by element.
 #[derive(Debug)]
@@ -20,7 +21,10 @@ pub struct ModelTable {
     profile: Arc<Profile>,
     rows: IdMap,
     ids: Vec<LabelId>,
-    fed: Vec<Millis>,
+    /// When each model was fed first and last.
+    fed: Vec<(Millis, Millis)>,
+    /// Elements that were refused a model.
+    refused: u64,
     models: Models,
 }
 
@@ -44,7 +48,7 @@ impl ModelTable {
                 Models::Forecasters { params: Box::new(ForecasterParams::new(&profile, interval)), rows: vec![] }
             }
         };
-        Self { profile, rows: IdMap::default(), ids: vec![], fed: vec![], models }
+        Self { profile, rows: IdMap::default(), ids: vec![], fed: vec![], refused: 0, models }
     }
 
     /// Whether the table was made for this profile as it reads now.
@@ -59,11 +63,18 @@ impl ModelTable {
         self.ids.len()
     }
 
+    /// Elements that were refused a model, each time that they were.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused
+    }
+
     /// Forgets models that have not been fed for long.
     pub fn expire(&mut self, t: Millis) {
         let mut row = 0;
         while row < self.ids.len() {
-            if self.fed[row] >= t.saturating_sub(FORGET_AFTER) {
+            let (since, last) = self.fed[row];
+            if last >= t - (last - since).clamp(REMEMBERED.0, REMEMBERED.1) {
                 row += 1;
                 continue;
             }
@@ -100,14 +111,18 @@ impl ModelTable {
         self.rows.renumber(remap);
     }
 
-    /// Feeds one element; gives its row.
-    fn feed(&mut self, t: Millis, id: LabelId, v: f64) -> u32 {
+    /// Feeds one element; gives its row. None if it has no model and may not get one.
+    fn feed(&mut self, t: Millis, id: LabelId, v: f64, may_be_new: bool) -> Option<u32> {
         let mut row = self.rows.get(id);
         if row == UNKNOWN {
+            if !may_be_new {
+                self.refused += 1;
+                return None;
+            }
             row = self.ids.len() as u32;
             self.rows.set(id, row);
             self.ids.push(id);
-            self.fed.push(Millis::MIN);
+            self.fed.push((t, Millis::MIN));
             match &mut self.models {
                 Models::Detectors { rows, scores, .. } => {
                     rows.push(Detector::new());
@@ -118,8 +133,8 @@ impl ModelTable {
         }
         let i = row as usize;
         // Two functions may read the same models at one tick; they are fed once.
-        if self.fed[i] < t {
-            self.fed[i] = t;
+        if self.fed[i].1 < t {
+            self.fed[i].1 = t;
             match &mut self.models {
                 Models::Detectors { params, rows, scores } => {
                     scores[i] = rows[i].update(params, t, v).map(|s: Score| s.score as f32)
@@ -127,7 +142,7 @@ impl ModelTable {
                 Models::Forecasters { params, rows } => rows[i].update(params, t, v),
             }
         }
-        row
+        Some(row)
     }
 }
 
@@ -138,8 +153,9 @@ impl Context<'_> {
         let input = vector(self.memos, arg)?;
         let ids: Vec<LabelId> = input.ids.iter().map(|&id| self.store.interner.nameless(id)).collect();
         self.check_unique(arg, &ids)?;
-        let t = self.t;
-        Ok(Value::Rows(ids.iter().zip(&input.values).map(|(&id, &v)| (id, table.feed(t, id, v))).collect()))
+        let (t, may_be_new) = (self.t, self.new_models);
+        let fed = ids.iter().zip(&input.values).filter_map(|(&id, &v)| Some((id, table.feed(t, id, v, may_be_new)?)));
+        Ok(Value::Rows(fed.collect()))
     }
 
     pub(super) fn scores(&self, model: NodeId, states: &[State], out: &mut Vector) -> Result<(), EvalError> {
