@@ -130,6 +130,31 @@ async fn a_broken_file_leaves_the_old_rules_running_and_is_reported() {
 }
 
 #[tokio::test]
+async fn the_watcher_takes_no_half_done_change_and_never_all_rules_away() {
+    let forewarn = Forewarn::start(&config("1s"), |dir| write(dir, &rules(&["Kept"]))).await;
+    // A writer that is not done for seconds: each look finds something else.
+    for n in 0..30 {
+        write(forewarn.dir(), &rules(&["Kept", &format!("Half{n}")]));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(in_force(&forewarn).await, ["Kept"]);
+    }
+    comes_in_force(&forewarn, &["Kept", "Half29"]).await;
+    assert_eq!(forewarn.metric(GOOD).await, Some(1.0));
+
+    std::fs::remove_file(forewarn.dir().join("rules/a.yml")).unwrap();
+    eventually("a report", SOON, async || forewarn.metric(GOOD).await.filter(|good| *good == 0.0)).await;
+    assert_eq!(in_force(&forewarn).await, ["Kept", "Half29"]);
+    assert!(forewarn.stderr().contains("no rules are left"), "{}", forewarn.stderr());
+    // Who asks for it gets it.
+    let (status, answer) = http::post(&forewarn.address, "/-/reload", &[], b"").await.unwrap();
+    assert_eq!((status, answer.trim()), (200, "0 rules in 0 groups are in force"));
+
+    write(forewarn.dir(), &rules(&["Back"]));
+    comes_in_force(&forewarn, &["Back"]).await;
+    assert_eq!(forewarn.metric(GOOD).await, Some(1.0));
+}
+
+#[tokio::test]
 async fn a_for_timer_and_a_firing_alert_survive_a_reload() {
     let slow = "      - alert: Slow\n        expr: vector(1) > 0\n        for: 8s\n";
     let with_slow = |alerts: &[&str]| format!("{}{slow}", rules(alerts));

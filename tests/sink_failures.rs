@@ -113,9 +113,22 @@ async fn a_receivers_retry_after_is_honoured() {
 }
 
 #[tokio::test]
+async fn a_secret_that_is_rotated_or_an_ingress_that_rolls_loses_nothing() {
+    let misbehaving = || Receiver::answering(|n, _| Answer::Status(*[401, 403, 404].get(n).unwrap_or(&200)));
+    let (instance, hook) = (misbehaving().await, misbehaving().await);
+    let yaml = format!("{}- webhook: {{url: 'http://{}/'}}\n", alertmanager(&[&instance.address]), hook.address);
+    let sinks = Sinks::start(&yaml);
+    sinks.send([firing("A", now())]);
+    until_delivered(&sinks, &name_of(&instance), 1.0).await;
+    until_delivered(&sinks, "webhook", 1.0).await;
+    assert_eq!((instance.received().len(), hook.received().len()), (4, 4));
+    assert_eq!(sinks.metric("forewarn_sink_dropped_total", &[]), 0.0);
+}
+
+#[tokio::test]
 async fn a_refusal_is_final_but_the_next_state_is_sent() {
     let receiver = Receiver::answering(|n, _| match n {
-        0 => Answer::Text { status: 404, body: "no such page".repeat(1_000) },
+        0 => Answer::Text { status: 415, body: "no such form".repeat(1_000) },
         _ => Answer::Status(200),
     })
     .await;

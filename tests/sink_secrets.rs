@@ -34,7 +34,7 @@ async fn no_secret_is_logged() {
     let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false);
     let subscriber = subscriber.with_writer(move || writer.clone()).finish();
     tracing::subscriber::set_global_default(subscriber).unwrap();
-    let server = Receiver::answering(|n, _| Answer::Status([500, 404][n.min(1)])).await;
+    let server = Receiver::answering(|n, _| Answer::Status([500, 415][n.min(1)])).await;
     let settings = "http_config: {basic_auth: {username: me, password: hunter2}}";
     let hook = |name: &str, address: &str| {
         format!("- webhook: {{name: {name}, url: 'http://me:hunter2@{address}/hunter2', {settings}}}\n")

@@ -7,16 +7,15 @@ use crate::source::SourceId;
 
 use super::http::{Health, SourceStatus};
 
-/// Sources silent for longer than this many of their idle timeouts are shown as degraded.
-const SILENT_FOR: Millis = 60_000;
-
 /// How the sources are.
 #[derive(Clone, Debug, Default)]
 pub struct Board(Arc<Mutex<Vec<Line>>>);
 
 #[derive(Clone, Debug)]
 struct Line {
-    id: SourceId,
+    /// A job's targets share a line.
+    ids: Vec<SourceId>,
+    silence_max: Millis,
     name: String,
     description: String,
     newest: Option<Millis>,
@@ -26,10 +25,12 @@ struct Line {
 }
 
 impl Board {
-    /// Adds a source of which nothing has been heard.
-    pub fn add(&self, id: SourceId, name: &str, description: &str) {
+    /// Adds sources that share a name, of which nothing has been heard; after silence for longer than `silence_max` they
+    /// are shown as degraded.
+    pub fn add(&self, ids: Vec<SourceId>, silence_max: Millis, name: &str, description: &str) {
         self.lock().push(Line {
-            id,
+            ids,
+            silence_max,
             name: name.to_owned(),
             description: description.to_owned(),
             newest: None,
@@ -41,14 +42,14 @@ impl Board {
 
     /// A source has sent samples, at `now` by the host's clock.
     pub fn heard(&self, id: SourceId, newest: Option<Millis>, watermark: Option<Millis>, now: Millis) {
-        if let Some(line) = self.lock().iter_mut().find(|line| line.id == id) {
-            (line.newest, line.watermark, line.heard) = (newest, watermark, Some(now));
+        if let Some(line) = self.lock().iter_mut().find(|line| line.ids.contains(&id)) {
+            (line.newest, line.watermark, line.heard) = (line.newest.max(newest), watermark, Some(now));
         }
     }
 
     /// A source has come to its end.
     pub fn ended(&self, id: SourceId) {
-        if let Some(line) = self.lock().iter_mut().find(|line| line.id == id) {
+        if let Some(line) = self.lock().iter_mut().find(|line| line.ids.contains(&id)) {
             line.ended = true;
         }
     }
@@ -59,7 +60,7 @@ impl Board {
         let health = |line: &Line| match line.heard {
             _ if line.ended => Health::Ended,
             None => Health::Unknown,
-            Some(at) if now - at > SILENT_FOR => Health::Degraded,
+            Some(at) if now.saturating_sub(at) > line.silence_max => Health::Degraded,
             Some(_) => Health::Good,
         };
         let lines = self.lock();
@@ -76,5 +77,25 @@ impl Board {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Line>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_degraded_after_its_own_silence_and_a_job_by_all_its_targets() {
+        let board = Board::default();
+        let (a, b) = (SourceId(0), SourceId(1));
+        board.add(vec![a, b], 1_200, "scrape_j", "2 targets");
+        let health = |now| board.list(now)[0].health;
+        assert_eq!(health(0), Health::Unknown);
+        board.heard(a, Some(5), Some(4), 1_000);
+        assert_eq!((health(2_200), health(2_201)), (Health::Good, Health::Degraded));
+        board.heard(b, Some(3), Some(4), 2_000);
+        assert_eq!((health(2_201), board.list(2_201)[0].newest), (Health::Good, Some(5)));
+        board.ended(a);
+        assert_eq!(health(9_000), Health::Ended);
     }
 }

@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::alert::Transition;
+use crate::base::Millis;
 use crate::engine::{Engine, Executor, Ingested, Output};
 use crate::source::watermark::{Pace, Watermarks};
 use crate::source::{SourceEvent, SourceId, clock};
@@ -27,6 +28,8 @@ pub struct KnownSource {
     pub id: SourceId,
     /// How its watermark behaves.
     pub pace: Pace,
+    /// Silence after which it is shown as degraded, in milliseconds.
+    pub silence_max: Millis,
     /// Its metrics.
     pub metrics: OneSource,
 }
@@ -170,6 +173,7 @@ impl Host {
                 self.board.ended(id);
                 self.recorded.retain(|recorded| *recorded != id);
             }
+            SourceEvent::Quiet(id, upto) => self.marks.quiet(id, upto, clock::now()),
             SourceEvent::Batch(id, batch) => {
                 let started = Instant::now();
                 let taken = self.engine.ingest(&batch);

@@ -37,6 +37,13 @@ pub struct Read {
     pub content_hash: (u64, u64),
 }
 
+impl Read {
+    /// Rules read.
+    fn rules(&self) -> usize {
+        self.loaded.rule_set.groups.iter().map(|g| g.rules.len()).sum()
+    }
+}
+
 /// What a successful reload did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reloaded {
@@ -77,13 +84,17 @@ pub struct RuleLoader {
     metrics: EngineMetrics,
     /// What was tried last, in force or not: a broken file is not tried again until it changes.
     tried: Option<(u64, u64)>,
+    /// What the last look of the watcher found, if that was not tried yet.
+    seen: Option<(u64, u64)>,
+    /// Rules in force.
+    in_force: usize,
 }
 
 impl RuleLoader {
     /// A loader that has loaded nothing yet.
     #[must_use]
     pub fn new(source: RuleSource, engine: EngineHandle, metrics: EngineMetrics) -> Self {
-        Self { source, engine, metrics, tried: None }
+        Self { source, engine, metrics, tried: None, seen: None, in_force: 0 }
     }
 
     /// Loads.
@@ -95,14 +106,28 @@ impl RuleLoader {
         self.put_in_force(read).await
     }
 
-    /// Loads if any file's content has changed; None if none has.
+    /// Loads if any file's content has changed, and was the same at the look before: a checkout or a copy may be half done.
+    /// None if there is nothing to load yet.
     ///
     /// # Errors
-    /// As [`Self::load`].
+    /// As [`Self::load`]. Also where rules are in force and none are left: that is likelier a folder that is gone for a while
+    /// than what anybody wants.
     pub async fn load_if_changed(&mut self) -> Result<Option<Reloaded>, Vec<String>> {
         let read = self.read().await?;
         if self.tried == Some(read.content_hash) {
+            self.seen = None;
             return Ok(None);
+        }
+        if self.seen.replace(read.content_hash) != Some(read.content_hash) {
+            return Ok(None);
+        }
+        let sound = read.loaded.diagnostics.iter().all(|d| d.severity != Severity::Error);
+        if sound && self.in_force > 0 && read.rules() == 0 {
+            self.tried = Some(read.content_hash);
+            self.metrics.reload_successful.set(0);
+            return Err(vec![
+                "rule_files: no rules are left; if that is meant, send SIGHUP or POST /-/reload".to_owned(),
+            ]);
         }
         self.put_in_force(read).await.map(Some)
     }
@@ -116,13 +141,16 @@ impl RuleLoader {
         self.tried = Some(read.content_hash);
         let result = self.try_in_force(read).await;
         self.metrics.reload_successful.set(i64::from(result.is_ok()));
-        if result.is_ok() {
+        self.seen = None;
+        if let Ok(loaded) = &result {
+            self.in_force = loaded.rules;
             self.metrics.reload_time.set(crate::source::clock::now().div_euclid(1000));
         }
         result
     }
 
     async fn try_in_force(&self, read: Read) -> Result<Reloaded, Vec<String>> {
+        let rules = read.rules();
         let Read { loaded, profiles, profile_faults, .. } = read;
         let (errors, warnings): (Vec<&Diagnostic>, Vec<&Diagnostic>) =
             loaded.diagnostics.iter().partition(|d| d.severity == Severity::Error);
@@ -132,7 +160,6 @@ impl RuleLoader {
             return Err(faults);
         }
         let groups = loaded.rule_set.groups.len();
-        let rules = loaded.rule_set.groups.iter().map(|g| g.rules.len()).sum();
         let warnings = warnings.into_iter().map(ToString::to_string).collect();
         match self.engine.load(loaded.rule_set, profiles).await {
             Ok(Ok(())) => Ok(Reloaded { groups, rules, warnings }),

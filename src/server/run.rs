@@ -103,8 +103,10 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let executor = Parallel::for_shards(engine_options.shards).map_err(|e| StartError::System(e.to_string()))?;
     let Started { known, remote_write, mut tasks, progress, described } =
         sources::start(&config, &dir, queue, &metrics)?;
-    for (source, (name, description)) in known.iter().zip(&described) {
-        board.add(source.id, name, description);
+    for (name, description) in &described {
+        let of_name = || known.iter().filter(|source| source.metrics.name() == name);
+        let silence_max = of_name().map(|source| source.silence_max).max().unwrap_or(0);
+        board.add(of_name().map(|source| source.id).collect(), silence_max, name, description);
     }
     let past = Past::new(line_format(&config));
     let findings = RecentFindings::default();

@@ -22,6 +22,9 @@ use super::run::StartError;
 /// How long a remote write may wait for room in the queue before it is told to come back.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 
+/// A source is shown as degraded after this many times the silence that is usual for it.
+const DEGRADED_AFTER: Millis = 4;
+
 /// The sources of a configuration, started.
 pub struct Started {
     /// All of them, for the engine's owner.
@@ -60,7 +63,7 @@ pub fn start(
     let dir: Arc<Path> = dir.into();
     for (i, replay) in config.sources.replay.iter().enumerate() {
         let name = format!("replay_{}", i + 1);
-        let inlet = starter.add(&name, Pace::Recorded, format!("recorded files {}", replay.files));
+        let inlet = starter.add(&name, Pace::Recorded, Millis::MAX, format!("recorded files {}", replay.files));
         let shared = Arc::new(Progress::default());
         progress.push(Arc::clone(&shared));
         let source = metrics.source.of(&name);
@@ -73,12 +76,8 @@ pub fn start(
     }
     if let Some(host) = &config.sources.host {
         let reader = Host::new(host, &config.limits).map_err(|e| StartError::Config(format!("sources.host: {e}")))?;
-        let idle_timeout = 4 * host.interval.millis();
-        let inlet = starter.add(
-            "host",
-            Pace::Live { lateness: 0, idle_timeout },
-            format!("this machine, every {}", host.interval),
-        );
+        let every = host.interval.millis();
+        let inlet = starter.add("host", Pace::Scheduled, every, format!("this machine, every {}", host.interval));
         let source = metrics.source.of("host");
         tasks.spawn(async move {
             // It only ever ends because the engine did.
@@ -89,17 +88,13 @@ pub fn start(
         let targets = job
             .targets(config.global.scrape_interval, config.global.scrape_timeout)
             .map_err(|e| StartError::Config(e.to_string()))?;
-        let millis = |span: std::time::Duration| Millis::try_from(span.as_millis()).unwrap_or(Millis::MAX);
-        // A slow target's samples bear the time at which its scrape began.
-        let lateness = targets.iter().map(|t| millis(t.timeout)).max().unwrap_or(0);
-        let idle_timeout = targets.iter().map(|t| 4 * millis(t.interval)).max().unwrap_or(60_000);
         let name = format!("scrape_{}", job.job_name);
-        let inlet =
-            starter.add(&name, Pace::Live { lateness, idle_timeout }, format!("{} scraped", plural(targets.len())));
+        starter.describe(&name, format!("{} scraped", plural(targets.len())));
         metrics.scrape.set_targets(&job.job_name, targets.len());
         for target in targets {
+            let every = Millis::try_from(target.interval.as_millis()).unwrap_or(Millis::MAX);
             let host = ScrapeHost {
-                inlet: inlet.clone(),
+                inlet: starter.inlet(&name, Pace::Scheduled, every),
                 limits: Arc::clone(&limits),
                 source: metrics.source.of(&name),
                 metrics: metrics.scrape.clone(),
@@ -112,7 +107,7 @@ pub fn start(
     let receiver = &config.sources.remote_write;
     let pace = Pace::Live { lateness: receiver.lateness.millis(), idle_timeout: receiver.idle_timeout.millis() };
     let remote_write = RemoteWrite {
-        inlet: starter.add("remote_write", pace, "POST /api/v1/write".to_owned()),
+        inlet: starter.add("remote_write", pace, receiver.idle_timeout.millis(), "POST /api/v1/write".to_owned()),
         limits,
         metrics: metrics.source.of("remote_write"),
         patience: PATIENCE,
@@ -121,14 +116,71 @@ pub fn start(
 }
 
 impl Starter<'_> {
-    fn add(&mut self, name: &str, pace: Pace, description: String) -> Inlet {
-        let id = SourceId(self.known.len());
-        self.known.push(KnownSource { id, pace, metrics: self.metrics.source.of(name) });
+    fn add(&mut self, name: &str, pace: Pace, usual_silence: Millis, description: String) -> Inlet {
+        self.describe(name, description);
+        self.inlet(name, pace, usual_silence)
+    }
+
+    fn describe(&mut self, name: &str, description: String) {
         self.described.push((name.to_owned(), description));
+    }
+
+    /// A source of its own. Those of one name share their metrics: a job's targets may be many.
+    fn inlet(&mut self, name: &str, pace: Pace, usual_silence: Millis) -> Inlet {
+        let id = SourceId(self.known.len());
+        let silence_max = usual_silence.saturating_mul(DEGRADED_AFTER);
+        self.known.push(KnownSource { id, pace, silence_max, metrics: self.metrics.source.of(name) });
         Inlet { id, queue: self.queue.clone() }
     }
 }
 
 fn plural(n: usize) -> String {
     format!("{n} target{}", if n == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::watermark::Watermarks;
+
+    #[tokio::test]
+    async fn time_goes_on_with_the_fast_job_while_a_slow_one_sleeps() {
+        // Nobody answers at either: that is `up 0`, and what counts here is when it comes.
+        let yaml = "
+sources: {host: {interval: 1h}}
+scrape_configs:
+  - {job_name: fast, scrape_interval: 1s, static_configs: [{targets: ['127.0.0.1:1', '127.0.0.1:2']}]}
+  - {job_name: slow, scrape_interval: 1h, static_configs: [{targets: ['127.0.0.1:1']}]}";
+        let config = Config::parse(yaml, Path::new(".")).unwrap();
+        let (queue, mut events) = mpsc::channel(64);
+        let started = start(&config, Path::new("."), queue, &Metrics::new().unwrap()).unwrap();
+        let begin = clock::now();
+        let mut marks = Watermarks::default();
+        for source in &started.known {
+            marks.register(source.id, source.pace, begin);
+            // As after their first samples.
+            if source.metrics.name() != "remote_write" {
+                marks.observe(source.id, begin, begin);
+            }
+        }
+        let (mut behind_max, mut batches) = (0, 0);
+        while clock::now() < begin + 6_000 {
+            match events.recv().await.unwrap() {
+                SourceEvent::Quiet(id, upto) => marks.quiet(id, upto, clock::now()),
+                SourceEvent::Batch(id, batch) => {
+                    let mark = marks.current(clock::now());
+                    assert!(batch.all_samples().iter().all(|s| Some(s.t) > mark), "late by our own doing");
+                    marks.observe(id, batch.newest().unwrap(), clock::now());
+                    batches += 1;
+                }
+                SourceEvent::End(_) => panic!("a scraper has no end"),
+            }
+            if clock::now() > begin + 3_000 {
+                behind_max = behind_max.max(clock::now() - marks.current(clock::now()).unwrap());
+            }
+        }
+        assert!(batches >= 8, "{batches}");
+        // Promises come every second; the rest is for a busy machine.
+        assert!(behind_max < 2_500, "{behind_max} ms");
+    }
 }

@@ -37,6 +37,8 @@ impl Failure {
         let verdict = match status.as_u16() {
             429 | 503 => Verdict::Retry(retry_after(headers, now)),
             408 | 500..=599 => Verdict::Retry(None),
+            // A secret that is being rotated, a receiver behind an ingress that rolls: a page must outlive that.
+            401 | 403 | 404 | 405 | 407 | 409 | 410 => Verdict::Retry(None),
             // A redirect that is not followed: a proxy's or a log-in page's doing, and likely to pass.
             300..=399 => Verdict::Retry(None),
             // Bad request, too large, unprocessable: it may be one alert of many.
@@ -46,7 +48,7 @@ impl Failure {
         let reason = match status.as_u16() {
             408 => "timeout",
             429 => "too_many_requests",
-            401 | 403 => "unauthorized",
+            401 | 403 | 407 => "unauthorized",
             300..=399 => "redirect",
             500..=599 => "server_error",
             _ => "client_error",
@@ -102,10 +104,10 @@ mod tests {
 
     #[test]
     fn what_may_pass_is_retried_and_what_will_not_is_not() {
-        for status in [302, 408, 500, 502, 503, 504] {
+        for status in [302, 401, 403, 404, 405, 407, 408, 409, 410, 500, 502, 503, 504] {
             assert_eq!(verdict(status, None), Verdict::Retry(None), "{status}");
         }
-        for status in [401, 403, 404, 405, 410] {
+        for status in [402, 406, 411, 415, 431] {
             assert_eq!(verdict(status, None), Verdict::Refused, "{status}");
         }
         for status in [400, 413, 422] {

@@ -9,6 +9,7 @@ pub mod encode;
 pub mod host;
 pub mod remote_write;
 pub mod replay;
+mod schedule;
 pub mod scrape;
 #[cfg(test)]
 mod testing;
@@ -16,7 +17,7 @@ pub mod watermark;
 
 use tokio::sync::mpsc;
 
-use crate::base::Batch;
+use crate::base::{Batch, Millis};
 
 /// Index of a source in the host's list; the host keeps one watermark for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,6 +28,8 @@ pub struct SourceId(pub usize);
 pub enum SourceEvent {
     /// Samples have arrived.
     Batch(SourceId, Batch),
+    /// Nothing at or before this instant will come any more from the source.
+    Quiet(SourceId, Millis),
     /// The source has ended and will never send again (a file at its end).
     End(SourceId),
 }
@@ -50,6 +53,14 @@ impl Inlet {
             return Ok(());
         }
         self.queue.send(SourceEvent::Batch(self.id, batch)).await.map_err(|_| Closed)
+    }
+
+    /// Promises that nothing at or before `upto` will come any more, waiting for room.
+    ///
+    /// # Errors
+    /// The host has shut down.
+    pub async fn quiet(&self, upto: Millis) -> Result<(), Closed> {
+        self.queue.send(SourceEvent::Quiet(self.id, upto)).await.map_err(|_| Closed)
     }
 }
 

@@ -1,12 +1,14 @@
 //! How far event time has come, over all sources. Pure: the host's clock is an argument.
 //!
 //! A source's watermark is its newest event time less its lateness; that of the whole is the smallest of them and never
-//! goes back. Who holds the others back:
+//! goes back. That of a scheduled source is what it has promised. Who holds the others back:
 //!
 //! - a **recorded** source (a file) from its registration until it has ended: it cannot be silent, only slow, and what
 //!   it has not yet sent lies before what live sources send;
 //! - a **live** source from its first sample until it has been silent for its idle timeout. One that never sent holds
 //!   nobody back: most set-ups have a receiver that nobody uses.
+//! - a **scheduled** source (a scraper) from its first promise, but as it promises every second that nothing comes before
+//!   its next slot, it holds nobody back for longer than one reading takes, however rarely it reads.
 //!
 //! When every live source is silent, and at least one exists, time follows the clock at a distance of idle timeout plus
 //! lateness (the largest of the live sources'), so that `absent()` and `up == 0` speak when the only sender has died.
@@ -26,9 +28,15 @@ pub enum Pace {
         /// Silence after which it no longer holds the others back.
         idle_timeout: Millis,
     },
+    /// Reads at instants it knows beforehand, and promises when nothing will come: see [`Watermarks::quiet`].
+    Scheduled,
     /// Sends what was recorded, sorted by time, and ends.
     Recorded,
 }
+
+/// Silence, promises included, after which a scheduled source no longer holds the others back, in milliseconds: it does
+/// not run any more. Longer than an engine under load takes to get to what is queued.
+const SCHEDULED_SILENCE: Millis = 60_000;
 
 /// The watermarks of all sources.
 ///
@@ -51,6 +59,8 @@ struct Tracked {
     id: SourceId,
     pace: Pace,
     newest: Option<Millis>,
+    /// What it has promised to be quiet up to.
+    quiet: Option<Millis>,
     /// The clock when it was registered or last heard.
     heard: Millis,
     ended: bool,
@@ -60,13 +70,29 @@ impl Tracked {
     fn idle(&self, now: Millis) -> bool {
         match self.pace {
             Pace::Live { idle_timeout, .. } => now.saturating_sub(self.heard) >= idle_timeout,
+            Pace::Scheduled => now.saturating_sub(self.heard) >= SCHEDULED_SILENCE,
             Pace::Recorded => false,
         }
     }
 
     fn watermark(&self) -> Option<Millis> {
-        let lateness = if let Pace::Live { lateness, .. } = self.pace { lateness } else { 0 };
-        self.newest.map(|t| t.saturating_sub(lateness))
+        let sent = match self.pace {
+            Pace::Live { lateness, .. } => self.newest.map(|t| t.saturating_sub(lateness)),
+            Pace::Scheduled => None,
+            Pace::Recorded => self.newest,
+        };
+        sent.max(self.quiet)
+    }
+
+    /// What it holds the others to.
+    fn holds(&self, now: Millis) -> Option<Millis> {
+        let mark = self.watermark()?;
+        // One that is silent no longer holds time back, but what it may still send is not made late either.
+        Some(match self.pace {
+            Pace::Live { lateness, .. } if self.idle(now) => mark.max(now.saturating_sub(lateness)),
+            Pace::Scheduled if self.idle(now) => mark.max(now.saturating_sub(SCHEDULED_SILENCE)),
+            _ => mark,
+        })
     }
 }
 
@@ -74,7 +100,7 @@ impl Watermarks {
     /// Adds a source, or starts a known one anew.
     pub fn register(&mut self, id: SourceId, pace: Pace, now: Millis) {
         self.sources.retain(|s| s.id != id);
-        self.sources.push(Tracked { id, pace, newest: None, heard: now, ended: false });
+        self.sources.push(Tracked { id, pace, newest: None, quiet: None, heard: now, ended: false });
     }
 
     /// Takes note of a batch whose newest event time is `newest`. A live source's event time counts no further than the
@@ -84,6 +110,17 @@ impl Watermarks {
             let newest = if source.pace == Pace::Recorded { newest } else { newest.min(now) };
             source.newest = source.newest.max(Some(newest));
             source.heard = now;
+        }
+    }
+
+    /// Takes note that a source will send nothing at or before `upto` any more. It counts no further than the clock. Only of
+    /// a scheduled source does it count as a sign of life: the silence of others is about samples.
+    pub fn quiet(&mut self, id: SourceId, upto: Millis, now: Millis) {
+        if let Some(source) = self.sources.iter_mut().find(|s| s.id == id) {
+            source.quiet = source.quiet.max(Some(upto.min(now)));
+            if source.pace == Pace::Scheduled {
+                source.heard = now;
+            }
         }
     }
 
@@ -118,14 +155,7 @@ impl Watermarks {
             return None;
         }
         if running().any(|s| !s.idle(now)) {
-            // One that is silent no longer holds time back, but what it may still send is not made late either.
-            let mark = |s: &Tracked| match s.pace {
-                Pace::Live { lateness, .. } if s.idle(now) => {
-                    s.watermark().map(|mark| mark.max(now.saturating_sub(lateness)))
-                }
-                _ => s.watermark(),
-            };
-            let holding = running().filter_map(mark).min();
+            let holding = running().filter_map(|s| s.holds(now)).min();
             if holding.is_some() {
                 return holding;
             }
@@ -133,6 +163,7 @@ impl Watermarks {
         let spans = || {
             running().filter_map(|s| match s.pace {
                 Pace::Live { lateness, idle_timeout } => Some((lateness, idle_timeout)),
+                Pace::Scheduled => Some((0, SCHEDULED_SILENCE)),
                 Pace::Recorded => None,
             })
         };
@@ -292,6 +323,47 @@ mod tests {
         }
         // Nor does its silence stop time.
         assert_eq!(marks.current(6_990), Some(6_940));
+    }
+
+    #[test]
+    fn a_scheduled_source_holds_time_back_only_as_far_as_it_has_not_promised() {
+        let mut marks = Watermarks::default();
+        marks.register(A, Pace::Scheduled, 0);
+        marks.register(B, Pace::Scheduled, 0);
+        let hour = 3_600_000;
+        // A reads every second, B every hour; both promise every second.
+        for t in (hour..hour + 600_000).step_by(1_000) {
+            marks.observe(A, t, t + 20);
+            if t == hour {
+                marks.observe(B, t, t + 20);
+            }
+            assert!(marks.current(t + 20) < Some(t), "its own sample does not come too late, and nobody else's");
+            marks.quiet(A, t + 20, t + 20);
+            marks.quiet(B, t + 30, t + 30);
+            assert_eq!(marks.current(t + 30), Some(t + 20));
+        }
+        let last = hour + 599_000;
+        // B's next scrape takes its time: nothing moves, whatever A says.
+        marks.quiet(A, last + 9_000, last + 9_000);
+        assert_eq!(marks.current(last + 9_000), Some(last + 30));
+        // B has died.
+        marks.quiet(A, last + 70_000, last + 70_000);
+        assert_eq!(marks.current(last + 70_000), Some(last + 10_000));
+        // No promise about the future counts.
+        marks.quiet(B, i64::MAX, last + 71_000);
+        assert_eq!(marks.of(B), Some(last + 71_000));
+    }
+
+    #[test]
+    fn a_promise_does_not_wake_a_receiver_that_is_silent() {
+        let mut marks = two_live();
+        marks.observe(A, 1_000, 1_000);
+        marks.observe(B, 1_000, 1_000);
+        marks.quiet(B, 1_050, 1_050);
+        marks.observe(A, 1_060, 1_060);
+        assert_eq!(marks.current(1_060), Some(1_050));
+        marks.observe(A, 1_140, 1_140);
+        assert_eq!(marks.current(1_140), Some(1_130), "silent since 1000");
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub struct SourceMetrics {
     requests: IntCounterVec,
     watermark: GaugeVec,
     newest: GaugeVec,
+    clock_steps: IntCounter,
 }
 
 /// The handles of one source, looked up once.
@@ -51,6 +52,10 @@ impl SourceMetrics {
                 "Newest event time seen from a source, Unix seconds.",
                 &["source"],
             )?,
+            clock_steps: area.counter(
+                "forewarn_clock_steps_total",
+                "Times a source saw that the clock was set back by more than two of its intervals.",
+            )?,
         })
     }
 
@@ -78,6 +83,11 @@ impl OneSource {
     /// Counts a request answered with this HTTP status.
     pub fn request(&self, code: u16) {
         self.family.requests.with_label_values(&[self.name.as_str(), code.to_string().as_str()]).inc();
+    }
+
+    /// Counts that the source saw the clock set back.
+    pub fn clock_set_back(&self) {
+        self.family.clock_steps.inc();
     }
 
     /// Sets the watermark, in milliseconds since the Unix epoch.

@@ -30,7 +30,8 @@ use self::config::Filters;
 use self::filesystem::Filesystems;
 use self::writer::Writer;
 use super::decode::TargetLabels;
-use super::scrape::{next_slot, report};
+use super::schedule::{following_slot, promise_quiet, tell_set_back};
+use super::scrape::report;
 use super::{Closed, Inlet, clock};
 use crate::base::{Batch, BatchBuilder, Limits, Millis};
 use crate::telemetry::OneSource;
@@ -126,11 +127,24 @@ pub async fn run(mut host: Host, inlet: Inlet, metrics: OneSource) -> Result<(),
     // The first reading is at once, so that a new user sees something; the others keep their slot.
     let mut t = clock::now();
     loop {
-        let batch = host.collect(t).await;
+        let wait = Duration::from_millis((t - clock::now()).max(0).unsigned_abs());
+        let batch = tokio::select! {
+            biased;
+            batch = async {
+                tokio::time::sleep(wait).await;
+                host.collect(t).await
+            } => batch,
+            Err(closed) = promise_quiet(&inlet, t, 0) => return Err(closed),
+        };
         metrics.samples.inc_by(batch.all_samples().len() as u64);
         inlet.send(batch).await?;
-        t = next_slot(clock::now().max(t), interval, offset);
-        tokio::time::sleep(Duration::from_millis((t - clock::now()).max(0).unsigned_abs())).await;
+        let (now, done) = (clock::now(), t);
+        let set_back;
+        (t, set_back) = following_slot(done, now, interval, offset);
+        if set_back {
+            tell_set_back(metrics.name(), done, now);
+            metrics.clock_set_back();
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Every scrape gives one batch at its scheduled time: the target's samples, `up`, `scrape_duration_seconds`,
 //! `scrape_samples_scraped`, and staleness markers for the series that were there last time and are not now. A failed
-//! scrape gives `up` 0 and ends all its series. Whatever happens there is a batch: the watermark never waits for a
-//! target that is down.
+//! scrape gives `up` 0 and ends all its series. Between scrapes, and while one is under way, the target's source promises
+//! that nothing comes before it: event time waits neither for a target that is down nor for one that is rarely scraped.
 
 mod fetch;
 mod stale;
@@ -18,6 +18,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::config::Target;
 use super::decode::text::{self, Format, TextOptions};
 use super::decode::{Decoded, TargetLabels};
+use super::schedule::{following_slot, next_slot, promise_quiet, tell_set_back};
 use super::watermark::drop_out_of_time;
 use super::{Closed, Inlet, clock};
 use crate::base::{Batch, BatchBuilder, Limits, METRIC_NAME, Millis, stale_nan};
@@ -34,8 +35,7 @@ const REPORTS: [&str; 3] = ["up", "scrape_duration_seconds", "scrape_samples_scr
 /// What a scraper needs of its host.
 #[derive(Clone, Debug)]
 pub struct ScrapeHost {
-    /// Where batches go. Targets that share one also share its watermark: its lateness must then be at least the scrape
-    /// timeout.
+    /// Where batches go. Each target needs its own: it makes promises in its name, see [`super::watermark::Pace::Scheduled`].
     pub inlet: Inlet,
     /// Bounds on bodies and samples.
     pub limits: Arc<Limits>,
@@ -52,25 +52,34 @@ pub struct ScrapeHost {
 /// The engine has shut down.
 pub async fn run(target: Target, host: ScrapeHost, stop: impl Future<Output = ()>) -> Result<(), Closed> {
     let (interval, offset) = (millis(target.interval), offset(&target));
+    let inlet = host.inlet.clone();
     let mut scraper = Scraper::new(target, host);
     let mut stop = std::pin::pin!(stop);
     let mut t = next_slot(clock::now(), interval, offset);
     loop {
+        let behind = scraper.behind;
         let wait = Duration::from_millis((t - clock::now()).max(0).unsigned_abs());
         let batch = tokio::select! {
             biased;
             () = &mut stop => {
-                let last = scraper.end(clock::now().max(t - interval));
-                return scraper.host.inlet.send(last).await;
+                // One later than what may have been promised just now.
+                let last = scraper.end(1 + clock::now().max(t - interval));
+                return inlet.send(last).await;
             }
             batch = async {
                 tokio::time::sleep(wait).await;
                 scraper.scrape(t).await
             } => batch,
+            Err(closed) = promise_quiet(&inlet, t, behind) => return Err(closed),
         };
-        scraper.host.inlet.send(batch).await?;
-        // Slots missed while the queue was full are left out; a clock set back does not repeat one.
-        t = next_slot(clock::now().max(t), interval, offset);
+        inlet.send(batch).await?;
+        let (now, done) = (clock::now(), t);
+        let set_back;
+        (t, set_back) = following_slot(done, now, interval, offset);
+        if set_back {
+            tell_set_back(scraper.host.source.name(), done, now);
+            scraper.host.source.clock_set_back();
+        }
     }
 }
 
@@ -82,13 +91,16 @@ pub struct Scraper {
     client: Option<HttpClient>,
     seen: SeenSeries,
     failing: bool,
+    /// How far behind the slot its samples may lie: some targets (cAdvisor, federation) give timestamps of their own.
+    /// Known after the first scrape, whose samples may come too late for that.
+    behind: Millis,
 }
 
 impl Scraper {
     /// Before the first scrape.
     #[must_use]
     pub fn new(target: Target, host: ScrapeHost) -> Self {
-        Self { target, host, client: None, seen: SeenSeries::default(), failing: false }
+        Self { target, host, client: None, seen: SeenSeries::default(), failing: false, behind: 0 }
     }
 
     /// Scrapes once, for the scheduled time `t`. Never fails: a failure is `up` 0.
@@ -103,6 +115,9 @@ impl Scraper {
             Ok(decoded) => {
                 let scraped = decoded.batch.all_samples().len() as u64 + decoded.dropped.total();
                 let decoded = drop_out_of_time(decoded, clock::now(), limits);
+                // As far as the scrape timeout, which is also how far behind a scrape's end its own samples may lie.
+                let own_times = decoded.batch.all_samples().iter().any(|s| s.t < t);
+                self.behind = if own_times { millis(self.target.timeout) } else { 0 };
                 for (reason, samples) in decoded.dropped.iter() {
                     self.host.source.dropped(reason, samples);
                 }
@@ -186,11 +201,6 @@ fn offset(target: &Target) -> Millis {
         identity.extend(["\0", name, "\0", value]);
     }
     (xxh3_64(identity.as_bytes()) % millis(target.interval).unsigned_abs()) as Millis
-}
-
-/// The first instant after `now` that lies `offset` into an interval.
-pub(super) fn next_slot(now: Millis, interval: Millis, offset: Millis) -> Millis {
-    now + interval - (now - offset).rem_euclid(interval)
 }
 
 #[cfg(test)]

@@ -122,13 +122,6 @@ async fn credentials_come_from_files_and_parameters_arrive() {
     assert_eq!(scrape(&mut target, 3).await[0], r#"a{auth="Bearer two", query="m=x"}=1"#);
 }
 
-#[test]
-fn slots_lie_at_the_offset_and_after_now() {
-    assert_eq!(next_slot(100, 15, 3), 108);
-    assert_eq!(next_slot(108, 15, 3), 123);
-    assert_eq!(next_slot(107, 15, 3), 108);
-}
-
 #[tokio::test]
 async fn a_real_node_exporter_through_the_whole_loop() {
     let address = format!("127.0.0.1:{}", free_port());
@@ -138,8 +131,17 @@ async fn a_real_node_exporter_through_the_whole_loop() {
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let stopped = async { stopped.await.unwrap_or(()) };
     let task = tokio::spawn(run(scraper.target.clone(), scraper.host.clone(), stopped));
-    for _ in 0..60 {
-        let Some(SourceEvent::Batch(_, batch)) = events.recv().await else { panic!("the scraper ended") };
+    let mut promised = None;
+    for _ in 0..200 {
+        let batch = match events.recv().await {
+            Some(SourceEvent::Batch(_, batch)) => batch,
+            Some(SourceEvent::Quiet(_, upto)) => {
+                promised = promised.max(Some(upto));
+                continue;
+            }
+            _ => panic!("the scraper ended"),
+        };
+        assert!(batch.all_samples().iter().all(|s| Some(s.t) > promised), "a broken promise");
         let find = |name: &str| batch.runs().iter().find(|r| batch.labels(r).metric_name() == name);
         let up = find("up").map(|run| batch.samples(run)[0]).unwrap();
         if up.v == 1.0 {
@@ -147,9 +149,11 @@ async fn a_real_node_exporter_through_the_whole_loop() {
             stop.send(()).unwrap();
             assert_eq!(task.await.unwrap(), Ok(()));
             let mut last = None;
-            while let Some(SourceEvent::Batch(_, batch)) = events.recv().await {
-                last = Some(batch);
-                events.close();
+            events.close();
+            while let Some(event) = events.recv().await {
+                if let SourceEvent::Batch(_, batch) = event {
+                    last = Some(batch);
+                }
             }
             let last = last.unwrap();
             assert!(last.runs().len() > 200 && last.all_samples().iter().all(|s| is_stale(s.v)));
@@ -157,6 +161,16 @@ async fn a_real_node_exporter_through_the_whole_loop() {
         }
     }
     panic!("never up");
+}
+
+#[tokio::test]
+async fn promises_leave_room_for_a_targets_own_timestamps() {
+    let address = serve(vec![|_| "a 1\nb 2 99000\n".into_response(), |_| "a 1\nb 2 200000\n".into_response()]).await;
+    let (mut target, _e, _m) = scraper(&address, "scrape_timeout: 700ms", Limits::default());
+    target.scrape(100_000).await;
+    assert_eq!(target.behind, 700);
+    target.scrape(200_000).await;
+    assert_eq!(target.behind, 0);
 }
 
 #[tokio::test]
