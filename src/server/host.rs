@@ -46,7 +46,7 @@ pub struct Host {
     metrics: EngineMetrics,
     board: Board,
     outlet: Outlet,
-    refused_before: [u64; 3],
+    refused_before: [u64; 4],
     held_at: Option<Instant>,
     /// Recorded sources that have not ended.
     recorded: Vec<SourceId>,
@@ -80,7 +80,7 @@ impl Host {
         }
         let recorded: Vec<SourceId> = sources.iter().filter(|s| s.pace == Pace::Recorded).map(|s| s.id).collect();
         let (warm, _) = watch::channel(recorded.is_empty());
-        let (refused_before, held_at, has_rules) = ([0; 3], None, false);
+        let (refused_before, held_at, has_rules) = ([0; 4], None, false);
         Self {
             engine,
             executor,
@@ -190,6 +190,7 @@ impl Host {
         self.metrics.unwanted_samples.inc_by(taken.unwanted);
         let Some(source) = self.sources.iter().find(|s| s.id == id) else { return };
         source.metrics.dropped("late", taken.late);
+        source.metrics.dropped("out_of_time", taken.out_of_time);
         source.metrics.dropped("series_limit", taken.over_series_limit);
         source.metrics.dropped("pending_limit", taken.over_pending_limit);
         let (newest, watermark) = (self.marks.newest(id), self.marks.of(id));
@@ -241,8 +242,8 @@ impl Host {
             self.metrics.held.with_label_values(&[kind]).set(n as i64);
         }
         self.metrics.series_bytes.set(held.series_bytes as i64);
-        let now = [held.duplicate, held.conflict, held.out_of_order];
-        for (i, reason) in ["duplicate", "conflict", "out_of_order"].into_iter().enumerate() {
+        let now = [held.duplicate, held.conflict, held.out_of_order, held.unmodelled];
+        for (i, reason) in ["duplicate", "conflict", "out_of_order", "model_limit"].into_iter().enumerate() {
             self.metrics.dropped.with_label_values(&[reason]).inc_by(now[i] - self.refused_before[i]);
         }
         self.refused_before = now;
@@ -273,7 +274,12 @@ mod tests {
     #[tokio::test]
     async fn samples_that_come_before_the_rules_wait_for_them() {
         let metrics = Metrics::new().unwrap();
-        let known = KnownSource { id: SourceId(0), pace: Pace::Recorded, metrics: metrics.source.of("replay") };
+        let known = KnownSource {
+            id: SourceId(0),
+            pace: Pace::Recorded,
+            silence_max: 0,
+            metrics: metrics.source.of("replay"),
+        };
         let engine = Engine::new(EngineOptions::default());
         let host = Host::new(
             engine,
