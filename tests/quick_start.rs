@@ -45,7 +45,8 @@ async fn it_finds_what_is_in_the_recordings_and_goes_live_on_this_machine() {
         let at = forewarn::base::parse_rfc3339(line["time"].as_str().unwrap()).unwrap();
         assert!(at <= support::alerts::now(), "recordings end now: {line}");
     }
-    assert!(forewarn.stderr().contains("live"), "{}", forewarn.stderr());
+    let log = forewarn.stderr();
+    assert!(log.lines().any(|l| l.contains("live") && l.contains("found_in_history")), "{log}");
 
     eventually("series of this machine", Duration::from_secs(60), async || {
         forewarn.metric("forewarn_source_samples_total{source=\"host\"}").await.filter(|n| *n > 0.0)
@@ -91,4 +92,13 @@ async fn sigterm_ends_it_cleanly_when_it_is_live() {
 
 fn alert(line: &Value) -> &str {
     line["rule"]["alert"].as_str().unwrap()
+}
+
+#[test]
+fn elsewhere_it_says_how_to_start() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let output =
+        std::process::Command::new(env!("CARGO_BIN_EXE_forewarn")).arg("run").current_dir(elsewhere.path()).output();
+    let text = String::from_utf8(output.unwrap().stderr).unwrap();
+    assert!(text.contains("forewarn.yml") && text.contains("-c FILE"), "{text}");
 }

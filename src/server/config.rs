@@ -210,6 +210,15 @@ impl Config {
         }
     }
 
+    /// Settles on a URL with the host's name where the server listens on all addresses: nobody can follow a link to 0.0.0.0.
+    pub fn name_host(&mut self, host_name: &str) {
+        let Ok(address) = self.web.listen_address.parse::<std::net::SocketAddr>() else { return };
+        if self.web.external_url.is_none() && address.ip().is_unspecified() {
+            // A name that makes no URL leaves things as they are.
+            self.web.external_url = Url::parse(&format!("http://{host_name}:{}", address.port())).ok();
+        }
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         let fault = |text: String| Err(ConfigError(text));
         let positive = [
@@ -266,6 +275,19 @@ mod tests {
     fn an_empty_file_is_a_configuration() {
         assert_eq!(parse("").unwrap(), Config::default());
         assert_eq!(parse("").unwrap().external_url(), "http://127.0.0.1:9190");
+    }
+
+    #[test]
+    fn links_name_the_host_where_the_address_does_not() {
+        let url = |yaml: &str| {
+            let mut config = parse(yaml).unwrap();
+            config.name_host("box");
+            config.external_url()
+        };
+        assert_eq!(url("web: {listen_address: '0.0.0.0:9191'}"), "http://box:9191");
+        assert_eq!(url("web: {listen_address: '[::]:9191'}"), "http://box:9191");
+        assert_eq!(url("web: {listen_address: '10.0.0.1:9191'}"), "http://10.0.0.1:9191");
+        assert_eq!(url("web: {listen_address: '0.0.0.0:9191', external_url: 'https://fw/'}"), "https://fw");
     }
 
     #[test]

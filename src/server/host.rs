@@ -1,5 +1,6 @@
 //! The engine's owner: one thread that takes batches and commands in turn, keeps the watermark, and hands out what comes of it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use crate::telemetry::{EngineMetrics, OneSource};
 
 use super::board::Board;
 use super::handle::Command;
+use super::lag::LagWatch;
 
 /// How often the watermark is looked at when nothing arrives: silence moves it, too.
 const IDLE_LOOK: Duration = Duration::from_millis(250);
@@ -48,6 +50,7 @@ pub struct Host {
     outlet: Outlet,
     refused_before: [u64; 4],
     held_at: Option<Instant>,
+    lag: LagWatch,
     /// Recorded sources that have not ended.
     recorded: Vec<SourceId>,
     warm: watch::Sender<bool>,
@@ -91,6 +94,7 @@ impl Host {
             outlet,
             refused_before,
             held_at,
+            lag: LagWatch::default(),
             recorded,
             warm,
             has_rules,
@@ -142,6 +146,9 @@ impl Host {
                 _ = look.tick() => {}
             }
             self.advance();
+            if self.lag.is_due(Instant::now()) {
+                self.tell_lag(clock::now());
+            }
             if self.recorded.is_empty() {
                 self.warm.send_if_modified(|warm| !std::mem::replace(warm, true));
             }
@@ -195,7 +202,6 @@ impl Host {
         source.metrics.dropped("pending_limit", taken.over_pending_limit);
         let (newest, watermark) = (self.marks.newest(id), self.marks.of(id));
         newest.into_iter().for_each(|t| source.metrics.set_newest(t));
-        watermark.into_iter().for_each(|t| source.metrics.set_watermark(t));
         self.board.heard(id, newest, watermark, clock::now());
     }
 
@@ -215,6 +221,36 @@ impl Host {
         if self.held_at.is_none_or(|at| at.elapsed() >= HOLDINGS_EVERY) {
             self.held_at = Some(Instant::now());
             self.measure();
+        }
+    }
+
+    /// Shows how far event time is behind the clock, and who holds it back where that is too much.
+    fn tell_lag(&mut self, now: Millis) {
+        let mut marks: HashMap<&str, (Millis, &OneSource)> = HashMap::new();
+        for source in &self.sources {
+            let Some(mark) = self.marks.of(source.id) else { continue };
+            let slowest = marks.entry(source.metrics.name()).or_insert((mark, &source.metrics));
+            slowest.0 = slowest.0.min(mark);
+        }
+        marks.values().for_each(|(mark, metrics)| metrics.set_watermark(*mark));
+
+        let Some(watermark) = self.engine.watermark() else { return };
+        let lag = now.saturating_sub(watermark);
+        self.metrics.lag_seconds.set(lag as f64 / 1e3);
+        if !self.recorded.is_empty() {
+            return;
+        }
+        // Where everybody is silent, time follows the clock at the distance that is configured.
+        let Some((id, lateness)) = self.marks.slowest(now) else { return };
+        if self.lag.warns(lag, lateness, Instant::now()) {
+            let source = self.sources.iter().find(|s| s.id == id).map_or("", |s| s.metrics.name());
+            let queued = self.metrics.queued.get();
+            tracing::warn!(
+                source,
+                lag_seconds = lag / 1000,
+                queued,
+                "rules are evaluated late: this source holds time back"
+            );
         }
     }
 

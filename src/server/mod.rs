@@ -8,6 +8,7 @@ mod executor;
 mod handle;
 mod host;
 pub mod http;
+mod lag;
 mod rules;
 mod run;
 mod sources;

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::engine::Engine;
 use crate::sink::{Backoff, Dispatcher, LineFormat, Origin, SinkConfig, SinkContext, SinkMetrics};
+use crate::source::host::host_name;
 use crate::source::{clock, remote_write};
 use crate::telemetry::Metrics;
 
@@ -73,7 +74,11 @@ type LastReload = Arc<Mutex<(Option<ReloadReport>, Vec<RuleFile>)>>;
 /// The file cannot be read, or says what cannot work; the text names the file and, where known, the line.
 pub fn read_config(file: &Path) -> Result<Config, StartError> {
     let fault = |text: String| StartError::Config(format!("{}: {text}", file.display()));
-    let text = std::fs::read_to_string(file).map_err(|e| fault(e.to_string()))?;
+    let text = std::fs::read_to_string(file).map_err(|e| {
+        let absent = e.kind() == std::io::ErrorKind::NotFound;
+        let way_out = if absent { "; give a configuration with -c FILE, or run in forewarn's folder" } else { "" };
+        fault(format!("{e}{way_out}"))
+    })?;
     Config::parse(&text, &base_dir(file)).map_err(|e| fault(e.to_string()))
 }
 
@@ -84,7 +89,8 @@ pub fn read_config(file: &Path) -> Result<Config, StartError> {
 pub async fn run(options: RunOptions) -> Result<(), StartError> {
     // Before all else: until then a signal kills, a SIGHUP that an impatient sidecar sends as well.
     let signals = Signals::catch().map_err(|e| StartError::System(format!("signals: {e}")))?;
-    let config = read_config(&options.config_file)?;
+    let mut config = read_config(&options.config_file)?;
+    config.name_host(&host_name());
     let dir = base_dir(&options.config_file);
     let started_at = clock::now();
     let metrics = Metrics::new().map_err(|e| StartError::System(e.to_string()))?;

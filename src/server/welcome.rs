@@ -27,7 +27,8 @@ pub(super) async fn welcome(
         .count();
     let url = config.external_url();
     if !std::io::stderr().is_terminal() {
-        tracing::info!(rules = loaded.rules, series = held.series, models = held.models, firing, url, "live");
+        let (rules, series, models, found_in_history) = (loaded.rules, held.series, held.models, past.found());
+        tracing::info!(rules, series, models, found_in_history, firing, url, "live");
         return;
     }
     let mut text = String::from("\n  forewarn is live\n\n");

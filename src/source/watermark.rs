@@ -137,6 +137,15 @@ impl Watermarks {
         self.sources.iter().find(|s| s.id == id).and_then(Tracked::watermark)
     }
 
+    /// The source that holds time back the most, and how far out of order its samples may come.
+    #[must_use]
+    pub fn slowest(&self, now: Millis) -> Option<(SourceId, Millis)> {
+        let holding = self.sources.iter().filter(|s| !s.ended && !s.idle(now));
+        let (_, slowest) = holding.filter_map(|s| Some((s.watermark()?, s))).min_by_key(|(mark, _)| *mark)?;
+        let lateness = if let Pace::Live { lateness, .. } = slowest.pace { lateness } else { 0 };
+        Some((slowest.id, lateness))
+    }
+
     /// The newest event time of one source.
     #[must_use]
     pub fn newest(&self, id: SourceId) -> Option<Millis> {
@@ -230,8 +239,10 @@ mod tests {
         assert_eq!(marks.current(1_090), Some(990), "never back");
         marks.observe(B, 1_005, 1_095);
         assert_eq!(marks.current(1_100), Some(995));
+        assert_eq!(marks.slowest(1_100), Some((B, 10)));
         marks.observe(A, 1_190, 1_190);
         assert_eq!(marks.current(1_195), Some(1_180), "B is silent");
+        assert_eq!((marks.slowest(1_195), marks.slowest(9_000)), (Some((A, 10)), None));
     }
 
     #[test]

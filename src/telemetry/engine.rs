@@ -1,6 +1,6 @@
 //! What the engine did: ticks, evaluations, and how much it holds.
 
-use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Result};
+use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Result};
 
 use super::Register;
 
@@ -25,6 +25,8 @@ pub struct EngineMetrics {
     pub dropped: IntCounterVec,
     /// How far event time has come, seconds since the epoch.
     pub watermark: IntGauge,
+    /// How far event time is behind the clock, in seconds.
+    pub lag_seconds: Gauge,
     /// What is held, by kind: series, models, waiting samples, unwanted series.
     pub held: IntGaugeVec,
     /// Bytes of the samples of series held.
@@ -71,6 +73,8 @@ impl EngineMetrics {
                 .counter("forewarn_engine_unwanted_samples_total", "Samples of series that no rule asks for.")?,
             dropped: area.counters("forewarn_engine_dropped_samples_total", dropped, &["reason"])?,
             watermark: area.gauge("forewarn_engine_watermark_timestamp_seconds", "How far event time has come.")?,
+            lag_seconds: area
+                .float_gauge("forewarn_engine_lag_seconds", "How far event time is behind the clock, in seconds.")?,
             held: area.gauges("forewarn_engine_held", "What the engine holds, by kind.", &["kind"])?,
             series_bytes: area.gauge("forewarn_engine_series_bytes", "Bytes of the samples of series held.")?,
             queued: area.gauge("forewarn_engine_queued_batches", "Batches waiting for the engine.")?,

@@ -40,6 +40,8 @@ impl Metrics {
     pub fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
         let area = Register::new(&registry);
+        let build = area.gauges("forewarn_build_info", "1, labelled with the program's version.", &["version"])?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Ok(Self {
             source: SourceMetrics::register(&area)?,
             scrape: ScrapeMetrics::register(&area)?,

@@ -2,8 +2,8 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    Result,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, Result,
 };
 
 /// A registry with short calls to fill it.
@@ -39,6 +39,14 @@ impl<'a> Register<'a> {
     /// A bad name, or one that is taken.
     pub fn gauge(self, name: &str, help: &str) -> Result<IntGauge> {
         self.keep(IntGauge::new(name, help)?)
+    }
+
+    /// A gauge.
+    ///
+    /// # Errors
+    /// A bad name, or one that is taken.
+    pub fn float_gauge(self, name: &str, help: &str) -> Result<Gauge> {
+        self.keep(Gauge::new(name, help)?)
     }
 
     /// Gauges of whole numbers told apart by labels.

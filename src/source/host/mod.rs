@@ -20,6 +20,7 @@ mod vmstat;
 mod writer;
 
 pub use config::HostConfig;
+pub use uname::host_name;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -20,6 +20,7 @@ pub(super) fn collect(out: &mut Writer<'_>) -> Result<(), CollectError> {
 }
 
 /// The name of this host.
-pub(super) fn host_name() -> String {
+#[must_use]
+pub fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
