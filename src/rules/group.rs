@@ -35,7 +35,7 @@ pub struct Rule {
     pub name: String,
     /// Expression as written.
     pub expr: String,
-    /// Labels to add, group labels merged in, in the order of the file. For alerts the values are templates.
+    /// Labels to add, group labels merged in, sorted by name. For alerts the values are templates.
     pub labels: Vec<(String, String)>,
     /// Alerting or recording.
     pub kind: RuleKind,

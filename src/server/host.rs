@@ -310,12 +310,8 @@ mod tests {
     #[tokio::test]
     async fn samples_that_come_before_the_rules_wait_for_them() {
         let metrics = Metrics::new().unwrap();
-        let known = KnownSource {
-            id: SourceId(0),
-            pace: Pace::Recorded,
-            silence_max: 0,
-            metrics: metrics.source.of("replay"),
-        };
+        let known =
+            KnownSource { id: SourceId(0), pace: Pace::Recorded, silence_max: 0, metrics: metrics.source.of("replay") };
         let engine = Engine::new(EngineOptions::default());
         let host = Host::new(
             engine,
