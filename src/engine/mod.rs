@@ -15,6 +15,7 @@ mod group;
 mod interner;
 mod load;
 mod options;
+mod pages;
 mod query;
 mod recording;
 mod shard;

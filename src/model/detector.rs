@@ -37,7 +37,7 @@ pub struct DetectorParams {
 
 /// State of one series.
 #[derive(Clone, Debug)]
-pub struct Detector(Option<Box<State>>);
+pub struct Detector(Option<State>);
 
 /// What the detector says of a point. Unit of all but the score: that of the series.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -98,7 +98,7 @@ impl DetectorParams {
 }
 
 impl Detector {
-    /// A series of which nothing is known yet. Its state is allocated at its first point.
+    /// A series of which nothing is known yet.
     #[must_use]
     pub fn new() -> Self {
         Self(None)
@@ -112,7 +112,7 @@ impl Detector {
             return None;
         }
         let inside = params.profile.clip(v);
-        let state = self.0.get_or_insert_with(|| Box::new(State::new(t, inside)));
+        let state = self.0.get_or_insert_with(|| State::new(t, inside));
         if state.points > 0 && t <= state.last {
             return None;
         }
@@ -124,10 +124,10 @@ impl Detector {
         Some(score)
     }
 
-    /// Bytes of the state, headers of the allocation not counted.
+    /// Bytes of the state.
     #[must_use]
     pub const fn state_bytes() -> usize {
-        size_of::<Self>() + size_of::<State>()
+        size_of::<Self>()
     }
 }
 

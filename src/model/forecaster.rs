@@ -46,7 +46,7 @@ pub struct ForecasterParams {
 
 /// State of one series.
 #[derive(Clone, Debug)]
-pub struct Forecaster(Option<Box<State>>);
+pub struct Forecaster(Option<State>);
 
 #[derive(Clone, Debug)]
 pub(super) struct State {
@@ -93,7 +93,7 @@ impl ForecasterParams {
 }
 
 impl Forecaster {
-    /// A series of which nothing is known yet. Its state is allocated at its first value.
+    /// A series of which nothing is known yet.
     #[must_use]
     pub fn new() -> Self {
         Self(None)
@@ -106,7 +106,7 @@ impl Forecaster {
         }
         let v = params.profile.clip(v);
         match &mut self.0 {
-            None => self.0 = Some(Box::new(State::new(params, t, v))),
+            None => self.0 = Some(State::new(params, t, v)),
             Some(state) if t > state.last => state.update(params, t, v),
             Some(_) => {}
         }
@@ -136,13 +136,13 @@ impl Forecaster {
     /// The forecast made ready for many horizons and quantiles.
     #[must_use]
     pub fn outlook<'a>(&'a self, params: &'a ForecasterParams) -> Option<Outlook<'a>> {
-        Outlook::new(params, self.0.as_deref()?)
+        Outlook::new(params, self.0.as_ref()?)
     }
 
-    /// Bytes of the state, headers of the allocation not counted.
+    /// Bytes of the state.
     #[must_use]
     pub const fn state_bytes() -> usize {
-        size_of::<Self>() + size_of::<State>()
+        size_of::<Self>()
     }
 }
 

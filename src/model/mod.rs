@@ -1,7 +1,7 @@
 //! Online models: an anomaly score and a forecast distribution for one series, updated point by point.
 //!
-//! Pure: no clock, no I/O, no randomness, no allocation in an update but the state itself. State is plain data, one box a
-//! series. Knows nothing of rules, labels or alerts; constants of one (profile, interval) are computed once and shared.
+//! Pure: no clock, no I/O, no randomness, no allocation in an update. State is plain data without pointers, so that the
+//! states of many series can lie side by side. Knows nothing of rules, labels or alerts; constants of one (profile, interval) are computed once and shared.
 
 mod baseline;
 mod compact;

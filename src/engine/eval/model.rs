@@ -9,6 +9,7 @@ use crate::promql::{ModelKind, NodeId};
 
 use super::{Context, Evaluated, State, Value, Vector, vector};
 use crate::engine::interner::{IdMap, LabelId, UNKNOWN};
+use crate::engine::pages::Pages;
 use crate::engine::value::EvalError;
 
 /// A model that is no longer fed is remembered for as long as it was fed, but for this long at least and at most: a series
@@ -30,8 +31,8 @@ pub struct ModelTable {
 
 #[derive(Debug)]
 enum Models {
-    Detectors { params: Box<DetectorParams>, rows: Vec<Detector>, scores: Vec<Option<f32>> },
-    Forecasters { params: Box<ForecasterParams>, rows: Vec<Forecaster> },
+    Detectors { params: Box<DetectorParams>, rows: Pages<Detector>, scores: Vec<Option<f32>> },
+    Forecasters { params: Box<ForecasterParams>, rows: Pages<Forecaster> },
 }
 
 impl ModelTable {
@@ -41,12 +42,13 @@ impl ModelTable {
         let models = match kind {
             ModelKind::Detector => Models::Detectors {
                 params: Box::new(DetectorParams::new(&profile, interval)),
-                rows: vec![],
+                rows: Pages::default(),
                 scores: vec![],
             },
-            ModelKind::Forecaster => {
-                Models::Forecasters { params: Box::new(ForecasterParams::new(&profile, interval)), rows: vec![] }
-            }
+            ModelKind::Forecaster => Models::Forecasters {
+                params: Box::new(ForecasterParams::new(&profile, interval)),
+                rows: Pages::default(),
+            },
         };
         Self { profile, rows: IdMap::default(), ids: vec![], fed: vec![], refused: 0, models }
     }
