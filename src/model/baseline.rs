@@ -2,7 +2,7 @@
 //!
 //! A moving mean, a mean of the same time of day, and a fast level with the day's offsets. Their errors disagree in kind
 //! (drift, season, jump), so that all three are large together only when something is really unusual.
-//! Source: ../shared/quality/FINDINGS.md §3. Knows nothing of scores or budgets.
+//! Source: the prototypes behind models/default.md. Knows nothing of scores or budgets.
 
 /// Most buckets of a day.
 pub(super) const PHASES: usize = 48;

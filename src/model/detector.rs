@@ -3,7 +3,7 @@
 //! Two channels, each as a level L = -log10(exceedances expected in a week): the geometric mean of three robust
 //! deviations against the tail that such means have had on this series ([`Tail`]), and the excess over the range kept
 //! so far ([`Ranges`]). The score is 10^max(L) times the profile's budget, so that above 1 means rarer than the budget on
-//! any series. Source: ../shared/quality/FINDINGS.md §3; measured figures in models/default.md.
+//! any series. Source: the prototypes behind models/default.md; measured figures in models/default.md.
 //!
 //! Reads no clock and knows nothing of rules, labels or alerts.
 

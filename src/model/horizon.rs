@@ -2,7 +2,7 @@
 //!
 //! Every 49 hours its path of two days is kept and scored hour by hour as it comes true; errors are kept by horizon, in
 //! units of how noisy that hour of the day is, and six quantiles of the scaled error adapt so that each is exceeded as
-//! often as it says. Source: ../shared/quality/FINDINGS.md §1. Knows nothing of how the path is made.
+//! often as it says. Source: the prototypes behind models/default.md. Knows nothing of how the path is made.
 
 use super::members::DAY;
 

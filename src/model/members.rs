@@ -2,7 +2,7 @@
 //!
 //! Three exponential smoothings with a season of a day, the last value, the same hour yesterday, the same hour a week ago,
 //! and yesterday corrected by a week ago. A probe follows each for 23 hours at a time; weights go with the inverse sixth
-//! power of its mean error, which is what makes the ensemble good. Source: ../shared/quality/FINDINGS.md §1.
+//! power of its mean error, which is what makes the ensemble good. Source: the prototypes behind models/default.md.
 //!
 //! Knows hours since the series began and the hour of the day; knows no clock and no intervals (see `horizon`).
 

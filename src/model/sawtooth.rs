@@ -1,7 +1,7 @@
 //! Sawtooth series: log rotation, garbage collection, batch queues. A tooth is not a trend.
 //!
 //! A series that again and again ramps one way and jumps back is judged by the envelope of its teeth alone: a line through
-//! the last eight peaks, level unless its slope is significant. Source: ../shared/quality/FINDINGS.md §2. A ramp that
+//! the last eight peaks, level unless its slope is significant. Source: the prototypes behind models/default.md. A ramp that
 //! leaves the envelope, or outlasts it, ends the mode: then the rotation has failed, and the trend is real.
 //!
 //! Values are relative to the series' origin, times are seconds since its first tick. Knows nothing of forecasts.

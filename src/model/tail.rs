@@ -2,7 +2,7 @@
 //!
 //! A histogram over the logarithm of the deviation, forgetting slowly, and a Weibull tail through two of its quantiles.
 //! The top 3% never shape the tail, so that an incident does not teach the series to expect incidents.
-//! Source: ../shared/quality/FINDINGS.md §3. Knows nothing of how deviations are made.
+//! Source: the prototypes behind models/default.md. Knows nothing of how deviations are made.
 
 use std::f64::consts::LN_10;
 
