@@ -34,9 +34,6 @@ const FORBIDDEN_IN_CORE: &[&str] = &[
 /// Longest file.
 const LINES: usize = 450;
 
-/// Files that may be longer, and why.
-const LONG: &[(&str, &str)] = &[("promql/plan.rs", "one enum of all operations with its properties, read as a table")];
-
 /// Which modules each module may import.
 type Directions = BTreeMap<String, BTreeSet<String>>;
 
@@ -112,7 +109,6 @@ fn bad_files_are_found() {
     assert_eq!(faults("main.rs", "//! A.\nforewarn::engine::run()\n"), [":2: main and lib know only cli"]);
     let long = format!("//! A.\n{}", "\n".repeat(LINES));
     assert_eq!(faults("server/a.rs", &long), [format!(": {} lines; {LINES} are the most", LINES + 1)]);
-    assert_eq!(faults("promql/plan.rs", "//! A.\n"), [": may be longer than others but is not; take it off the list"]);
     // What is no code names nothing.
     let text = "//! crate::server\n// std::fs\n/* tokio /* rand */ tokio */\nlet s = \"crate::server \\\" tokio\";\nlet r = r#\"\n\"tokio\"#;\nlet c = '\"'; let l: &'static str = \"\"; let brand = operand;\n";
     assert_eq!(faults("engine/a.rs", text), clean);
@@ -149,12 +145,8 @@ fn check(directions: &Directions, name: &str, text: &str) -> Vec<String> {
         faults.push(":1: begins without `//!`".to_owned());
     }
     let lines = text.lines().count();
-    match LONG.iter().any(|(long, _)| *long == name) {
-        false if lines > LINES => faults.push(format!(": {lines} lines; {LINES} are the most")),
-        true if lines <= LINES => {
-            faults.push(": may be longer than others but is not; take it off the list".to_owned())
-        }
-        _ => {}
+    if lines > LINES {
+        faults.push(format!(": {lines} lines; {LINES} are the most"));
     }
     let tokens = tokens(text);
     let path = module_path(name);

@@ -4,8 +4,9 @@ use promql_parser::label::MatchOp;
 use promql_parser::parser::Expr;
 
 use super::calendar::CalendarFn;
+use super::leaf::LeafKind;
 use super::math::MathFn;
-use super::plan::{LeafKind, ModelKind, NodeId, Op, RangeFn};
+use super::plan::{ModelKind, NodeId, Op, RangeFn};
 use super::planner::{PlanError, Planner, fail};
 use super::regex::anchored;
 

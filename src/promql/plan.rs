@@ -7,10 +7,11 @@ use std::collections::HashMap;
 
 use regex::Regex;
 
-use crate::base::{LabelsRef, METRIC_NAME, Millis};
+use crate::base::{METRIC_NAME, Millis};
 
 use super::arith::{BinaryOp, SetOp};
 use super::calendar::CalendarFn;
+use super::leaf::{Feed, Leaf};
 use super::math::MathFn;
 
 /// Index of a node in [`Plan::nodes`].
@@ -241,119 +242,6 @@ pub enum RangeFn {
     Quantile,
     Stddev,
     Stdvar,
-}
-
-/// What a leaf keeps of its series.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum LeafKind {
-    Instant,
-    Counter,
-    Recent,
-    Regression,
-    Sum,
-    Spread,
-    Min,
-    Max,
-    Samples,
-}
-
-/// A window, or the newest sample, of every series that a selector matches.
-#[derive(Debug)]
-pub struct Leaf {
-    /// What it is over.
-    pub source: LeafSource,
-    /// What is kept.
-    pub kind: LeafKind,
-    /// Milliseconds of the window, or of the look-back.
-    pub range: Millis,
-    /// Milliseconds that the window's end lies before the evaluation's time.
-    pub offset: Millis,
-    /// Milliseconds for which the evaluation waits, see [`Schedule`].
-    pub query_offset: Millis,
-    /// Identity across reloads.
-    pub identity: String,
-}
-
-impl Leaf {
-    /// Whether the ring may hold samples that are not in the window yet when it is evaluated.
-    #[must_use]
-    pub fn lags(&self) -> bool {
-        self.offset + self.query_offset > 0
-    }
-}
-
-/// What a leaf is over.
-#[derive(Debug)]
-pub enum LeafSource {
-    /// Series.
-    Selector(Selector),
-    /// The elements of a subquery's inner expression.
-    Feed(FeedId),
-}
-
-/// The inner expression of a subquery: evaluated at its own steps, each result kept as a series of samples.
-#[derive(Debug)]
-pub struct Feed {
-    /// The expression.
-    pub node: NodeId,
-    /// Its steps.
-    pub schedule: Schedule,
-    /// Identity across reloads.
-    pub identity: String,
-}
-
-/// Matchers of a selector.
-#[derive(Debug)]
-pub struct Selector {
-    /// The metric's name where it is given by equality.
-    pub name: Option<String>,
-    /// All matchers, that of the name among them.
-    pub matchers: Vec<LabelMatcher>,
-}
-
-/// One matcher.
-#[derive(Debug)]
-pub struct LabelMatcher {
-    /// Label.
-    pub name: String,
-    /// What its value must be; a label that is not there has the empty value.
-    pub test: Test,
-}
-
-/// What a label's value must be.
-#[derive(Debug)]
-#[allow(missing_docs)]
-pub enum Test {
-    Equal(String),
-    NotEqual(String),
-    Regex(Regex),
-    NotRegex(Regex),
-}
-
-impl Selector {
-    /// Whether a series matches.
-    #[must_use]
-    pub fn matches(&self, labels: LabelsRef<'_>) -> bool {
-        self.matchers.iter().all(|m| m.test.holds(labels.get(&m.name).unwrap_or("")))
-    }
-
-    /// Whether a series of this name could match, whatever its other labels.
-    #[must_use]
-    pub fn could_match_name(&self, name: &str) -> bool {
-        self.matchers.iter().filter(|m| m.name == METRIC_NAME).all(|m| m.test.holds(name))
-    }
-}
-
-impl Test {
-    fn holds(&self, value: &str) -> bool {
-        match self {
-            Self::Equal(v) => v == value,
-            Self::NotEqual(v) => v != value,
-            Self::Regex(r) => r.is_match(value),
-            Self::NotRegex(r) => !r.is_match(value),
-        }
-    }
 }
 
 /// How the elements of two vectors find each other.

@@ -13,9 +13,10 @@ use crate::base::{LONGEST_SPAN, METRIC_NAME, Millis};
 
 use super::arith::{BinaryOp, SetOp};
 use super::calls;
+use super::leaf::{Feed, LabelMatcher, Leaf, LeafKind, LeafSource, Selector, Test};
 use super::plan::{
-    AggregateOp, Cardinality, Feed, FeedId, Grouping, LabelMatcher, Leaf, LeafId, LeafKind, LeafSource, Matching,
-    Names, Node, NodeId, Op, Place, Plan, RangeFn, Schedule, Selector, Test,
+    AggregateOp, Cardinality, FeedId, Grouping, LeafId, Matching, Names, Node, NodeId, Op, Place, Plan, RangeFn,
+    Schedule,
 };
 use super::regex::anchored;
 
