@@ -22,6 +22,8 @@ pub struct Eval {
     pub expr: String,
     /// Instants in order; one for an instant query.
     pub instants: Vec<Millis>,
+    /// Whether the order of the series counts.
+    pub ordered: bool,
     pub expected: Expected,
 }
 
@@ -34,7 +36,11 @@ pub enum Expected {
     Scalar(f64),
     /// Series, each with a value or none for each instant.
     Series(Vec<(Labels, Vec<Option<f64>>)>),
-    /// A string, a range vector, native histograms.
+    /// A string.
+    Text(String),
+    /// The samples of a range.
+    Matrix(Vec<(Labels, Vec<Sample>)>),
+    /// Native histograms.
     Other,
 }
 
@@ -91,10 +97,13 @@ fn eval(line: usize, word: &str, rest: &str, block: &[&str]) -> Eval {
     let expectations: Vec<&str> = block.iter().filter_map(|l| l.strip_prefix("expect ")).collect();
     let results: Vec<&str> = block.iter().copied().filter(|l| !l.starts_with("expect ")).collect();
     let fails = word == "eval_fail" || expectations.iter().any(|e| e.starts_with("fail"));
-    let other = expectations.iter().any(|e| e.starts_with("string") || e.starts_with("range"));
+    let text = expectations.iter().find_map(|e| e.strip_prefix("string"));
+    let matrix = expectations.iter().find_map(|e| e.strip_prefix("range vector from "));
     let expected = match results.as_slice() {
         _ if fails => Expected::Failure,
-        _ if other || results.iter().any(|r| r.contains("{{")) => Expected::Other,
+        _ if text.is_some() => Expected::Text(unquoted(text.unwrap())),
+        _ if results.iter().any(|r| r.contains("{{")) => Expected::Other,
+        _ if matrix.is_some() => Expected::Matrix(samples(matrix.unwrap(), &results)),
         [number] if parse_value(number).is_some() => Expected::Scalar(parse_value(number).unwrap()),
         _ => Expected::Series(
             results
@@ -106,7 +115,28 @@ fn eval(line: usize, word: &str, rest: &str, block: &[&str]) -> Eval {
                 .collect(),
         ),
     };
-    Eval { line, expr: expr.trim().to_owned(), instants, expected }
+    let ordered = expectations.iter().any(|e| e.starts_with("ordered"));
+    Eval { line, expr: expr.trim().to_owned(), instants, ordered, expected }
+}
+
+fn unquoted(text: &str) -> String {
+    match forewarn::promql::parse(text) {
+        Ok(Expr::StringLiteral(literal)) => literal.val,
+        other => panic!("not a string: {text}: {other:?}"),
+    }
+}
+
+/// Series with the values of instants `FROM to TO step STEP`.
+fn samples(instants: &str, results: &[&str]) -> Vec<(Labels, Vec<Sample>)> {
+    let [start, "to", end, "step", step] = instants.split_whitespace().collect::<Vec<_>>()[..] else {
+        panic!("not instants: {instants}")
+    };
+    let instants = || (millis(start)..=millis(end)).step_by(millis(step) as usize);
+    let series = |line: &&str| {
+        let (labels, rest) = split_labels(line);
+        (labels, instants().zip(values(rest)).filter_map(|(t, v)| Some(Sample { t, v: v? })).collect())
+    };
+    results.iter().map(series).collect()
 }
 
 /// The labels that a line begins with, and the rest. They are written as a selector is.
@@ -129,6 +159,7 @@ fn split_labels(line: &str) -> (Labels, &str) {
     if text == "{}" {
         return (Labels::default(), rest.trim());
     }
+    let text = text.strip_suffix("{}").unwrap_or(text);
     let Ok(Expr::VectorSelector(selector)) = forewarn::promql::parse(text) else { panic!("not a series: {line}") };
     let matchers = selector.matchers.matchers.into_iter().map(|m| (m.name, m.value));
     (
