@@ -24,6 +24,7 @@ run: ## forewarn with the configuration in this folder
 
 peers: ## Prometheus, Alertmanager and node_exporter from Debian, for the tests
 	scripts/install-test-peers.sh
+	scripts/fetch-prometheus-3.sh
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -1,250 +1,162 @@
-//! Random expressions over random series, in forewarn and in a real Prometheus 3: equal at every instant.
+//! Random expressions over random series, in forewarn and in a real Prometheus: equal at every instant.
 //!
-//! `FOREWARN_SEED` and `FOREWARN_CASES` choose another or a longer run.
+//! With Prometheus 2 everything is left out in which that differs from 3: see [`Edition`] and docs/promql.md.
+//! `FOREWARN_SEED` and `FOREWARN_CASES` choose another or a longer run; `FOREWARN_EXPR`, with `FOREWARN_AT` in seconds, shows what
+//! both say of one expression in the world of the seed.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
 
 mod support;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
 
-use fastrand::Rng;
-use forewarn::base::{BatchBuilder, Labels, Limits, Millis, parse_value};
-use forewarn::engine::{Engine, EngineOptions, Inline, Output, Profiles, RuleValue};
-use forewarn::rules::{Position, Rule, RuleGroup, RuleKind, RuleSet};
-use serde_json::Value;
-use support::peer::Peer;
-use support::series::{World, world};
-use support::{expressions, http};
+use forewarn::base::Millis;
+use support::expressions::Writer;
+use support::expressions::noise::plain;
+use support::hard_series::{Edition, hard_series};
+use support::judgement::{Judgement, judge};
+use support::oracle::{Grid, Prometheus, ours};
+use support::series::World;
 
-/// A multiple of the interval.
 const START: Millis = 1_699_999_980_000;
-const INTERVAL: Millis = 60_000;
-const STEPS: i64 = 240;
-const END: Millis = START + STEPS * 15_000 + 600_000;
+const LENGTH: Millis = 3_600_000;
+const GRID: Grid = Grid { start: START, end: START + LENGTH + 600_000, interval: 60_000 };
 
-/// Relative difference that is accepted. Where values nearly cancel out Prometheus itself is off by this much.
-const ACCEPTED: f64 = 1e-6;
+/// Expressions that one engine is given; memory grows with it.
+const TOGETHER: usize = 500;
 
-/// Below this the difference counts as it is: what is left where values cancel out.
-const NEXT_TO_NOTHING: f64 = 1e-6;
-
-/// Values by series and instant; Err if the expression fails at any instant.
-type Answer = Result<BTreeMap<Labels, BTreeMap<Millis, f64>>, String>;
+/// Of the values only so many may be judged by noise, or the run says little.
+const CANCELLING_MAX: f64 = 0.03;
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
 }
 
+/// What was found, in all and for each outermost function or operator.
+#[derive(Default)]
+struct Tally {
+    cases: usize,
+    both_fail: usize,
+    stricter: usize,
+    classes: BTreeMap<String, Judgement>,
+    wrong: Vec<String>,
+}
+
 #[tokio::test]
 async fn random_expressions_have_the_values_prometheus_gives() {
-    let receiver = ["--web.enable-remote-write-receiver", "--storage.tsdb.retention.time=50y"];
-    let Some(prometheus) = Peer::prometheus("{}", &receiver).await else { return };
-    let build = http::get_json(&prometheus.address, "/api/v1/status/buildinfo").await.unwrap();
-    let version = build["data"]["version"].as_str().unwrap().to_owned();
-    if version.starts_with("2.") {
-        println!("SKIPPED: Prometheus {version} has other ranges than 3.x (put a newer one first in PATH)");
-        return;
+    let Some(prometheus) = Prometheus::start().await else { return };
+    let edition = Edition::of(&prometheus.version);
+    let (seed, cases) = (setting("FOREWARN_SEED", 1), setting("FOREWARN_CASES", 300) as usize);
+    let world = hard_series(seed, START, LENGTH, edition);
+    prometheus.fill(&world).await;
+    if let Ok(expr) = std::env::var("FOREWARN_EXPR") {
+        return show(&prometheus, &world, &expr).await;
     }
-    let (seed, cases) = (setting("FOREWARN_SEED", 1), setting("FOREWARN_CASES", 200));
-    let world = world(seed, START, STEPS);
-    fill(&prometheus, &world).await;
-    let mut rng = Rng::with_seed(seed);
-    let exprs: Vec<String> = (0..cases).map(|_| expressions::expression(&mut rng)).collect();
-    let ours = ours(&world, &exprs);
-    let nothing = String::new();
-    let (mut worst, mut values, mut failing, mut stricter, mut wrong) = ((0.0f64, &nothing), 0, 0, 0, Vec::new());
-    for (expr, ours) in exprs.iter().zip(&ours) {
-        let theirs = ask(&prometheus, expr).await;
-        match (ours, &theirs) {
-            (Err(_), Err(_)) => failing += 1,
-            // Newer than 3.5: a match is ambiguous even where the comparison leaves one element.
-            (Err(e), Ok(_)) if e.contains("many-to-one matching must be explicit") => stricter += 1,
-            (Ok(a), Ok(b)) => match difference(a, b) {
-                Ok(d) => {
-                    worst = if d > worst.0 { (d, expr) } else { worst };
-                    values += b.values().map(BTreeMap::len).sum::<usize>();
+    let mut writer = Writer::new(seed, edition);
+    let marked: Vec<String> = (0..cases).map(|_| writer.expression()).collect();
+    let mut tally = Tally::default();
+    for marked in marked.chunks(TOGETHER) {
+        let exprs: Vec<String> = marked.iter().map(|expr| plain(expr)).collect();
+        for (i, ours) in ours(GRID, &world, &exprs).iter().enumerate() {
+            let theirs = prometheus.ask(GRID, &exprs[i]).await;
+            tally.cases += 1;
+            match (ours, &theirs) {
+                (Err(_), Err(_)) => tally.both_fail += 1,
+                // Newer than 3.5: a match is ambiguous even where the comparison leaves one element.
+                (Err(e), Ok(_)) if e.contains("many-to-one matching must be explicit") => tally.stricter += 1,
+                (Ok(a), Ok(b)) => tally.add(&exprs[i], judge(a, b, GRID, &world, &marked[i])),
+                (a, b) => {
+                    let (a, b) = (a.as_ref().err(), b.as_ref().err());
+                    tally.wrong.push(format!("{}\n    ours fails: {a:?}, theirs fails: {b:?}", exprs[i]));
                 }
-                Err(what) => wrong.push(format!("{expr}\n    {what}")),
-            },
-            (a, b) => wrong.push(format!("{expr}\n    ours {:?}, theirs {:?}", a.as_ref().err(), b.as_ref().err())),
+            }
         }
     }
-    println!(
-        "Prometheus {version}: {cases} expressions, {values} values, both fail {failing}; ours alone, ambiguous matches, {stricter}; wrong {}; worst relative \
-         difference {:e} in {}",
-        wrong.len(),
-        worst.0,
-        worst.1
-    );
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(values as u64 > 20 * cases, "{values}");
+    tally.print(&prometheus.version, seed);
+    assert!(tally.wrong.is_empty(), "{}", tally.wrong.join("\n"));
+    let (values, cancelling) =
+        tally.classes.values().fold((0, 0), |(v, c), j| (v + j.values, c + j.cancelling + j.on_edge));
+    assert!(values > 50 * cases, "{values}");
+    assert!((cancelling as f64) < CANCELLING_MAX * values as f64, "{cancelling}");
 }
 
-/// Largest relative difference.
-fn difference(
-    a: &BTreeMap<Labels, BTreeMap<Millis, f64>>,
-    b: &BTreeMap<Labels, BTreeMap<Millis, f64>>,
-) -> Result<f64, String> {
-    let keys = |m: &BTreeMap<Labels, BTreeMap<Millis, f64>>| {
-        m.iter().flat_map(|(l, v)| v.keys().map(move |t| format!("{l} at {}", (t - START) / 1000))).collect::<Vec<_>>()
+/// Prints what both say of one expression at one instant.
+async fn show(prometheus: &Prometheus, world: &World, expr: &str) {
+    let t = 1000 * setting("FOREWARN_AT", START.unsigned_abs() / 1000) as Millis;
+    let grid = Grid { start: t, end: t, ..GRID };
+    println!("theirs: {:#?}", prometheus.ask(grid, expr).await);
+    println!("ours: {:#?}", ours(grid, world, &[expr.to_owned()])[0]);
+}
+
+impl Tally {
+    fn add(&mut self, expr: &str, found: Judgement) {
+        if let Some(wrong) = &found.wrong {
+            self.wrong.push(format!("{expr}\n    {wrong}"));
+        }
+        let class = self.classes.entry(outermost(expr)).or_default();
+        class.values += found.values;
+        class.same += found.same;
+        class.cancelling += found.cancelling;
+        class.on_edge += found.on_edge;
+        class.worst = class.worst.max(found.worst);
+        class.worst_cancelling = class.worst_cancelling.max(found.worst_cancelling);
+    }
+
+    fn print(&self, version: &str, seed: u64) {
+        println!(
+            "outermost                values  equal bits  worst relative  cancelling, worst part of noise  on edge"
+        );
+        let mut all = Judgement::default();
+        for (name, one) in &self.classes {
+            println!(
+                "{name:20} {:>10}  {:>10}  {:>14.1e}  {:>10}  {:>20.1e}  {:>7}",
+                one.values, one.same, one.worst, one.cancelling, one.worst_cancelling, one.on_edge
+            );
+            all.values += one.values;
+            all.same += one.same;
+            all.cancelling += one.cancelling;
+            all.on_edge += one.on_edge;
+            all.worst = all.worst.max(one.worst);
+            all.worst_cancelling = all.worst_cancelling.max(one.worst_cancelling);
+        }
+        println!(
+            "Prometheus {version}, seed {seed}: {} expressions, {} values, {} equal to the bit; worst relative difference {:.1e}; {} values cancel \
+             out, their worst difference is {:.1e} of what noise of 1e-12 does; {} on an edge; both fail {}; ours alone \
+             fails, ambiguous matches, {}; wrong {}",
+            self.cases,
+            all.values,
+            all.same,
+            all.worst,
+            all.cancelling,
+            all.worst_cancelling,
+            all.on_edge,
+            self.both_fail,
+            self.stricter,
+            self.wrong.len()
+        );
+    }
+}
+
+/// The function, aggregation or kind of operator that gives an expression its value.
+fn outermost(expr: &str) -> String {
+    let end = expr.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(expr.len());
+    let (word, rest) = expr.split_at(end);
+    let is_call =
+        rest.starts_with('(') || rest.starts_with(" by ") || rest.starts_with(" without ") || rest.starts_with(" (");
+    let closes = |text: &str| {
+        let mut depth = 0;
+        let opens = text.find('(').unwrap_or(0);
+        let end = text[opens..].char_indices().find(|(_, c)| {
+            depth += i32::from(*c == '(') - i32::from(*c == ')');
+            depth == 0
+        });
+        end.is_some_and(|(at, _)| opens + at + 1 == text.len())
     };
-    let (ours, theirs) = (keys(a), keys(b));
-    if ours != theirs {
-        let only =
-            |x: &[String], y: &[String]| x.iter().filter(|k| !y.contains(k)).take(3).cloned().collect::<Vec<_>>();
-        return Err(format!("only ours: {:?}; only theirs: {:?}", only(&ours, &theirs), only(&theirs, &ours)));
+    match word {
+        "" if expr.starts_with('-') => "-".to_owned(),
+        "" | "time" | "sum" | "scalar" | "pi" if !closes(rest) => "operators".to_owned(),
+        _ if is_call && !word.is_empty() => word.to_owned(),
+        _ if rest.is_empty() || rest.starts_with('{') || rest.starts_with(" offset") => "selectors".to_owned(),
+        _ => "operators".to_owned(),
     }
-    let mut worst = 0.0f64;
-    for ((labels, a), b) in a.iter().zip(b.values()) {
-        for ((t, &a), &b) in a.iter().zip(b.values()) {
-            if a == b || (a.is_nan() && b.is_nan()) {
-                continue;
-            }
-            let d = (a - b).abs() / a.abs().max(b.abs()).max(NEXT_TO_NOTHING);
-            if !d.is_finite() || d > ACCEPTED {
-                return Err(format!("{labels} at {}: ours {a}, theirs {b}", (t - START) / 1000));
-            }
-            worst = worst.max(d);
-        }
-    }
-    Ok(worst)
-}
-
-fn ours(world: &World, exprs: &[String]) -> Vec<Answer> {
-    let rule = |(i, expr): (usize, &String)| Rule {
-        name: format!("expr:{i}"),
-        expr: expr.clone(),
-        labels: vec![],
-        kind: RuleKind::Record,
-        position: Position { line: 1, column: 1 },
-    };
-    let rules = exprs.iter().enumerate().map(rule).collect();
-    let (file, name) = ("f".into(), "g".into());
-    let group = RuleGroup { file, name, interval: Some(INTERVAL), query_offset: None, limit: 0, rules };
-    let mut engine = Engine::new(EngineOptions { shards: 3, collect_results: true, ..EngineOptions::default() });
-    let rules = RuleSet { groups: vec![Arc::new(group)] };
-    engine.load(&rules, &Profiles::default(), &mut Output::default()).unwrap_or_else(|e| panic!("{}", e[0]));
-    // Early enough for the first steps of subqueries of subqueries.
-    engine.advance(START - 3_600_000, &Inline, &mut Output::default());
-    let mut batch = BatchBuilder::new(&Limits::default());
-    for event in &world.events {
-        batch.series(world.series[event.series].as_ref());
-        batch.sample(event.sample.t, event.sample.v);
-    }
-    engine.ingest(&batch.finish());
-    let mut out = Output::default();
-    engine.advance(END, &Inline, &mut out);
-    let mut answers: Vec<Answer> = exprs.iter().map(|_| Ok(BTreeMap::new())).collect();
-    for result in out.results.into_iter().filter(|r| r.t >= START) {
-        let elements = match result.value {
-            Ok(RuleValue::Vector(elements)) => elements,
-            Ok(RuleValue::Scalar(v)) => vec![(Labels::default(), v)],
-            Err(e) => {
-                answers[result.rule] = Err(e.to_string());
-                continue;
-            }
-        };
-        if let Ok(answer) = &mut answers[result.rule] {
-            for (labels, v) in elements {
-                answer.entry(labels).or_default().insert(result.t, v);
-            }
-        }
-    }
-    answers
-}
-
-/// What Prometheus says. A range query refuses a result in which series have equal labels, even at different instants; then
-/// it is asked for each instant.
-async fn ask(prometheus: &Peer, expr: &str) -> Answer {
-    let encoded: String = expr.bytes().map(|b| format!("%{b:02X}")).collect();
-    let (start, end) = (START / 1000, END / 1000);
-    let parameters = format!("query={encoded}&start={start}&end={end}&step={}", INTERVAL / 1000);
-    let mut series = BTreeMap::new();
-    let data = match query(prometheus, "/api/v1/query_range", &parameters).await {
-        Err(error) if error.contains("same labelset") => {
-            for t in (START..=END).step_by(INTERVAL as usize) {
-                let parameters = format!("query={encoded}&time={}", t / 1000);
-                read(&query(prometheus, "/api/v1/query", &parameters).await?, &mut series);
-            }
-            return Ok(series);
-        }
-        other => other?,
-    };
-    read(&data, &mut series);
-    Ok(series)
-}
-
-async fn query(prometheus: &Peer, path: &str, parameters: &str) -> Result<Value, String> {
-    let form = [("Content-Type", "application/x-www-form-urlencoded")];
-    let (_, answer) = http::post(&prometheus.address, path, &form, parameters.as_bytes()).await.unwrap();
-    let mut answer: Value = serde_json::from_str(&answer).unwrap();
-    match answer["error"].as_str() {
-        Some(error) => Err(error.to_owned()),
-        None => Ok(answer["data"]["result"].take()),
-    }
-}
-
-/// Adds the samples of a vector or matrix.
-fn read(result: &Value, series: &mut BTreeMap<Labels, BTreeMap<Millis, f64>>) {
-    for one in result.as_array().unwrap() {
-        let pairs = one["metric"].as_object().unwrap().iter().map(|(n, v)| (n.as_str(), v.as_str().unwrap()));
-        let samples = series.entry(Labels::from_pairs(pairs)).or_default();
-        let instant = one["value"].is_array().then(|| &one["value"]);
-        for pair in one["values"].as_array().into_iter().flatten().chain(instant) {
-            let t = (pair[0].as_f64().unwrap() * 1000.0).round() as Millis;
-            samples.insert(t, parse_value(pair[1].as_str().unwrap()).unwrap());
-        }
-    }
-}
-
-/// Sends all samples by remote write 1.0.
-async fn fill(prometheus: &Peer, world: &World) {
-    let mut request = Vec::new();
-    for (at, labels) in world.series.iter().enumerate() {
-        let mut series = Vec::new();
-        for (name, value) in labels.as_ref().iter() {
-            let mut label = Vec::new();
-            field(&mut label, 1, name.as_bytes());
-            field(&mut label, 2, value.as_bytes());
-            field(&mut series, 1, &label);
-        }
-        for event in world.events.iter().filter(|e| e.series == at) {
-            let mut sample = vec![0x09];
-            sample.extend(event.sample.v.to_le_bytes());
-            sample.push(0x10);
-            varint(&mut sample, event.sample.t as u64);
-            field(&mut series, 2, &sample);
-        }
-        field(&mut request, 1, &series);
-    }
-    let body = snap::raw::Encoder::new().compress_vec(&request).unwrap();
-    let headers = [
-        ("Content-Encoding", "snappy"),
-        ("Content-Type", "application/x-protobuf"),
-        ("X-Prometheus-Remote-Write-Version", "0.1.0"),
-    ];
-    let sent = http::post(&prometheus.address, "/api/v1/write", &headers, &body).await;
-    assert!(matches!(sent, Some((200..=299, _))), "{sent:?}");
-    support::eventually("the samples", Duration::from_secs(10), async || {
-        ask(prometheus, "up").await.ok().filter(|a| !a.is_empty())
-    })
-    .await;
-}
-
-/// A length-delimited protobuf field.
-fn field(out: &mut Vec<u8>, number: u8, bytes: &[u8]) {
-    out.push(number << 3 | 2);
-    varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
-fn varint(out: &mut Vec<u8>, mut n: u64) {
-    while n >= 0x80 {
-        out.push(n as u8 | 0x80);
-        n >>= 7;
-    }
-    out.push(n as u8);
 }

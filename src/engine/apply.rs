@@ -35,6 +35,9 @@ impl Engine {
             out.results.push(RuleResult { group, rule, t, value });
         }
         let vector = vector?;
+        // Prometheus looks at samples, and records, `query_offset` before the instant that it calls the evaluation's.
+        let evaluated_at = t + self.groups[group].schedule.query_offset;
+        let state = &mut self.groups[group].rules[rule];
         let interner = &mut self.coordinator.evaluator.store.interner;
         match &mut state.kind {
             RuleWork::Record(recording) => {
@@ -48,7 +51,7 @@ impl Engine {
                 let mut given = AlertOutput::default();
                 let interner = &*interner;
                 let labels_of = |id: LabelId| interner.labels(id);
-                let stepped = machine.step(t, &elements, &labels_of, &context, &mut given);
+                let stepped = machine.step(evaluated_at, &elements, &labels_of, &context, &mut given);
                 let samples: Vec<(Labels, f64)> = machine
                     .samples()
                     .map(|s| (s.labels.clone(), s.value))

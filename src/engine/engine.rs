@@ -159,6 +159,7 @@ impl Engine {
                 self.skip_to(news, out);
                 continue;
             }
+            let stopwatch = executor;
             let executor = self.hands(executor);
             // Before the tick and at multiples of the interval, so that models are forgotten at the same instants whether
             // ticks before were skipped or not.
@@ -168,7 +169,7 @@ impl Engine {
                 self.collect_garbage(garbage, executor);
             }
             self.take_in(due, executor);
-            self.tick(due, executor, out);
+            self.tick(due, executor, stopwatch, out);
         }
         self.take_in(watermark, executor);
         self.watermark = Some(watermark);
@@ -254,15 +255,17 @@ impl Engine {
         groups.chain(feeds.filter_map(|(feed, work)| Some(work.next? + feed.schedule.query_offset))).min()
     }
 
-    fn tick(&mut self, due: Millis, executor: &dyn Executor, out: &mut Output) {
+    fn tick(&mut self, due: Millis, executor: &dyn Executor, stopwatch: &dyn Executor, out: &mut Output) {
         out.ticks += 1;
         self.new_models = self.models() < self.options.limits.models;
         for g in 0..self.groups.len() {
             let group = &self.groups[g];
             let Some(t) = group.next.filter(|t| t + group.schedule.query_offset == due) else { continue };
             let idle = self.group_rests(group);
+            let began = stopwatch.stopwatch();
             for s in 0..if idle { 0 } else { self.groups[g].stages.len() } {
                 self.round += 1;
+                let stage_began = stopwatch.stopwatch();
                 let at = Moment { t, round: self.round, new_models: self.new_models };
                 for f in 0..self.groups[g].stages[s].0.feeds.len() {
                     let feed = self.groups[g].stages[s].0.feeds[f];
@@ -273,9 +276,12 @@ impl Engine {
                 let run = Run { plan: &self.plan, volatile: &self.volatile, at, executor };
                 self.coordinator.run(run, &mut self.shards, stage);
                 let rules = rules.clone();
-                self.apply(g, rules, t, out);
+                self.apply(g, rules.clone(), t, out);
+                let took = stopwatch.stopwatch().saturating_sub(stage_began);
+                self.groups[g].rules[rules].iter_mut().for_each(|rule| rule.took = took);
             }
             let group = &mut self.groups[g];
+            group.took = stopwatch.stopwatch().saturating_sub(began);
             if idle {
                 out.evaluations += group.pass(1);
             } else {

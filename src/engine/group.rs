@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::alert::{AlertMachine, AlertSettings, AlertingRule, RuleRef};
 use crate::base::Millis;
@@ -23,6 +24,8 @@ pub struct Group {
     pub next: Option<Millis>,
     /// The instant evaluated last.
     pub last: Option<Millis>,
+    /// How long that took, by the host's stopwatch.
+    pub took: Duration,
     /// Rules in order.
     pub rules: Vec<RuleState>,
     /// Stages in order, each with the rules that end it.
@@ -38,6 +41,8 @@ pub struct RuleState {
     pub kind: RuleWork,
     /// Why the last evaluation failed.
     pub last_error: Option<String>,
+    /// How long its stage took, which it shares with the rules beside it.
+    pub took: Duration,
 }
 
 /// What a rule does with its result.
@@ -72,10 +77,10 @@ impl Group {
         let schedule = schedule_of(spec, options);
         let mut rules = Vec::new();
         for (rule, &root) in spec.rules.iter().zip(roots) {
-            rules.push(RuleState { root, kind: work(spec, rule, schedule)?, last_error: None });
+            rules.push(RuleState { root, kind: work(spec, rule, schedule)?, last_error: None, took: Duration::ZERO });
         }
         let stages = stages(plan, spec, roots);
-        Ok(Self { spec: Arc::clone(spec), schedule, next: None, last: None, rules, stages })
+        Ok(Self { spec: Arc::clone(spec), schedule, next: None, last: None, took: Duration::ZERO, rules, stages })
     }
 
     /// Takes over what an earlier version of the group knows: timers and alerts of rules that are still there. Rules that
@@ -122,14 +127,16 @@ impl Group {
         if let Some(next) = self.next.filter(|_| instants > 0) {
             self.last = Some(next + (instants - 1) * self.schedule.interval);
             self.next = Some(next + instants * self.schedule.interval);
-            self.rules.iter_mut().for_each(|rule| rule.last_error = None);
+            self.rules.iter_mut().for_each(|rule| (rule.last_error, rule.took) = (None, Duration::ZERO));
         }
         instants.unsigned_abs() * self.rules.len() as u64
     }
 
-    /// Begins: the first instant after `t`, counted from `epoch`.
+    /// Begins: the first instant after `t` that lies `query_offset` before a multiple of the interval from `epoch`. The group
+    /// is due at that multiple, as in Prometheus.
     pub fn begin(&mut self, t: Millis, epoch: Millis) {
-        self.next.get_or_insert_with(|| first_after(t.saturating_sub(epoch), self.schedule.interval) + epoch);
+        let origin = epoch - self.schedule.query_offset;
+        self.next.get_or_insert_with(|| first_after(t.saturating_sub(origin), self.schedule.interval) + origin);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::alert::{AlertState, Transition};
 use crate::base::{Labels, Limits, Millis};
@@ -167,6 +168,8 @@ pub struct GroupView {
     pub limit: usize,
     /// The tick evaluated last.
     pub last_evaluation: Option<Millis>,
+    /// How long that took, by the host's stopwatch.
+    pub evaluation_time: Duration,
     /// Rules in order.
     pub rules: Vec<RuleView>,
 }
@@ -184,6 +187,8 @@ pub struct RuleView {
     pub last_error: Option<String>,
     /// Whether it was evaluated at all.
     pub evaluated: bool,
+    /// How long the evaluation took that it shares with the rules beside it.
+    pub evaluation_time: Duration,
     /// For alerting rules.
     pub alert: Option<AlertRuleView>,
 }

@@ -21,7 +21,8 @@ impl Engine {
             name: group.spec.name.clone(),
             interval: group.schedule.interval,
             limit: group.spec.limit,
-            last_evaluation: group.last,
+            last_evaluation: group.last.map(|t| t + group.schedule.query_offset),
+            evaluation_time: group.took,
             rules: rules
                 .map(|(state, spec)| RuleView {
                     name: spec.name.clone(),
@@ -29,6 +30,7 @@ impl Engine {
                     labels: spec.labels.clone(),
                     last_error: state.last_error.clone(),
                     evaluated: group.last.is_some(),
+                    evaluation_time: state.took,
                     alert: self.alert_view(state, &spec.kind),
                 })
                 .collect(),

@@ -11,8 +11,10 @@ pub struct Counter {
     pub last: Sample,
     /// Whether there is one; the first of a window has no neighbour before it.
     any: bool,
-    /// Sum of the values before each reset, to be added to `last - first`.
+    /// Sum of the finite values before each reset, to be added to `last - first`.
     correction: Double,
+    /// Resets from +Inf, counted so that they leave no trace when they go.
+    infinite: u32,
     /// Falls from one sample to the next.
     pub resets: u32,
     /// Pairs of neighbours that differ (two NaNs do not).
@@ -27,7 +29,10 @@ impl Accumulator for Counter {
             self.changes += u32::from(change);
             if reset {
                 self.resets += 1;
-                self.correction = self.correction + self.last.v;
+                match self.last.v {
+                    f64::INFINITY => self.infinite += 1,
+                    v => self.correction = self.correction + v,
+                }
             }
         }
         self.last = sample;
@@ -41,7 +46,13 @@ impl Accumulator for Counter {
         self.changes -= u32::from(change);
         if reset {
             self.resets -= 1;
-            self.correction = if self.resets == 0 { Double::ZERO } else { self.correction + -oldest.v };
+            match oldest.v {
+                f64::INFINITY => self.infinite -= 1,
+                v => self.correction = self.correction + -v,
+            }
+            if self.resets == self.infinite {
+                self.correction = Double::ZERO;
+            }
         }
     }
 }
@@ -59,8 +70,11 @@ impl Window<Counter> {
         let mut result = last.v - first.v;
         if counter {
             result = (Double::from(last.v) + -first.v + self.sums.correction).value();
-            if result.is_nan() {
+            if self.sums.infinite > 0 || result.is_nan() {
                 result = last.v - first.v + self.sums.correction.value();
+            }
+            if self.sums.infinite > 0 {
+                result += f64::INFINITY;
             }
         }
         let seconds = |span: Millis| span as f64 / 1000.0;
@@ -107,6 +121,24 @@ mod tests {
             assert_eq!(window.sums.resets as usize, pairs().filter(|(a, b)| b < a).count());
             let changed = |(a, b): &(f64, f64)| a != b && !(a.is_nan() && b.is_nan());
             assert_eq!(window.sums.changes as usize, pairs().filter(changed).count());
+        });
+    }
+
+    #[test]
+    fn an_infinite_value_leaves_no_trace() {
+        let values = [1.0, f64::INFINITY, 3.0, 5.0, 4.0, 6.0, f64::NEG_INFINITY, 7.0, 9.0, 8.0, 10.0];
+        let samples: Vec<Sample> =
+            values.iter().cycle().take(100).enumerate().map(|(i, &v)| Sample { t: i as i64 * 10, v }).collect();
+        slide::<Counter>(&samples, 40, |window, inside| {
+            let Some(got) = window.extrapolated(inside[inside.len() - 1].t, 40, true, false) else { return };
+            let (first, last) = (inside[0], inside[inside.len() - 1]);
+            let resets = inside.windows(2).filter(|p| p[1].v < p[0].v).map(|p| p[0].v);
+            let increase = resets.fold(last.v - first.v, |sum, v| sum + v);
+            if increase.is_finite() {
+                assert!(got.is_finite(), "{got} {inside:?}");
+            } else {
+                assert_eq!(got.to_string(), increase.to_string(), "{inside:?}");
+            }
         });
     }
 

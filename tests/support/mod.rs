@@ -9,8 +9,12 @@
 pub mod alerts;
 pub mod disk;
 pub mod engine;
+pub mod exact;
 pub mod expressions;
+pub mod hard_series;
 pub mod http;
+pub mod judgement;
+pub mod oracle;
 pub mod peer;
 pub mod process;
 pub mod receiver;

@@ -54,7 +54,8 @@ impl Peer {
             args.extend(further.iter().cloned());
             args
         };
-        Self::start("prometheus", "/-/ready", Some(config), args).await
+        let program = newer_prometheus().unwrap_or_else(|| "prometheus".to_owned());
+        Self::start(&program, "/-/ready", Some(config), args).await
     }
 
     /// A node_exporter with further arguments; None where it is not installed.
@@ -150,8 +151,20 @@ impl Drop for Peer {
     }
 }
 
+/// The Prometheus that `FOREWARN_PROMETHEUS` names, or the one that `scripts/fetch-prometheus-3.sh` has put beside the tree.
+fn newer_prometheus() -> Option<String> {
+    if let Ok(named) = std::env::var("FOREWARN_PROMETHEUS") {
+        return Some(named);
+    }
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let home = || format!("{}/.cache", set("HOME").unwrap_or_else(|| "/tmp".to_owned()));
+    let cache = set("XDG_CACHE_HOME").unwrap_or_else(home);
+    Some(format!("{cache}/forewarn-test-peers/bin/prometheus")).filter(|file| Path::new(file).is_file())
+}
+
 /// Where a program is. Missing: says so and gives None, or panics where peers are a must.
 pub fn require(program: &str) -> Option<PathBuf> {
+    // An absolute path is kept by `join`.
     let paths = std::env::var_os("PATH").unwrap_or_default();
     if let Some(found) = std::env::split_paths(&paths).map(|dir| dir.join(program)).find(|file| file.is_file()) {
         return Some(found);

@@ -110,6 +110,7 @@ mod tests {
             labels: vec![("severity".into(), "page".into())],
             last_error: None,
             evaluated: true,
+            evaluation_time: Default::default(),
             alert: None,
         };
         let group = GroupView {
@@ -118,6 +119,7 @@ mod tests {
             interval: 1,
             limit: 0,
             last_evaluation: None,
+            evaluation_time: Default::default(),
             rules: vec![],
         };
         let filter = Filter::parse(query).unwrap();

@@ -2,6 +2,7 @@
 //! `RecordingRule` and `Alert`. Pure.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Number;
@@ -23,7 +24,7 @@ pub(super) struct RuleGroup<'a> {
     rules: Vec<Rule<'a>>,
     interval: Number,
     limit: usize,
-    /// Always 0: the engine reads no clock.
+    /// Seconds.
     evaluation_time: Number,
     last_evaluation: String,
 }
@@ -60,7 +61,7 @@ struct RuleTail<'a> {
     health: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<&'a str>,
-    /// Always 0: the engine reads no clock.
+    /// Seconds, which it shares with rules that are evaluated at once with it.
     evaluation_time: Number,
     last_evaluation: String,
     #[serde(rename = "type")]
@@ -95,7 +96,7 @@ impl<'a> RuleGroup<'a> {
             rules,
             interval: seconds(group.interval),
             limit: group.limit,
-            evaluation_time: Number::from(0),
+            evaluation_time: took(group.evaluation_time),
             last_evaluation,
         })
     }
@@ -114,7 +115,7 @@ impl<'a> Rule<'a> {
             labels: (rule.alert.is_some() || !rule.labels.is_empty()).then(|| map(&rule.labels)),
             health,
             last_error: rule.last_error.as_deref(),
-            evaluation_time: Number::from(0),
+            evaluation_time: took(rule.evaluation_time),
             last_evaluation: last_evaluation.to_owned(),
             kind: if rule.alert.is_some() { "alerting" } else { "recording" },
         };
@@ -164,6 +165,13 @@ fn seconds(span: Millis) -> Number {
     Number::from_f64(span as f64 / 1e3).unwrap_or_else(|| Number::from(0))
 }
 
+fn took(time: Duration) -> Number {
+    match time {
+        Duration::ZERO => Number::from(0),
+        _ => Number::from_f64(time.as_secs_f64()).unwrap_or_else(|| Number::from(0)),
+    }
+}
+
 /// Go's `strconv.FormatFloat(v, 'e', -1, 64)`: the shortest digits that read back, an exponent of two digits at least.
 fn scientific(v: f64) -> String {
     if v.is_nan() {
@@ -208,6 +216,7 @@ mod tests {
             labels: vec![],
             last_error: error.map(str::to_owned),
             evaluated: error.is_some(),
+            evaluation_time: Duration::from_micros(if error.is_some() { 250 } else { 0 }),
             alert: None,
         };
         let group = GroupView {
@@ -216,6 +225,7 @@ mod tests {
             interval: 15_000,
             limit: 3,
             last_evaluation: None,
+            evaluation_time: Duration::from_millis(2),
             rules: vec![rule(None), rule(Some("many-to-many"))],
         };
         let group = RuleGroup::new(&group, &Filter::default()).unwrap();
@@ -223,9 +233,10 @@ mod tests {
                           "lastEvaluation": NEVER, "type": "recording"});
         let mut failing = rule.clone();
         failing["health"] = json!("err");
+        failing["evaluationTime"] = json!(0.00025);
         failing["lastError"] = json!("many-to-many");
         let want = json!({"name": "g", "file": "f", "rules": [rule, failing], "interval": 15, "limit": 3,
-                          "evaluationTime": 0, "lastEvaluation": NEVER});
+                          "evaluationTime": 0.002, "lastEvaluation": NEVER});
         assert_eq!(serde_json::to_value(&group).unwrap(), want);
     }
 }

@@ -32,6 +32,7 @@ fn alerting(name: &str, expr: &str, alerts: Vec<AlertView>) -> RuleView {
         labels: vec![],
         last_error: None,
         evaluated: true,
+        evaluation_time: Default::default(),
         alert: Some(AlertRuleView { hold: 60_000, keep_firing: 0, annotations: vec![], state, active: alerts }),
     }
 }
@@ -49,7 +50,15 @@ fn alert(state: AlertState, active_at: Millis, instance: &str) -> AlertView {
 
 fn group(rules: Vec<RuleView>) -> GroupView {
     let (file, name) = ("rules/host.yml".into(), "host".into());
-    GroupView { file, name, interval: 15_000, limit: 0, last_evaluation: Some(990_000), rules }
+    GroupView {
+        file,
+        name,
+        interval: 15_000,
+        limit: 0,
+        last_evaluation: Some(990_000),
+        evaluation_time: Default::default(),
+        rules,
+    }
 }
 
 fn place(page: &str, text: &str) -> usize {

@@ -1,0 +1,192 @@
+//! The same samples and expressions in forewarn's engine and in a real Prometheus, and what each says.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use forewarn::base::{BatchBuilder, Labels, Limits, Millis, parse_value};
+use forewarn::engine::{Engine, EngineOptions, Inline, Output, Profiles, RuleValue};
+use forewarn::rules::{Position, Rule, RuleGroup, RuleKind, RuleSet};
+use serde_json::Value;
+
+use super::peer::Peer;
+use super::series::World;
+use super::{eventually, http};
+
+/// Series with values by instant.
+pub type Matrix = BTreeMap<Labels, BTreeMap<Millis, f64>>;
+
+/// What an expression gives; Err if it fails at any instant.
+pub type Answer = Result<Matrix, String>;
+
+/// Instants at which expressions are evaluated.
+#[derive(Clone, Copy)]
+pub struct Grid {
+    /// A multiple of the interval.
+    pub start: Millis,
+    pub end: Millis,
+    pub interval: Millis,
+}
+
+/// A Prometheus that holds a world.
+pub struct Prometheus {
+    peer: Peer,
+    /// As `3.5.0`.
+    pub version: String,
+}
+
+impl Prometheus {
+    /// None where it is not installed.
+    pub async fn start() -> Option<Self> {
+        let receiver = ["--web.enable-remote-write-receiver", "--storage.tsdb.retention.time=50y"];
+        let peer = Peer::prometheus("{}", &receiver).await?;
+        let build = http::get_json(&peer.address, "/api/v1/status/buildinfo").await.unwrap();
+        let version = build["data"]["version"].as_str().unwrap().to_owned();
+        Some(Self { peer, version })
+    }
+
+    /// Sends all samples by remote write 1.0.
+    pub async fn fill(&self, world: &World) {
+        let mut request = Vec::new();
+        for (at, labels) in world.series.iter().enumerate() {
+            let mut series = Vec::new();
+            for (name, value) in labels.as_ref().iter() {
+                let mut label = Vec::new();
+                field(&mut label, 1, name.as_bytes());
+                field(&mut label, 2, value.as_bytes());
+                field(&mut series, 1, &label);
+            }
+            for event in world.events.iter().filter(|e| e.series == at) {
+                let mut sample = vec![0x09];
+                sample.extend(event.sample.v.to_le_bytes());
+                sample.push(0x10);
+                varint(&mut sample, event.sample.t as u64);
+                field(&mut series, 2, &sample);
+            }
+            field(&mut request, 1, &series);
+        }
+        let body = snap::raw::Encoder::new().compress_vec(&request).unwrap();
+        let headers = [
+            ("Content-Encoding", "snappy"),
+            ("Content-Type", "application/x-protobuf"),
+            ("X-Prometheus-Remote-Write-Version", "0.1.0"),
+        ];
+        let sent = http::post(&self.peer.address, "/api/v1/write", &headers, &body).await;
+        assert!(matches!(sent, Some((200..=299, _))), "{sent:?}");
+        let last = world.events.last().unwrap().sample.t;
+        let newest = Grid { start: last, end: last, interval: 1000 };
+        eventually("the samples", Duration::from_secs(10), async || {
+            self.ask(newest, r#"{__name__=~".+"}"#).await.ok().filter(|a| !a.is_empty())
+        })
+        .await;
+    }
+
+    /// What it says. A range query refuses a result in which series have equal labels, even at different instants; then it
+    /// is asked for each instant.
+    pub async fn ask(&self, grid: Grid, expr: &str) -> Answer {
+        let encoded: String = expr.bytes().map(|b| format!("%{b:02X}")).collect();
+        let seconds = |t: Millis| format!("{:.3}", t as f64 / 1e3);
+        let (start, end, step) = (seconds(grid.start), seconds(grid.end), seconds(grid.interval));
+        let mut series = BTreeMap::new();
+        let parameters = format!("query={encoded}&start={start}&end={end}&step={step}");
+        let data = match self.query("/api/v1/query_range", &parameters).await {
+            Err(error) if error.contains("same labelset") => {
+                for t in (grid.start..=grid.end).step_by(grid.interval as usize) {
+                    let parameters = format!("query={encoded}&time={}", seconds(t));
+                    read(&self.query("/api/v1/query", &parameters).await?, &mut series);
+                }
+                return Ok(series);
+            }
+            other => other?,
+        };
+        read(&data, &mut series);
+        Ok(series)
+    }
+
+    async fn query(&self, path: &str, parameters: &str) -> Result<Value, String> {
+        let form = [("Content-Type", "application/x-www-form-urlencoded")];
+        let (_, answer) = http::post(&self.peer.address, path, &form, parameters.as_bytes()).await.unwrap();
+        let mut answer: Value = serde_json::from_str(&answer).unwrap();
+        match answer["error"].as_str() {
+            Some(error) => Err(error.to_owned()),
+            None => Ok(answer["data"]["result"].take()),
+        }
+    }
+}
+
+/// What forewarn says: each expression a rule of one group, the samples fed as a stream.
+pub fn ours(grid: Grid, world: &World, exprs: &[String]) -> Vec<Answer> {
+    let rule = |(i, expr): (usize, &String)| Rule {
+        name: format!("expr:{i}"),
+        expr: expr.clone(),
+        labels: vec![],
+        kind: RuleKind::Record,
+        position: Position { line: 1, column: 1 },
+    };
+    let rules = exprs.iter().enumerate().map(rule).collect();
+    let (file, name) = ("f".into(), "g".into());
+    let group = RuleGroup { file, name, interval: Some(grid.interval), query_offset: None, limit: 0, rules };
+    let mut engine = Engine::new(EngineOptions { shards: 3, collect_results: true, ..EngineOptions::default() });
+    let rules = RuleSet { groups: vec![Arc::new(group)] };
+    engine.load(&rules, &Profiles::default(), &mut Output::default()).unwrap_or_else(|e| panic!("{}", e[0]));
+    // Early enough for the first steps of subqueries of subqueries.
+    engine.advance(grid.start - 2 * 3_600_000, &Inline, &mut Output::default());
+    let mut batch = BatchBuilder::new(&Limits::default());
+    for event in &world.events {
+        batch.series(world.series[event.series].as_ref());
+        batch.sample(event.sample.t, event.sample.v);
+    }
+    engine.ingest(&batch.finish());
+    let mut out = Output::default();
+    engine.advance(grid.end, &Inline, &mut out);
+    let mut answers: Vec<Answer> = exprs.iter().map(|_| Ok(BTreeMap::new())).collect();
+    for result in out.results.into_iter().filter(|r| r.t >= grid.start) {
+        let elements = match result.value {
+            Ok(RuleValue::Vector(elements)) => elements,
+            Ok(RuleValue::Scalar(v)) => vec![(Labels::default(), v)],
+            Err(e) => {
+                answers[result.rule] = Err(e.to_string());
+                continue;
+            }
+        };
+        if let Ok(answer) = &mut answers[result.rule] {
+            for (labels, v) in elements {
+                answer.entry(labels).or_default().insert(result.t, v);
+            }
+        }
+    }
+    answers
+}
+
+/// Adds the samples of a vector, a matrix or a scalar.
+fn read(result: &Value, series: &mut Matrix) {
+    let mut add = |labels: Labels, pair: &Value| {
+        let t = (pair[0].as_f64().unwrap() * 1000.0).round() as Millis;
+        series.entry(labels).or_default().insert(t, parse_value(pair[1].as_str().unwrap()).unwrap());
+    };
+    let list = result.as_array().unwrap();
+    if list.first().is_some_and(Value::is_number) {
+        return add(Labels::default(), result);
+    }
+    for one in list {
+        let pairs = one["metric"].as_object().unwrap().iter().map(|(n, v)| (n.as_str(), v.as_str().unwrap()));
+        let labels = Labels::from_pairs(pairs);
+        let instant = one["value"].is_array().then(|| &one["value"]);
+        one["values"].as_array().into_iter().flatten().chain(instant).for_each(|pair| add(labels.clone(), pair));
+    }
+}
+
+/// A length-delimited protobuf field.
+fn field(out: &mut Vec<u8>, number: u8, bytes: &[u8]) {
+    out.push(number << 3 | 2);
+    varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+fn varint(out: &mut Vec<u8>, mut n: u64) {
+    while n >= 0x80 {
+        out.push(n as u8 | 0x80);
+        n >>= 7;
+    }
+    out.push(n as u8);
+}
