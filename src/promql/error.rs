@@ -14,12 +14,19 @@ pub struct ExprError {
     pub help: Option<String>,
     /// Where: bytes of the expression's text. None where the fault lies in the whole.
     pub span: Option<Range<usize>>,
+    /// Whether it is PromQL that is refused, rather than a mistake.
+    pub is_refusal: bool,
 }
 
 impl ExprError {
     /// A fault at a place.
     pub(super) fn at(span: Range<usize>, message: impl Into<String>) -> Self {
-        Self { message: message.into(), help: None, span: Some(span) }
+        Self { message: message.into(), help: None, span: Some(span), is_refusal: false }
+    }
+
+    /// A part of PromQL that is refused.
+    pub(super) fn refused(span: Range<usize>, message: impl Into<String>) -> Self {
+        Self { is_refusal: true, ..Self::at(span, message) }
     }
 
     /// Adds how to mend it.

@@ -8,7 +8,7 @@ use super::error::ExprError;
 pub(super) fn explain(message: String, span: Option<Range<usize>>) -> ExprError {
     let (message, help) =
         type_mismatch(&message).or_else(|| known(&message)).unwrap_or_else(|| (message.replace("BOOL", "bool"), None));
-    ExprError { message, help: help.map(str::to_owned), span }
+    ExprError { message, help: help.map(str::to_owned), span, is_refusal: false }
 }
 
 /// `expected type matrix in call to function 'rate', got vector`, and the same in an aggregation.

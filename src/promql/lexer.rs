@@ -80,6 +80,21 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, ExprError> {
     Ok(out)
 }
 
+/// The value of a text that is one string literal.
+///
+/// ```
+/// use forewarn::promql::parse_string;
+/// assert_eq!(parse_string(r#""a\tb""#).as_deref(), Some("a\tb"));
+/// assert_eq!(parse_string("a"), None);
+/// ```
+#[must_use]
+pub fn parse_string(text: &str) -> Option<String> {
+    match <[Token; 2]>::try_from(tokens(text).ok()?) {
+        Ok([Token { kind: Kind::Text(value), .. }, _]) => Some(value),
+        _ => None,
+    }
+}
+
 fn is_alpha(c: char) -> bool {
     c == '_' || c.is_ascii_alphabetic()
 }

@@ -45,7 +45,8 @@ pub(super) enum PartKind {
 pub(super) fn recognise(text: &str, tokens: &[Token]) -> Result<Vec<Part>, ExprError> {
     let mut grammar = Grammar { cursor: Cursor::new(text, tokens), parts: Vec::new() };
     if *grammar.cursor.kind() == Kind::End {
-        return Err(ExprError { message: "the expression is empty".to_owned(), help: None, span: None });
+        let message = "the expression is empty".to_owned();
+        return Err(ExprError { message, help: None, span: None, is_refusal: false });
     }
     grammar.binary(0, 0)?;
     if *grammar.cursor.kind() != Kind::End {
