@@ -20,6 +20,8 @@ pub struct Case {
     pub name: String,
     /// What failed: a line that says what, and the whole text.
     pub failures: Vec<(String, String)>,
+    /// Why it was not run, if it was not.
+    pub skipped: Option<String>,
 }
 
 /// The document.
@@ -34,11 +36,14 @@ pub fn document(suites: &[Suite]) -> String {
         let _ = writeln!(out, "  <testsuite name=\"{name}\" tests=\"{tests}\" failures=\"{failed}\">");
         for case in &suite.cases {
             let name = format!("name=\"{}\" classname=\"{name}\"", escape(&case.name));
-            if case.failures.is_empty() {
+            if case.failures.is_empty() && case.skipped.is_none() {
                 let _ = writeln!(out, "    <testcase {name}/>");
                 continue;
             }
             let _ = writeln!(out, "    <testcase {name}>");
+            if let Some(reason) = &case.skipped {
+                let _ = writeln!(out, "      <skipped message=\"{}\"/>", escape(reason));
+            }
             for (message, text) in &case.failures {
                 let (message, text) = (escape(message), escape(text));
                 let _ = writeln!(out, "      <failure message=\"{message}\">{text}</failure>");
@@ -54,6 +59,10 @@ pub fn document(suites: &[Suite]) -> String {
 impl Suite {
     fn tests(&self) -> usize {
         self.cases.len()
+    }
+
+    fn skipped(&self) -> usize {
+        self.cases.iter().filter(|case| case.skipped.is_some()).count()
     }
 
     fn failed(&self) -> usize {

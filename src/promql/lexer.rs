@@ -172,7 +172,9 @@ fn quoted(rest: &str, at: usize) -> Result<(Kind, usize), ExprError> {
     let value = literal::unquote(&rest[..length]).map_err(|(offset, reason)| {
         let end = if offset == 0 { length } else { (offset + 2).min(length) };
         let end = (end..=length).find(|i| rest.is_char_boundary(*i)).unwrap_or(length);
-        ExprError::at(at + offset..at + end, reason).help(
+        // Strings of any bytes are Go's; Prometheus refuses them where it wants a label's name.
+        let error = if offset == 0 { ExprError::late } else { ExprError::at };
+        error(at + offset..at + end, reason).help(
             "a backslash in a quoted string is doubled: \"\\\\.\"; or use back-quotes, which take it as it is: `\\.`",
         )
     })?;

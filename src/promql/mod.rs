@@ -31,7 +31,7 @@ mod syntax;
 pub use arith::{BinaryOp, SetOp};
 pub use calendar::CalendarFn;
 pub use calls::DEFAULT_PROFILE;
-pub use error::ExprError;
+pub use error::{ExprError, FaultKind};
 pub use exact::ExactSum;
 pub use leaf::{Feed, LabelMatcher, Leaf, LeafKind, LeafSource, Selector, Test};
 pub use lexer::parse_string;

@@ -11,7 +11,7 @@ use std::ops::Range;
 use crate::base::LONGEST_SPAN;
 
 use super::cursor::Cursor;
-use super::error::ExprError;
+use super::error::{ExprError, FaultKind};
 use super::extensions::extension;
 use super::lexer::{Kind, Token};
 use super::{refuse, selector};
@@ -46,7 +46,7 @@ pub(super) fn recognise(text: &str, tokens: &[Token]) -> Result<Vec<Part>, ExprE
     let mut grammar = Grammar { cursor: Cursor::new(text, tokens), parts: Vec::new() };
     if *grammar.cursor.kind() == Kind::End {
         let message = "the expression is empty".to_owned();
-        return Err(ExprError { message, help: None, span: None, is_refusal: false });
+        return Err(ExprError { message, help: None, span: None, kind: FaultKind::Mistake });
     }
     grammar.binary(0, 0)?;
     if *grammar.cursor.kind() != Kind::End {

@@ -27,8 +27,8 @@ fn compare(eval: &Eval, evaluated: &Evaluated) -> Result<f64, Failure> {
     let failure = eval.expectations.iter().find_map(|e| if let Expectation::Fail(wording) = e { Some(wording) } else { None });
     match (failure, error) {
         (None, Some(error)) => return Err(because(error.to_string())),
-        (Some(wording), Some(error)) if !wording.fits(&error.to_string()) => {
-            let (expected, got) = (vec![wording.to_string()], vec![error.to_string()]);
+        (Some(wording), Some(error)) if !wording.fits(&error.in_prometheus_words()) => {
+            let (expected, got) = (vec![wording.to_string()], vec![error.in_prometheus_words()]);
             return Err(differ(eval, "fails otherwise than expected", expected, got));
         }
         (Some(_), Some(_)) => return Ok(0.0),

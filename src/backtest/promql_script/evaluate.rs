@@ -5,7 +5,7 @@ use super::loaded::Loaded;
 use crate::backtest::virtual_time::VirtualTime;
 use crate::base::Millis;
 use crate::engine::{Engine, EngineOptions, EvalError, Inline, Output, Profiles, RuleValue};
-use crate::promql::{LeafSource, Op, Order, Plan, PlanOptions, Planner, RangeFn, Schedule, parse};
+use crate::promql::{FaultKind, LeafSource, Op, Order, Plan, PlanOptions, Planner, RangeFn, Schedule, parse};
 use crate::rules::RuleSet;
 use crate::rules::promql_script::Eval;
 
@@ -28,15 +28,18 @@ pub(super) struct Evaluated {
 pub(super) enum Unable {
     /// It needs what the engine does not have.
     Refused(String),
+    /// It is wrong in a way that Prometheus finds when it evaluates.
+    Early(String),
     /// It is wrong.
     Invalid(String),
 }
 
 /// Evaluates an expression over what is loaded.
 pub(super) fn evaluate(eval: &Eval, loaded: &Loaded, options: &ScriptOptions) -> Result<Evaluated, Unable> {
-    let expr = parse(&eval.expr).map_err(|error| match error.is_refusal {
-        true => Unable::Refused(error.message),
-        false => Unable::Invalid(error.message),
+    let expr = parse(&eval.expr).map_err(|error| match error.kind {
+        FaultKind::Mistake => Unable::Invalid(error.message),
+        FaultKind::Refusal => Unable::Refused(error.message),
+        FaultKind::Late => Unable::Early(error.message),
     })?;
     let engine_options =
         EngineOptions { shards: options.shards, evaluation_interval: DEFAULT_STEP, ..EngineOptions::default() };
@@ -79,12 +82,14 @@ fn value(time: &mut VirtualTime, t: Millis, is_scalar: bool) -> Result<RuleValue
 
 /// What the engine would answer wrongly or not at all.
 fn refuse(eval: &Eval, plan: &Plan, loaded: &Loaded) -> Result<(), String> {
-    let selectors = plan.leaves.iter().filter_map(|leaf| match &leaf.source {
-        LeafSource::Selector(selector) => Some(selector),
-        LeafSource::Feed(_) => None,
-    });
-    if let Some(line) = selectors.into_iter().find_map(|selector| loaded.histograms_of(selector)) {
-        return Err(format!("native histograms are not supported (loaded at line {line})"));
+    for leaf in &plan.leaves {
+        let LeafSource::Selector(selector) = &leaf.source else { continue };
+        if let Some(line) = loaded.histograms_of(selector) {
+            return Err(format!("native histograms are not supported (loaded at line {line})"));
+        }
+        if let Some(line) = loaded.metadata_of(selector) {
+            return Err(format!("the labels __type__ and __unit__ are not dropped with the name (loaded at line {line})"));
+        }
     }
     if let Some(series) = eval.expected_series().iter().find(|series| series.values.is_none()) {
         return Err(format!("native histograms are not supported (expected at line {})", series.line));

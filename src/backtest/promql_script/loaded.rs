@@ -27,7 +27,12 @@ struct Series {
     histograms: Option<u64>,
     /// Where start timestamps were.
     start_times: Option<u64>,
+    /// Where labels that go with the name were.
+    metadata: Option<u64>,
 }
+
+/// Labels that Prometheus drops wherever it drops the name.
+const METADATA: [&str; 2] = ["__type__", "__unit__"];
 
 impl Loaded {
     /// Adds what a `load` gives; on Err, the line that cannot be loaded, and why.
@@ -49,6 +54,9 @@ impl Loaded {
         let series = self.series.entry(labels.clone()).or_default();
         if loaded.has_start_times {
             series.start_times = Some(loaded.line);
+        }
+        if METADATA.iter().any(|name| labels.as_ref().get(name).is_some()) {
+            series.metadata = Some(loaded.line);
         }
         let notation = match &loaded.points {
             Points::Histograms => {
@@ -98,6 +106,11 @@ impl Loaded {
     /// The line that gave start timestamps to a series that a selector matches.
     pub(super) fn start_times_of(&self, selector: &Selector) -> Option<u64> {
         self.matching(selector).find_map(|series| series.start_times)
+    }
+
+    /// The line that gave type or unit labels to a series that a selector matches.
+    pub(super) fn metadata_of(&self, selector: &Selector) -> Option<u64> {
+        self.matching(selector).find_map(|series| series.metadata)
     }
 
     fn matching<'a>(&'a self, selector: &'a Selector) -> impl Iterator<Item = &'a Series> {

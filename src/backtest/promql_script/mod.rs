@@ -8,7 +8,7 @@ mod evaluate;
 mod loaded;
 
 use crate::engine::{EvalError, RuleValue};
-use crate::rules::promql_script::{Command, Eval, Script};
+use crate::rules::promql_script::{Command, Eval, Expectation, Script, Wording};
 
 use super::verdict::{Check, Failure};
 use loaded::Loaded;
@@ -84,7 +84,11 @@ pub fn run_script(script: &Script, options: &ScriptOptions) -> ScriptReport {
 fn run_eval(eval: &Eval, loaded: &Loaded, options: &ScriptOptions) -> EvalReport {
     let failed = |message: String| Verdict::Failed(Box::new(Failure::because(Some(eval.line), check(eval), message)));
     let (verdict, values) = match evaluate::evaluate(eval, loaded, options) {
-        Err(evaluate::Unable::Refused(reason)) => (Verdict::Refused(reason), vec![]),
+        // Whatever Prometheus says of it, it fails there, too.
+        Err(evaluate::Unable::Early(_)) if eval.expectations.iter().any(|e| matches!(e, Expectation::Fail(Wording::Any))) => {
+            (Verdict::Passed { difference: 0.0 }, vec![])
+        }
+        Err(evaluate::Unable::Refused(reason) | evaluate::Unable::Early(reason)) => (Verdict::Refused(reason), vec![]),
         Err(evaluate::Unable::Invalid(message)) => (failed(message), vec![]),
         Ok(evaluated) => (compare::verdict(eval, &evaluated), evaluated.values),
     };
