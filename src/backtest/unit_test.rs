@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::alert::AlertState;
 use crate::base::{Labels, Millis, Sample};
-use crate::engine::{Engine, EngineOptions, GroupView, Inline, Output, Profiles};
+use crate::engine::{Engine, EngineOptions, GroupView, Inline, Output, Profiles, QueryValue};
 use crate::promql::{Op, Plan, PlanOptions, Planner, Schedule, parse};
 use crate::rules::unit_test::{AlertTest, ExpectedAlert, ExpectedSample, ExprTest, TestFile, TestGroup};
 use crate::rules::{Position, Rule, RuleGroup, RuleKind, RuleSet};
@@ -228,7 +228,7 @@ impl<'a> Run<'a> {
     fn compare_values(&mut self, asked: &Asked<'_>, index: usize, engine: &mut Engine) {
         let (line, check) = (line(asked.test), check(asked.test));
         let got = match engine.query(index, &Inline) {
-            Ok(got) => got,
+            Ok(got) => got.map(QueryValue::into_elements).unwrap_or_default(),
             Err(error) => return self.failures.push(Failure::because(Some(line), check, error.to_string())),
         };
         let same = |(e, g): (&(Labels, f64), &(Labels, f64))| e.0 == g.0 && equal(e.1, g.1, self.file.fuzzy_compare);

@@ -32,8 +32,12 @@ pub fn document(suites: &[Suite]) -> String {
     // Writing to a string does not fail.
     let _ = writeln!(out, "<testsuites tests=\"{}\" failures=\"{}\">", total(Suite::tests), total(Suite::failed));
     for suite in suites {
-        let (name, tests, failed) = (escape(&suite.name), suite.tests(), suite.failed());
-        let _ = writeln!(out, "  <testsuite name=\"{name}\" tests=\"{tests}\" failures=\"{failed}\">");
+        let (name, tests) = (escape(&suite.name), suite.tests());
+        let (failed, skipped) = (suite.failed(), suite.skipped());
+        let _ = writeln!(
+            out,
+            "  <testsuite name=\"{name}\" tests=\"{tests}\" failures=\"{failed}\" skipped=\"{skipped}\">"
+        );
         for case in &suite.cases {
             let name = format!("name=\"{}\" classname=\"{name}\"", escape(&case.name));
             if case.failures.is_empty() && case.skipped.is_none() {
@@ -96,18 +100,22 @@ mod tests {
 
     #[test]
     fn a_report_is_escaped_and_counted() {
-        let failed = Case { name: "a<b".into(), failures: vec![("x > 1 & \"y\"".into(), "l1\nl2\u{1}".into())] };
-        let passed = Case { name: "ok".into(), failures: vec![] };
-        let text = document(&[Suite { name: "t.yml".into(), cases: vec![failed, passed] }]);
+        let case = |name: &str| Case { name: name.into(), failures: vec![], skipped: None };
+        let failed = Case { failures: vec![("x > 1 & \"y\"".into(), "l1\nl2\u{1}".into())], ..case("a<b") };
+        let skipped = Case { skipped: Some("later".into()), ..case("no") };
+        let text = document(&[Suite { name: "t.yml".into(), cases: vec![failed, case("ok"), skipped] }]);
         assert_eq!(
             text,
             r#"<?xml version="1.0" encoding="UTF-8"?>
-<testsuites tests="2" failures="1">
-  <testsuite name="t.yml" tests="2" failures="1">
+<testsuites tests="3" failures="1">
+  <testsuite name="t.yml" tests="3" failures="1" skipped="1">
     <testcase name="a&lt;b" classname="t.yml">
       <failure message="x &gt; 1 &amp; &quot;y&quot;">l1&#10;l2�</failure>
     </testcase>
     <testcase name="ok" classname="t.yml"/>
+    <testcase name="no" classname="t.yml">
+      <skipped message="later"/>
+    </testcase>
   </testsuite>
 </testsuites>
 "#

@@ -47,6 +47,7 @@ impl Coordinator {
     /// Evaluates a stage: first in the shards, then here.
     pub fn run(&mut self, run: Run<'_>, shards: &mut [Shard], stage: &Stage) {
         let Run { plan, volatile, at, executor } = run;
+        self.tell_inputs(run, shards, stage);
         executor.for_each(shards, &|shard| shard.run(plan, volatile, &stage.local, at));
         for &id in stage.vectors.iter().chain(&stage.parts) {
             if !self.evaluator.has(volatile, id, at) {
@@ -61,6 +62,7 @@ impl Coordinator {
     pub fn run_feed(&mut self, run: Run<'_>, shards: &mut [Shard], feed: FeedId, stage: &Stage) {
         let Run { plan, volatile, at, executor } = run;
         if stage.global.is_empty() && stage.parts.is_empty() {
+            self.tell_inputs(run, shards, stage);
             executor.for_each(shards, &|shard| {
                 shard.run(plan, volatile, &stage.local, at);
                 shard.evaluator.feed(plan, feed, at.t);
@@ -68,6 +70,17 @@ impl Coordinator {
         } else {
             self.run(run, shards, stage);
             self.evaluator.feed(plan, feed, at.t);
+        }
+    }
+
+    /// Evaluates the parameters of local nodes that depend on series, and tells the shards.
+    fn tell_inputs(&mut self, run: Run<'_>, shards: &mut [Shard], stage: &Stage) {
+        let Some(before) = &stage.before else { return };
+        self.run(run, shards, before);
+        for &id in &stage.inputs {
+            for shard in shards.iter_mut() {
+                shard.evaluator.put(id, run.at, self.evaluator.value(id).clone());
+            }
         }
     }
 

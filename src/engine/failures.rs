@@ -35,11 +35,9 @@ impl Failures {
         self.error.as_ref().filter(|_| self.runs.iter().any(holds_step))
     }
 
-    /// Forgets steps up to `t`.
-    pub fn forget(&mut self, t: Millis) {
-        while self.runs.front().is_some_and(|run| run.1 <= t) {
-            self.runs.pop_front();
-        }
+    /// Forgets steps that lie in none of these windows `(start, end]`.
+    pub fn retain_within(&mut self, windows: &[(Millis, Millis)]) {
+        self.runs.retain(|&(first, last)| windows.iter().any(|&(start, end)| last > start && first <= end));
     }
 }
 
@@ -58,7 +56,11 @@ mod tests {
         let fails = |f: &Failures, start, end| f.within(start, end, 10).is_some();
         assert!(fails(&failures, 59, 60) && fails(&failures, 0, 200) && fails(&failures, 69, 75));
         assert!(!fails(&failures, 0, 59) && !fails(&failures, 60, 69) && !fails(&failures, 70, 99));
-        failures.forget(70);
+        failures.retain_within(&[(70, 200)]);
         assert!(!fails(&failures, 0, 99) && fails(&failures, 0, 100));
+        failures.retain_within(&[(0, 99), (99, 100)]);
+        assert!(fails(&failures, 0, 100));
+        failures.retain_within(&[(0, 99), (100, 200)]);
+        assert!(!fails(&failures, 0, 200));
     }
 }

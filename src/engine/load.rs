@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::alert::AlertOutput;
 use crate::base::{Labels, Millis, stale_nan};
-use crate::promql::{NodeId, Op, Plan, PlanOptions, Planner, Schedule, parse};
+use crate::promql::{Asked, NodeId, Op, Plan, PlanOptions, Planner, Schedule, parse};
 use crate::rules::{Position, Rule, RuleGroup, RuleSet};
 
 use super::apply::context;
@@ -12,7 +12,7 @@ use super::directory::SelectorIndex;
 use super::engine::{Engine, FeedWork};
 use super::group::{Group, RuleWork, recorded_names, schedule_of};
 use super::options::{Output, Profiles};
-use super::query::Query;
+use super::query::{Query, QuerySpec};
 use super::task::{Stage, volatile_nodes};
 
 /// A rule that cannot be loaded.
@@ -55,17 +55,18 @@ impl Engine {
     /// # Errors
     /// Every rule that cannot be loaded. The old rules then stay in force.
     pub fn load(&mut self, rules: &RuleSet, profiles: &Profiles, out: &mut Output) -> Result<(), Vec<LoadError>> {
-        self.load_with_queries(rules, &[], profiles, out)
+        self.load_with_queries::<QuerySpec>(rules, &[], profiles, out)
     }
 
-    /// Like [`Self::load`], with expressions that [`Self::query`] can then be asked for.
+    /// Like [`Self::load`], with expressions that [`Self::query`] can then be asked for: texts, evaluated at the watermark, or
+    /// [`QuerySpec`]s.
     ///
     /// # Errors
     /// Every rule and expression that cannot be loaded. The old rules then stay in force.
-    pub fn load_with_queries(
+    pub fn load_with_queries<Q: Clone + Into<QuerySpec>>(
         &mut self,
         rules: &RuleSet,
-        queries: &[String],
+        queries: &[Q],
         profiles: &Profiles,
         out: &mut Output,
     ) -> Result<(), Vec<LoadError>> {
@@ -95,19 +96,20 @@ impl Engine {
                 }
             }
         }
-        let schedule = Schedule { interval: self.options.evaluation_interval, query_offset: self.options.query_offset };
-        let mut roots = Vec::new();
+        let mut asked = Vec::new();
         for query in queries {
-            let added = add(&mut plan, options, schedule, query);
-            match added.and_then(|root| check_profiles(&plan, root, profiles).map(|()| root)) {
-                Ok(root) => roots.push(root),
-                Err(message) => faults.push(LoadError::of_query(query, message)),
+            let query: QuerySpec = query.clone().into();
+            let schedule =
+                Schedule { interval: self.options.evaluation_interval, query_offset: query.query_offset.max(0) };
+            match ask(&mut plan, options, schedule, &query, profiles) {
+                Ok(answer) => asked.push((answer, schedule.query_offset)),
+                Err(message) => faults.push(LoadError::of_query(&query.expr, message)),
             }
         }
         if !faults.is_empty() {
             return Err(faults);
         }
-        self.queries = roots.into_iter().map(|root| Query::new(&plan, root)).collect();
+        self.queries = asked.into_iter().map(|(asked, offset)| Query::new(&plan, asked, offset)).collect();
         self.replace(plan, groups, profiles, out);
         Ok(())
     }
@@ -182,6 +184,26 @@ impl Engine {
 fn add(plan: &mut Plan, options: PlanOptions, schedule: Schedule, expr: &str) -> Result<NodeId, String> {
     let expr = parse(expr).map_err(|e| e.to_string())?;
     Planner::new(plan, options, schedule).add(&expr).map_err(|e| e.to_string())
+}
+
+/// Adds a query's expression to a plan.
+fn ask(
+    plan: &mut Plan,
+    options: PlanOptions,
+    schedule: Schedule,
+    query: &QuerySpec,
+    profiles: &Profiles,
+) -> Result<Asked, String> {
+    let expr = parse(&query.expr).map_err(|e| e.to_string())?;
+    let mut planner = Planner::new(plan, options, schedule);
+    if let Some(span) = query.span {
+        planner = planner.over(span);
+    }
+    let asked = planner.query(&expr).map_err(|e| e.to_string())?;
+    if let Asked::Value { root, .. } = asked {
+        check_profiles(plan, root, profiles)?;
+    }
+    Ok(asked)
 }
 
 /// Whether there are all profiles that the nodes below one name.

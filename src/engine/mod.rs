@@ -32,5 +32,6 @@ pub use engine::Engine;
 pub use executor::{Executor, Inline};
 pub use load::LoadError;
 pub use options::*;
+pub use query::{QuerySpec, QueryValue};
 pub use shard::Shard;
 pub use value::EvalError;

@@ -1,9 +1,12 @@
-//! Expressions that a host asks for at instants of its own choice, beside the rules: unit tests compare their values.
+//! Expressions that a host asks for at instants of its own choice, beside the rules: unit tests and scripts compare their
+//! values.
 //!
 //! They are planned together with the rules, so that their windows are kept from the first sample on.
 
-use crate::base::Labels;
-use crate::promql::{NodeId, Plan};
+use std::cmp::Ordering;
+
+use crate::base::{Labels, Millis, Sample};
+use crate::promql::{Asked, LeafId, Order, Plan, Span};
 
 use super::coordinator::Run;
 use super::engine::Engine;
@@ -12,40 +15,121 @@ use super::executor::Executor;
 use super::task::Stage;
 use super::value::EvalError;
 
+/// An expression to be asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuerySpec {
+    /// The expression.
+    pub expr: String,
+    /// How far behind the watermark it is evaluated; at least as far as it looks ahead, see [`crate::promql::reach`].
+    pub query_offset: Millis,
+    /// The instants it is asked for, if they are known: `@ start()` and `@ end()` are their ends, and an instant that `@`
+    /// names may lie after them. None if it is asked for time and again, as rules are.
+    pub span: Option<Span>,
+}
+
+impl From<String> for QuerySpec {
+    fn from(expr: String) -> Self {
+        Self { expr, query_offset: 0, span: None }
+    }
+}
+
+/// The value of a query.
+#[derive(Clone, Debug, PartialEq)]
+pub enum QueryValue {
+    /// A scalar.
+    Scalar(f64),
+    /// An instant vector: by labels, or in the order that `sort`, `sort_desc`, `topk` or `bottomk` gives it.
+    Vector(Vec<(Labels, f64)>),
+    /// The samples of a range, by labels; staleness markers are left out.
+    Matrix(Vec<(Labels, Vec<Sample>)>),
+    /// A string.
+    Text(String),
+}
+
+impl QueryValue {
+    /// The elements of a vector; a scalar is one element without labels. What is neither has none.
+    #[must_use]
+    pub fn into_elements(self) -> Vec<(Labels, f64)> {
+        match self {
+            Self::Scalar(v) => vec![(Labels::default(), v)],
+            Self::Vector(elements) => elements,
+            Self::Matrix(_) | Self::Text(_) => vec![],
+        }
+    }
+}
+
 /// A planned expression.
 #[derive(Debug)]
 pub struct Query {
-    root: NodeId,
+    asked: Asked,
     stage: Stage,
+    query_offset: Millis,
 }
 
 impl Query {
-    /// The query whose value is a node's.
+    /// The query for what was asked.
     #[must_use]
-    pub fn new(plan: &Plan, root: NodeId) -> Self {
-        Self { root, stage: Stage::for_roots(plan, &[root]) }
+    pub fn new(plan: &Plan, asked: Asked, query_offset: Millis) -> Self {
+        let stage = match &asked {
+            Asked::Value { root, .. } => Stage::for_roots(plan, &[*root]),
+            Asked::Samples(_) | Asked::Text(_) => Stage::default(),
+        };
+        Self { asked, stage, query_offset }
     }
 }
 
 impl Engine {
-    /// The value of the `index`-th expression given to [`Self::load_with_queries`] at the watermark, sorted by labels; a
-    /// scalar is one element without labels. It sees what the rules have recorded up to the watermark.
+    /// The value of the `index`-th expression given to [`Self::load_with_queries`], as of the watermark less the query's
+    /// offset. It sees what the rules have recorded up to the watermark. None if there is no such query or no watermark yet.
     ///
     /// Models (the predictive functions) learn from every instant they are evaluated at. An expression that has some should
     /// therefore stand in a rule as well, and be asked for at that rule's ticks only.
     ///
     /// # Errors
     /// The expression has no value, for instance because of a many-to-many match.
-    pub fn query(&mut self, index: usize, executor: &dyn Executor) -> Result<Vec<(Labels, f64)>, EvalError> {
-        let (Some(query), Some(t)) = (self.queries.get(index), self.watermark) else { return Ok(vec![]) };
+    pub fn query(&mut self, index: usize, executor: &dyn Executor) -> Result<Option<QueryValue>, EvalError> {
+        let (Some(query), Some(watermark)) = (self.queries.get(index), self.watermark) else { return Ok(None) };
+        let t = watermark - query.query_offset;
+        let (root, order) = match &query.asked {
+            Asked::Text(text) => return Ok(Some(QueryValue::Text(text.clone()))),
+            Asked::Samples(leaf) => return self.samples(*leaf, t).map(|s| Some(QueryValue::Matrix(s))),
+            Asked::Value { root, order } => (*root, *order),
+        };
         self.round += 1;
         let at = Moment { t, round: self.round, new_models: self.models() < self.options.limits.models };
         let run = Run { plan: &self.plan, volatile: &self.volatile, at, executor };
         self.coordinator.run(run, &mut self.shards, &query.stage);
-        let vector = self.coordinator.result(query.root)?;
+        let vector = self.coordinator.result(root)?;
+        if self.plan.nodes[root].is_scalar {
+            return Ok(Some(QueryValue::Scalar(vector.values.first().copied().unwrap_or(f64::NAN))));
+        }
         let interner = &self.coordinator.evaluator.store.interner;
         let mut elements: Vec<(Labels, f64)> = vector.iter().map(|(id, v)| (interner.labels(id), v)).collect();
-        elements.sort_by(|a, b| a.0.cmp(&b.0));
-        Ok(elements)
+        elements.sort_by(|a, b| by(order, a.1, b.1).then_with(|| a.0.cmp(&b.0)));
+        Ok(Some(QueryValue::Vector(elements)))
     }
+
+    /// The samples in a leaf's windows at `t`, wherever they are.
+    fn samples(&mut self, leaf: LeafId, t: Millis) -> Result<Vec<(Labels, Vec<Sample>)>, EvalError> {
+        let mut found = Vec::new();
+        let stores = self.shards.iter_mut().map(|shard| &mut shard.evaluator.store);
+        for store in stores.chain([&mut self.coordinator.evaluator.store]) {
+            if let Some(failure) = store.failure(&self.plan, leaf, t) {
+                return Err(failure.clone());
+            }
+            let (tables, series, interner) = (&mut store.tables, &store.series, &store.interner);
+            tables[leaf].samples(t, series, |id, samples| found.push((interner.labels(id), samples)));
+        }
+        found.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(found)
+    }
+}
+
+fn by(order: Order, a: f64, b: f64) -> Ordering {
+    let by_value = match order {
+        Order::Labels => return Ordering::Equal,
+        Order::Ascending => a.partial_cmp(&b),
+        Order::Descending => b.partial_cmp(&a),
+    };
+    a.is_nan().cmp(&b.is_nan()).then(by_value.unwrap_or(Ordering::Equal))
 }

@@ -134,8 +134,9 @@ impl Store {
     /// Why a leaf's windows have no value at `t`: they hold a step at which their subquery's inner expression failed.
     #[must_use]
     pub fn failure(&self, plan: &Plan, leaf: LeafId, t: Millis) -> Option<&EvalError> {
-        let Leaf { source: LeafSource::Feed(feed), range, offset, .. } = &plan.leaves[leaf] else { return None };
-        let end = t - offset;
+        let leaf = &plan.leaves[leaf];
+        let Leaf { source: LeafSource::Feed(feed), range, .. } = leaf else { return None };
+        let end = leaf.end(t);
         self.failures[*feed].within(end - range, end, plan.feeds[*feed].schedule.interval)
     }
 
@@ -194,6 +195,9 @@ impl Store {
             if series.id == UNKNOWN {
                 continue;
             }
+            if series.rows.iter().any(|&(leaf, row)| self.tables[leaf as usize].is_pinned(row)) {
+                continue;
+            }
             let reach = series.rows.iter().map(|&(leaf, _)| memory[leaf as usize]).max();
             // A minute of grace keeps a series that is a little late from being built up again.
             if reach.is_some_and(|reach| series.newest().t >= t.saturating_sub(reach).saturating_sub(60_000)) {
@@ -214,8 +218,15 @@ impl Store {
             feed.retain(|slot| self.series[slot as usize].id != UNKNOWN);
         }
         for (feed, failures) in self.failures.iter_mut().enumerate() {
-            let reach = leaves_of_feed(plan, feed).into_iter().map(|leaf| memory[leaf as usize]).max();
-            failures.forget(t.saturating_sub(reach.unwrap_or(0)));
+            let leaves =
+                leaves_of_feed(plan, feed).into_iter().map(|leaf| (&plan.leaves[leaf as usize], leaf as usize));
+            let windows: Vec<(Millis, Millis)> = leaves
+                .map(|(leaf, i)| match leaf.pinned {
+                    Some(end) => (end - leaf.range, end),
+                    None => (t.saturating_sub(memory[i]), Millis::MAX),
+                })
+                .collect();
+            failures.retain_within(&windows);
         }
         gone
     }

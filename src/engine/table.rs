@@ -2,7 +2,7 @@
 //! in order.
 
 use crate::base::{Millis, Sample, is_stale};
-use crate::promql::{LeafKind, RangeFn, quantile};
+use crate::promql::{LeafKind, RangeFn, median_deviation, quantile};
 use crate::window::{
     Accumulator, Counter, Cursor, Extreme, Max, Min, Nothing, Recent, Regression, Ring, Spread, Sum, Window,
 };
@@ -14,8 +14,21 @@ use super::store::Series;
 #[derive(Debug)]
 pub struct Rows<A> {
     windows: Vec<Window<A>>,
-    /// How far each window has taken in its ring; empty where windows take samples in as they come.
+    /// How far each window has taken in its ring, where windows lag.
     heads: Vec<Cursor>,
+    /// The samples of each window, where windows are pinned: the series' ring need not reach back to them.
+    own: Vec<Ring>,
+}
+
+/// When samples get into a table's windows.
+#[derive(Clone, Copy, Debug)]
+enum Intake {
+    /// As they come.
+    AtOnce,
+    /// When an evaluation's window has reached them.
+    Lagging,
+    /// As they come, those in `(start, end]`; the window never moves.
+    Pinned { start: Millis, end: Millis },
 }
 
 /// What a leaf keeps of its series.
@@ -23,7 +36,7 @@ pub struct Rows<A> {
 pub enum Kept {
     /// The series' own newest sample is all that is needed.
     Newest,
-    /// An instant selector that looks back by an offset.
+    /// An instant selector that looks back by an offset, or to an instant.
     Lagging(Rows<Nothing>),
     /// rate and its family.
     Counter(Rows<Counter>),
@@ -55,7 +68,7 @@ pub struct Table {
     /// The same without the name.
     pub nameless: Vec<LabelId>,
     kept: Kept,
-    lags: bool,
+    intake: Intake,
     range: Millis,
     offset: Millis,
 }
@@ -81,9 +94,13 @@ impl Table {
     /// An empty table for a leaf.
     #[must_use]
     pub fn new(leaf: &crate::promql::Leaf) -> Self {
-        let lags = leaf.lags();
+        let intake = match leaf.pinned {
+            Some(end) => Intake::Pinned { start: end - leaf.range, end },
+            None if leaf.lags() => Intake::Lagging,
+            None => Intake::AtOnce,
+        };
         let kept = match leaf.kind {
-            LeafKind::Instant if lags => Kept::Lagging(Rows::default()),
+            LeafKind::Instant if !matches!(intake, Intake::AtOnce) => Kept::Lagging(Rows::default()),
             LeafKind::Instant => Kept::Newest,
             LeafKind::Counter => Kept::Counter(Rows::default()),
             LeafKind::Recent => Kept::Recent(Rows::default()),
@@ -101,7 +118,7 @@ impl Table {
             ids: vec![],
             nameless: vec![],
             kept,
-            lags,
+            intake,
             range,
             offset,
         }
@@ -113,10 +130,19 @@ impl Table {
         !matches!(self.kept, Kept::Newest)
     }
 
-    /// How long after its newest sample a series can still matter here.
+    /// How long after its newest sample a series can still matter here, whatever a pinned window holds.
     #[must_use]
     pub fn memory(&self, query_offset: Millis) -> Millis {
-        self.range + self.offset + query_offset
+        match self.intake {
+            Intake::Pinned { .. } => 0,
+            _ => self.range + self.offset + query_offset,
+        }
+    }
+
+    /// Whether a row is pinned and holds samples: its series matters for as long as the leaf is there.
+    #[must_use]
+    pub fn is_pinned(&self, row: u32) -> bool {
+        on_rows!(&self.kept, rows => rows.own.get(row as usize).is_some_and(|own| !own.is_empty()), false)
     }
 
     /// Adds a row for a series; gives its number. What the ring already holds is taken in.
@@ -125,8 +151,8 @@ impl Table {
         self.slots.push(slot);
         self.ids.push(id);
         self.nameless.push(nameless);
-        let lags = self.lags;
-        on_rows!(&mut self.kept, rows => rows.add(ring, lags), ());
+        let intake = self.intake;
+        on_rows!(&mut self.kept, rows => rows.add(ring, intake), ());
         row
     }
 
@@ -143,22 +169,25 @@ impl Table {
     /// Takes in the sample that the ring's head has just passed.
     #[inline]
     pub fn push(&mut self, row: u32, head: Cursor) {
-        if !self.lags {
-            on_rows!(&mut self.kept, rows => rows.windows[row as usize].push(head), ());
+        match self.intake {
+            Intake::AtOnce => on_rows!(&mut self.kept, rows => rows.windows[row as usize].push(head), ()),
+            Intake::Lagging => {}
+            Intake::Pinned { start, end } => {
+                on_rows!(&mut self.kept, rows => rows.pin(row as usize, head.sample(), start, end), ());
+            }
         }
     }
 
     /// The oldest place in the ring that a row needs.
     #[must_use]
     pub fn tail(&self, row: u32, ring: &Ring) -> Cursor {
-        let lags = self.lags;
-        on_rows!(&self.kept, rows => rows.tail(row as usize, lags), ring.head())
+        let intake = self.intake;
+        on_rows!(&self.kept, rows => rows.tail(row as usize, ring, intake), ring.head())
     }
 
     /// The newest sample of each series at `t`, within the look-back and not stale.
     pub fn instant(&mut self, t: Millis, series: &[Series], mut out: impl FnMut(LabelId, Sample)) {
-        let end = t - self.offset;
-        let start = end - self.range;
+        let (start, end) = self.window(t);
         match &mut self.kept {
             Kept::Newest => {
                 for (row, &slot) in self.slots.iter().enumerate() {
@@ -170,14 +199,26 @@ impl Table {
             }
             Kept::Lagging(rows) => {
                 for (row, &slot) in self.slots.iter().enumerate() {
-                    rows.advance(row, series[slot as usize].ring(), start, end);
-                    let newest = rows.heads[row].sample();
-                    if rows.windows[row].count() > 0 && !is_stale(newest.v) {
+                    let holds = rows.advance(row, series[slot as usize].ring(), start, end).0.count() > 0;
+                    let newest = rows.newest(row);
+                    if holds && !is_stale(newest.v) {
                         out(self.ids[row], newest);
                     }
                 }
             }
             _ => {}
+        }
+    }
+
+    /// The samples in each window at `t`, where there are any.
+    pub fn samples(&mut self, t: Millis, series: &[Series], mut out: impl FnMut(LabelId, Vec<Sample>)) {
+        let (start, end) = self.window(t);
+        let Kept::Samples(rows) = &mut self.kept else { return };
+        for (row, &slot) in self.slots.iter().enumerate() {
+            let (window, ring) = rows.advance(row, series[slot as usize].ring(), start, end);
+            if window.count() > 0 {
+                out(self.ids[row], window.samples(ring).collect());
+            }
         }
     }
 
@@ -190,16 +231,14 @@ impl Table {
         series: &[Series],
         mut out: impl FnMut(LabelId, f64),
     ) {
-        let end = t - self.offset;
+        let (start, end) = self.window(t);
         let span = self.range;
-        let start = end - span;
         let slots = &self.slots;
-        let ids = if func == RangeFn::Last { &self.ids } else { &self.nameless };
+        let ids = if func.keeps_names() { &self.ids } else { &self.nameless };
         macro_rules! each {
             ($rows:ident, $window:ident, $ring:ident => $value:expr) => {
                 for (row, &slot) in slots.iter().enumerate() {
-                    let $ring = series[slot as usize].ring();
-                    let $window = $rows.advance(row, $ring, start, end);
+                    let ($window, $ring) = $rows.advance(row, series[slot as usize].ring(), start, end);
                     if let Some(v) = $value {
                         out(ids[row], v);
                     }
@@ -225,27 +264,49 @@ impl Table {
             Kept::Max(rows) => each!(rows, w, _ring => w.extreme()),
             Kept::Samples(rows) => {
                 let mut values = Vec::new();
-                each!(rows, w, ring => {
-                    values.clear();
-                    values.extend(w.samples(ring).map(|s| s.v));
-                    (!values.is_empty()).then(|| quantile(param, &mut values))
-                });
+                each!(rows, w, ring => (w.count() > 0).then(|| match func {
+                    RangeFn::MaxTime => extreme_time(w.samples(ring), |v, best| v >= best),
+                    RangeFn::MinTime => extreme_time(w.samples(ring), |v, best| v <= best),
+                    _ => {
+                        values.clear();
+                        values.extend(w.samples(ring).map(|s| s.v));
+                        if func == RangeFn::Mad { median_deviation(&mut values) } else { quantile(param, &mut values) }
+                    }
+                }));
             }
+        }
+    }
+}
+
+impl Table {
+    /// Where the window of an evaluation at `t` begins and ends.
+    fn window(&self, t: Millis) -> (Millis, Millis) {
+        match self.intake {
+            Intake::Pinned { start, end } => (start, end),
+            _ => (t - self.offset - self.range, t - self.offset),
         }
     }
 }
 
 impl<A> Default for Rows<A> {
     fn default() -> Self {
-        Self { windows: vec![], heads: vec![] }
+        Self { windows: vec![], heads: vec![], own: vec![] }
     }
 }
 
 impl<A: Accumulator> Rows<A> {
-    fn add(&mut self, ring: &Ring, lags: bool) {
+    fn add(&mut self, ring: &Ring, intake: Intake) {
         let mut at = ring.origin();
+        if let Intake::Pinned { start, end } = intake {
+            self.own.push(Ring::default());
+            self.windows.push(Window::new(Ring::default().origin()));
+            while let Some(sample) = ring.next(&mut at) {
+                self.pin(self.own.len() - 1, sample, start, end);
+            }
+            return;
+        }
         let mut window = Window::new(at);
-        if lags {
+        if matches!(intake, Intake::Lagging) {
             self.heads.push(at);
         } else {
             while ring.next(&mut at).is_some() {
@@ -260,16 +321,37 @@ impl<A: Accumulator> Rows<A> {
         if !self.heads.is_empty() {
             self.heads.swap_remove(row);
         }
+        if !self.own.is_empty() {
+            self.own.swap_remove(row);
+        }
     }
 
-    fn tail(&self, row: usize, lags: bool) -> Cursor {
+    fn tail(&self, row: usize, ring: &Ring, intake: Intake) -> Cursor {
         let window = &self.windows[row];
-        // An empty window that lags begins where it has got to, not where it last held something.
-        if lags && window.count() == 0 { self.heads[row] } else { window.tail() }
+        match intake {
+            // An empty window that lags begins where it has got to, not where it last held something.
+            Intake::Lagging if window.count() == 0 => self.heads[row],
+            Intake::Pinned { .. } => ring.head(),
+            _ => window.tail(),
+        }
     }
 
+    /// Takes a sample into a pinned window, if it lies in it.
+    fn pin(&mut self, row: usize, sample: Sample, start: Millis, end: Millis) {
+        if start < sample.t && sample.t <= end {
+            self.own[row].push(sample.t, sample.v);
+            self.windows[row].push(self.own[row].head());
+        }
+    }
+
+    /// The newest sample that a row has got to, where it lags or is pinned.
+    fn newest(&self, row: usize) -> Sample {
+        self.heads.get(row).map_or_else(|| self.own[row].head().sample(), Cursor::sample)
+    }
+
+    /// The row's window at an evaluation, and the ring its samples lie in.
     #[inline]
-    fn advance(&mut self, row: usize, ring: &Ring, start: Millis, end: Millis) -> &Window<A> {
+    fn advance<'a>(&'a mut self, row: usize, ring: &'a Ring, start: Millis, end: Millis) -> (&'a Window<A>, &'a Ring) {
         let window = &mut self.windows[row];
         if let Some(head) = self.heads.get_mut(row) {
             let mut at = *head;
@@ -278,8 +360,9 @@ impl<A: Accumulator> Rows<A> {
                 *head = at;
             }
         }
+        let ring = self.own.get(row).unwrap_or(ring);
         window.evict(ring, start);
-        window
+        (window, ring)
     }
 }
 
@@ -295,7 +378,20 @@ fn counter_value(w: &Window<Counter>, func: RangeFn, end: Millis, span: Millis) 
         RangeFn::Changes => f64::from(w.sums.changes),
         RangeFn::Resets => f64::from(w.sums.resets),
         RangeFn::Count => f64::from(w.count()),
+        RangeFn::First => w.first().v,
         RangeFn::Last => w.sums.last.v,
+        RangeFn::FirstTime => seconds(w.first().t),
+        RangeFn::LastTime => seconds(w.sums.last.t),
         _ => 1.0,
     })
+}
+
+/// Seconds since 1970 of the last sample that has the extreme value; NaNs count only where there is nothing else.
+fn extreme_time(samples: impl Iterator<Item = Sample>, beats: impl Fn(f64, f64) -> bool) -> f64 {
+    let best = samples.reduce(|best, s| if best.v.is_nan() || beats(s.v, best.v) { s } else { best });
+    best.map_or(f64::NAN, |s| seconds(s.t))
+}
+
+fn seconds(t: Millis) -> f64 {
+    t as f64 / 1000.0
 }

@@ -8,6 +8,10 @@ use crate::promql::{FeedId, LeafId, LeafSource, NodeId, Op, Place, Plan};
 /// Nodes to evaluate together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stage {
+    /// What it takes for the coordinator to have `inputs`.
+    pub before: Option<Box<Stage>>,
+    /// Parameters of local nodes that depend on series: the coordinator tells the shards their values.
+    pub inputs: Vec<NodeId>,
     /// For the shards, in order.
     pub local: Vec<NodeId>,
     /// Local results that the coordinator needs, whole.
@@ -52,6 +56,7 @@ impl Stage {
 
 #[derive(Default)]
 struct Sets {
+    inputs: BTreeSet<NodeId>,
     local: BTreeSet<NodeId>,
     vectors: BTreeSet<NodeId>,
     parts: BTreeSet<NodeId>,
@@ -86,7 +91,11 @@ impl Sets {
     fn local(&mut self, plan: &Plan, id: NodeId) {
         if self.local.insert(id) {
             for child in plan.nodes[id].op.children() {
-                self.local(plan, child);
+                if plan.nodes[child].place == Place::Global {
+                    self.inputs.insert(child);
+                } else {
+                    self.local(plan, child);
+                }
             }
         }
     }
@@ -94,14 +103,19 @@ impl Sets {
 
 impl Sets {
     fn into_stage(self, plan: &Plan, roots: &[NodeId]) -> Stage {
+        let inputs: Vec<NodeId> = self.inputs.into_iter().collect();
+        let before = (!inputs.is_empty()).then(|| Box::new(Stage::for_roots(plan, &inputs)));
         let nodes = || self.local.iter().chain(&self.global).map(|&id| &plan.nodes[id].op);
-        let leaves: BTreeSet<LeafId> = nodes().filter_map(Op::leaf).collect();
+        let mut leaves: BTreeSet<LeafId> = nodes().filter_map(Op::leaf).collect();
+        leaves.extend(before.iter().flat_map(|stage| &stage.leaves));
         let from_nothing = |op: &Op| matches!(op, Op::Absent(..) | Op::Vector(_) | Op::Calendar(_, None));
         let strict = !nodes().any(from_nothing) && !roots.iter().any(|&root| plan.nodes[root].is_scalar);
         // Ids rise from what is read to what reads, so their order is an order of evaluation.
         Stage {
             leaves: leaves.into_iter().collect(),
             strict,
+            before,
+            inputs,
             local: self.local.into_iter().collect(),
             vectors: self.vectors.into_iter().collect(),
             parts: self.parts.into_iter().collect(),

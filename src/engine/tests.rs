@@ -260,8 +260,12 @@ fn queries_are_answered_between_ticks_and_see_what_rules_record() {
             bench.send(&[("__name__", "m"), ("x", "2")], &[(7 + i * 15, 10.0)]);
         }
         bench.advance(80);
-        let mut ask =
-            |i| bench.engine.query(i, &Inline).map(|v| v.iter().map(|e| format!("{} {}", e.0, e.1)).collect());
+        let mut ask = |i| {
+            bench
+                .engine
+                .query(i, &Inline)
+                .map(|v| v.unwrap().into_elements().iter().map(|e| format!("{} {}", e.0, e.1)).collect())
+        };
         let answers: Vec<Vec<String>> = (0..5).map(|i| ask(i).unwrap()).collect();
         assert_eq!(answers[0], ["r 14"]);
         assert_eq!(answers[1], ["{} 67"]);

@@ -19,11 +19,11 @@ type Planned = Result<NodeId, PlanError>;
 /// Plans a call.
 pub(super) fn plan(planner: &mut Planner<'_>, name: &str, args: &Args) -> Planned {
     if let Some(f) = MathFn::named(name) {
-        let arg = planner.add(arg(args, 0)?)?;
+        let arg = planner.expr(arg(args, 0)?)?;
         return Ok(planner.node(Op::Math(f, arg)));
     }
     if let Some(f) = CalendarFn::named(name) {
-        let arg = args.first().map(|a| planner.add(a)).transpose()?;
+        let arg = args.first().map(|a| planner.expr(a)).transpose()?;
         return Ok(planner.node(Op::Calendar(f, arg)));
     }
     if let Some((func, kind, range_at)) = range_function(name) {
@@ -34,10 +34,10 @@ pub(super) fn plan(planner: &mut Planner<'_>, name: &str, args: &Args) -> Planne
         "pi" => Ok(planner.node(Op::Number(std::f64::consts::PI))),
         "scalar" => unary(planner, args, Op::Scalar),
         "vector" => unary(planner, args, Op::Vector),
-        "sort" | "sort_desc" => planner.add(arg(args, 0)?),
+        "sort" | "sort_desc" => planner.expr(arg(args, 0)?),
         "timestamp" => timestamp(planner, args),
         "absent" => {
-            let vector = planner.add(arg(args, 0)?)?;
+            let vector = planner.expr(arg(args, 0)?)?;
             Ok(planner.node(Op::Absent(equalities(arg(args, 0)?), vector)))
         }
         "absent_over_time" => {
@@ -47,17 +47,17 @@ pub(super) fn plan(planner: &mut Planner<'_>, name: &str, args: &Args) -> Planne
         }
         "clamp" | "clamp_min" | "clamp_max" => clamp(planner, name, args),
         "round" => {
-            let vector = planner.add(arg(args, 0)?)?;
-            let to = args.get(1).map(|a| planner.add(a)).transpose()?;
+            let vector = planner.expr(arg(args, 0)?)?;
+            let to = args.get(1).map(|a| planner.expr(a)).transpose()?;
             Ok(planner.node(Op::Round(vector, to)))
         }
         "histogram_quantile" => {
-            let (phi, buckets) = (planner.add(arg(args, 0)?)?, planner.add(arg(args, 1)?)?);
+            let (phi, buckets) = (planner.expr(arg(args, 0)?)?, planner.expr(arg(args, 1)?)?);
             Ok(planner.node(Op::HistogramQuantile(phi, buckets)))
         }
         "histogram_fraction" => {
-            let (lower, upper) = (planner.add(arg(args, 0)?)?, planner.add(arg(args, 1)?)?);
-            let buckets = planner.add(arg(args, 2)?)?;
+            let (lower, upper) = (planner.expr(arg(args, 0)?)?, planner.expr(arg(args, 1)?)?);
+            let buckets = planner.expr(arg(args, 2)?)?;
             Ok(planner.node(Op::HistogramFraction(lower, upper, buckets)))
         }
         "label_replace" => label_replace(planner, args),
@@ -68,20 +68,19 @@ pub(super) fn plan(planner: &mut Planner<'_>, name: &str, args: &Args) -> Planne
         }
         "predict_seasonal" => {
             let model = model(planner, arg(args, 0)?, optional(args, 2), ModelKind::Forecaster)?;
-            let (phi, ahead) = (planner.node(Op::Number(0.5)), planner.constant(arg(args, 1)?, "the time ahead")?);
+            let (phi, ahead) = (planner.node(Op::Number(0.5)), planner.expr(arg(args, 1)?)?);
             Ok(planner.node(Op::ForecastQuantile(model, phi, ahead)))
         }
         "predict_quantile" => {
             let model = model(planner, arg(args, 1)?, optional(args, 3), ModelKind::Forecaster)?;
-            let (phi, ahead) =
-                (planner.constant(arg(args, 0)?, "φ")?, planner.constant(arg(args, 2)?, "the time ahead")?);
+            let (phi, ahead) = (planner.expr(arg(args, 0)?)?, planner.expr(arg(args, 2)?)?);
             Ok(planner.node(Op::ForecastQuantile(model, phi, ahead)))
         }
         "time_until" => {
             let model = model(planner, arg(args, 0)?, optional(args, 3), ModelKind::Forecaster)?;
-            let threshold = planner.constant(arg(args, 1)?, "the threshold")?;
+            let threshold = planner.expr(arg(args, 1)?)?;
             let phi = match args.get(2) {
-                Some(phi) => planner.constant(phi, "φ")?,
+                Some(phi) => planner.expr(phi)?,
                 None => planner.node(Op::Number(0.5)),
             };
             Ok(planner.node(Op::TimeUntil(model, threshold, phi)))
@@ -99,7 +98,10 @@ fn range_function(name: &str) -> Option<(RangeFn, LeafKind, usize)> {
         "changes" => (RangeFn::Changes, LeafKind::Counter, 0),
         "resets" => (RangeFn::Resets, LeafKind::Counter, 0),
         "count_over_time" => (RangeFn::Count, LeafKind::Counter, 0),
+        "first_over_time" => (RangeFn::First, LeafKind::Counter, 0),
         "last_over_time" => (RangeFn::Last, LeafKind::Counter, 0),
+        "ts_of_first_over_time" => (RangeFn::FirstTime, LeafKind::Counter, 0),
+        "ts_of_last_over_time" => (RangeFn::LastTime, LeafKind::Counter, 0),
         "present_over_time" => (RangeFn::Present, LeafKind::Counter, 0),
         "irate" => (RangeFn::Irate, LeafKind::Recent, 0),
         "idelta" => (RangeFn::Idelta, LeafKind::Recent, 0),
@@ -111,6 +113,9 @@ fn range_function(name: &str) -> Option<(RangeFn, LeafKind, usize)> {
         "max_over_time" => (RangeFn::Max, LeafKind::Max, 0),
         "stddev_over_time" => (RangeFn::Stddev, LeafKind::Spread, 0),
         "stdvar_over_time" => (RangeFn::Stdvar, LeafKind::Spread, 0),
+        "mad_over_time" => (RangeFn::Mad, LeafKind::Samples, 0),
+        "ts_of_max_over_time" => (RangeFn::MaxTime, LeafKind::Samples, 0),
+        "ts_of_min_over_time" => (RangeFn::MinTime, LeafKind::Samples, 0),
         "quantile_over_time" => (RangeFn::Quantile, LeafKind::Samples, 1),
         _ => return None,
     })
@@ -118,8 +123,8 @@ fn range_function(name: &str) -> Option<(RangeFn, LeafKind, usize)> {
 
 fn range(planner: &mut Planner<'_>, func: RangeFn, kind: LeafKind, range_at: usize, args: &Args) -> Planned {
     let param = match func {
-        RangeFn::PredictLinear => Some(planner.constant(arg(args, 1)?, "the time ahead")?),
-        RangeFn::Quantile => Some(planner.constant(arg(args, 0)?, "φ")?),
+        RangeFn::PredictLinear => Some(planner.expr(arg(args, 1)?)?),
+        RangeFn::Quantile => Some(planner.expr(arg(args, 0)?)?),
         _ => None,
     };
     let leaf = planner.range(arg(args, range_at)?, kind)?;
@@ -127,7 +132,7 @@ fn range(planner: &mut Planner<'_>, func: RangeFn, kind: LeafKind, range_at: usi
 }
 
 fn unary(planner: &mut Planner<'_>, args: &Args, op: impl FnOnce(NodeId) -> Op) -> Planned {
-    let arg = planner.add(arg(args, 0)?)?;
+    let arg = planner.expr(arg(args, 0)?)?;
     Ok(planner.node(op(arg)))
 }
 
@@ -142,13 +147,13 @@ fn timestamp(planner: &mut Planner<'_>, args: &Args) -> Planned {
 }
 
 fn clamp(planner: &mut Planner<'_>, name: &str, args: &Args) -> Planned {
-    let vector = planner.add(arg(args, 0)?)?;
-    let first = planner.add(arg(args, 1)?)?;
+    let vector = planner.expr(arg(args, 0)?)?;
+    let first = planner.expr(arg(args, 1)?)?;
     Ok(match name {
         "clamp_min" => planner.node(Op::Clamp(vector, Some(first), None)),
         "clamp_max" => planner.node(Op::Clamp(vector, None, Some(first))),
         _ => {
-            let high = planner.add(arg(args, 2)?)?;
+            let high = planner.expr(arg(args, 2)?)?;
             planner.node(Op::Clamp(vector, Some(first), Some(high)))
         }
     })
@@ -159,14 +164,14 @@ fn label_replace(planner: &mut Planner<'_>, args: &Args) -> Planned {
     let regex = anchored(&pattern)
         .map_err(|e| PlanError(format!("label_replace: the regular expression {pattern:?} does not compile: {e}")))?;
     let (dst, replacement, src) = (text(args, 1)?, text(args, 2)?, text(args, 3)?);
-    let arg = planner.add(arg(args, 0)?)?;
+    let arg = planner.expr(arg(args, 0)?)?;
     Ok(planner.node(Op::LabelReplace { arg, dst, replacement, src, regex }))
 }
 
 fn label_join(planner: &mut Planner<'_>, args: &Args) -> Planned {
     let (dst, separator) = (text(args, 1)?, text(args, 2)?);
     let src = (3..args.len()).map(|i| text(args, i)).collect::<Result<_, _>>()?;
-    let arg = planner.add(arg(args, 0)?)?;
+    let arg = planner.expr(arg(args, 0)?)?;
     Ok(planner.node(Op::LabelJoin { arg, dst, separator, src }))
 }
 
@@ -176,7 +181,7 @@ fn model(planner: &mut Planner<'_>, vector: &Expr, profile: Option<&Expr>, kind:
         Some(Expr::StringLiteral(s)) => s.val.clone(),
         Some(_) => return fail("the profile must be given as a string, like \"default\""),
     };
-    let arg = planner.add(vector)?;
+    let arg = planner.expr(vector)?;
     let schedule = planner.schedule;
     Ok(planner.node(Op::Model { arg, kind, profile, schedule }))
 }

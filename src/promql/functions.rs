@@ -81,15 +81,23 @@ pub(super) const STABLE: [&str; 67] = [
 const NATIVE_HISTOGRAM: [&str; 5] =
     ["histogram_avg", "histogram_count", "histogram_stddev", "histogram_stdvar", "histogram_sum"];
 
-/// Functions that Prometheus has behind `--enable-feature=promql-experimental-functions` and its like.
-const EXPERIMENTAL: [&str; 19] = [
+/// Functions that are experimental in Prometheus, but say all in their names: they are taken.
+const SETTLED: [&str; 6] = [
+    "first_over_time",
+    "mad_over_time",
+    "ts_of_first_over_time",
+    "ts_of_last_over_time",
+    "ts_of_max_over_time",
+    "ts_of_min_over_time",
+];
+
+/// Functions that Prometheus has behind `--enable-feature=promql-experimental-functions` and its like, and that are refused.
+const EXPERIMENTAL: [&str; 13] = [
     "double_exponential_smoothing",
     "end",
-    "first_over_time",
     "histogram_quantiles",
     "info",
     "integral",
-    "mad_over_time",
     "max_of",
     "min_of",
     "range",
@@ -98,10 +106,6 @@ const EXPERIMENTAL: [&str; 19] = [
     "start",
     "start_timestamp",
     "step",
-    "ts_of_first_over_time",
-    "ts_of_last_over_time",
-    "ts_of_max_over_time",
-    "ts_of_min_over_time",
 ];
 
 /// Why a function is refused.
@@ -137,7 +141,7 @@ pub(super) fn look_up(name: &str) -> Result<(), Refusal> {
 }
 
 fn known() -> impl Iterator<Item = &'static str> {
-    STABLE.into_iter().chain(EXTENSIONS.iter().map(|e| e.name))
+    STABLE.into_iter().chain(SETTLED).chain(EXTENSIONS.iter().map(|e| e.name))
 }
 
 /// The known name with the smallest edit distance, if that is at most two.
@@ -179,7 +183,7 @@ mod tests {
 
     #[test]
     fn every_stable_function_is_known_to_the_parser() {
-        for name in STABLE {
+        for name in STABLE.into_iter().chain(SETTLED) {
             let refused = promql_parser::parser::parse(&format!("{name}()"));
             let unknown = refused.is_err_and(|e| e.contains("unknown function"));
             assert!(!unknown, "{name}");

@@ -30,8 +30,10 @@ pub struct Leaf {
     pub kind: LeafKind,
     /// Milliseconds of the window, or of the look-back.
     pub range: Millis,
-    /// Milliseconds that the window's end lies before the evaluation's time.
+    /// Milliseconds that the window's end lies before the evaluation's time; after it if negative.
     pub offset: Millis,
+    /// The instant at which the window ends whatever the evaluation's time, where `@` gives one. There is no offset then.
+    pub pinned: Option<Millis>,
     /// Milliseconds for which the evaluation waits, see [`Schedule`].
     pub query_offset: Millis,
     /// Identity across reloads.
@@ -42,7 +44,13 @@ impl Leaf {
     /// Whether the ring may hold samples that are not in the window yet when it is evaluated.
     #[must_use]
     pub fn lags(&self) -> bool {
-        self.offset + self.query_offset > 0
+        self.pinned.is_none() && self.offset + self.query_offset > 0
+    }
+
+    /// Where the window ends when it is evaluated at `t`.
+    #[must_use]
+    pub fn end(&self, t: Millis) -> Millis {
+        self.pinned.unwrap_or(t - self.offset)
     }
 }
 

@@ -4,6 +4,7 @@
 //! Knows nothing of files, series stores, shards or time as it passes: those are others'.
 
 mod arith;
+mod asked;
 mod calendar;
 mod calls;
 mod check;
@@ -18,17 +19,19 @@ mod lexer;
 mod literal;
 mod math;
 mod metric;
-mod order;
 mod parse;
+mod placement;
 mod plan;
 mod planner;
 mod quantile;
+mod reach;
 mod refuse;
 mod regex;
 mod selector;
 mod syntax;
 
 pub use arith::{BinaryOp, SetOp};
+pub use asked::{Asked, Order};
 pub use calendar::CalendarFn;
 pub use calls::DEFAULT_PROFILE;
 pub use error::{ExprError, FaultKind};
@@ -37,9 +40,9 @@ pub use leaf::{Feed, LabelMatcher, Leaf, LeafKind, LeafSource, Selector, Test};
 pub use lexer::parse_string;
 pub use math::{MathFn, clamp, round};
 pub use metric::parse_metric;
-pub use order::Order;
 pub use parse::parse;
 pub use plan::*;
 pub use planner::{PlanError, PlanOptions, Planner};
-pub use quantile::{Bucket, bucket_fraction, bucket_quantile, quantile};
+pub use quantile::{Bucket, bucket_fraction, bucket_quantile, median_deviation, quantile};
+pub use reach::{Reach, Span, reach};
 pub use regex::anchored;

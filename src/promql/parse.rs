@@ -69,6 +69,10 @@ impl Canonical<'_> {
                 Kind::Number(n) if n.is_finite() => {
                     let _ = write!(out, "{n}");
                 }
+                // After `@` the parser takes seconds only.
+                Kind::Duration(millis) if self.is_instant(index) => {
+                    let _ = write!(out, "{}", *millis as f64 / 1000.0);
+                }
                 Kind::Duration(millis) => out.push_str(&format_duration(*millis)),
                 Kind::Text(value) => out.push_str(&quote(value)),
                 Kind::Name | Kind::Number(_) => out.push_str(&self.text[token.span.clone()]),
@@ -83,6 +87,11 @@ impl Canonical<'_> {
             }
         }
         out
+    }
+
+    fn is_instant(&self, index: usize) -> bool {
+        let signs = self.tokens[..index].iter().rev().map(|token| &token.kind);
+        signs.take(2).find(|kind| !matches!(kind, Kind::Sign("+" | "-"))) == Some(&Kind::Sign("@"))
     }
 
     fn ends_call_without_quantile(&self, index: usize) -> bool {
@@ -152,6 +161,10 @@ mod tests {
             ("x[1e99]", "the duration is too long", "1e99"),
             ("rat(x[5m])", "unknown function rat()", "rat"),
             ("x > 1 or ln(0)", "ln() takes an instant vector", "0"),
+            ("x @ 1e15", "the instant is further away than any sample can be", "1e15"),
+            ("x @ foo", "unexpected `foo`, expected seconds since 1970, start() or end()", "foo"),
+            ("x @ start", "the expression ends where `()` is expected", ""),
+            ("x @ 5 @ 6", "@ <timestamp> may not be set multiple times", "x @ 5 @ 6"),
             ("label_replace(x, \"a\", \"\", \"b\", \"(\")", "not a regular expression: unclosed group", "\"(\""),
         ] {
             assert_eq!(fault(text), (message.to_owned(), place), "{text}");
@@ -163,12 +176,10 @@ mod tests {
     #[test]
     fn refused_parts_are_named_and_found() {
         for (text, place) in [
-            ("up @ 5", "@"),
-            ("up offset -5m", "offset -5m"),
             ("rate(x[5m * 2])", "*"),
             ("rate(x[step()])", "step"),
             ("histogram_count(x)", "histogram_count"),
-            ("sum(mad_over_time(x[5m]))", "mad_over_time"),
+            ("sum(max_of(1, 2))", "max_of"),
             ("limitk by (a) (2, x)", "limitk"),
             ("rate(x[5m] smoothed)", "smoothed"),
             ("a + fill(0) b", "fill"),
@@ -239,6 +250,9 @@ mod tests {
             "x # c\n> 1",
             "{\"a.b\", c=\"d\"}",
             "{__name__=~\"a.*\", __name__!=\"ab\"}",
+            "x @ -1m40s offset -5",
+            "rate(x[5m] offset -1h @ start())",
+            "max_over_time(x[5m:1m] @ end() offset -1e3)",
         ] {
             assert!(parse(text).is_ok(), "{text}");
         }

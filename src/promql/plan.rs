@@ -237,11 +237,25 @@ pub enum RangeFn {
     Min,
     Max,
     Count,
+    First,
     Last,
+    FirstTime,
+    LastTime,
+    MaxTime,
+    MinTime,
+    Mad,
     Present,
     Quantile,
     Stddev,
     Stdvar,
+}
+
+impl RangeFn {
+    /// Whether its elements keep their metric's name: it gives samples as they are.
+    #[must_use]
+    pub fn keeps_names(self) -> bool {
+        matches!(self, Self::First | Self::Last)
+    }
 }
 
 /// How the elements of two vectors find each other.
@@ -335,6 +349,17 @@ impl Op {
             | Self::EvaluationTime(arg)
             | Self::Model { arg, .. }
             | Self::Score(arg) => vec![*arg],
+        }
+    }
+
+    /// Those of them that are scalar parameters of what is kept in the shards: functions of windows and models. Where they
+    /// depend on series, the coordinator tells the shards what they are.
+    #[must_use]
+    pub fn parameters(&self) -> Vec<NodeId> {
+        match self {
+            Self::Range { param, .. } => param.iter().copied().collect(),
+            Self::ForecastQuantile(_, a, b) | Self::TimeUntil(_, a, b) => vec![*a, *b],
+            _ => vec![],
         }
     }
 

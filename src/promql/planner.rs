@@ -1,23 +1,19 @@
 //! From the parser's tree to the [`Plan`]: resolves functions, places nodes, and shares what is equal.
 
-use core::time::Duration;
-
 use promql_parser::label::{MatchOp, Matcher};
 use promql_parser::parser::token::{self, TokenType};
 use promql_parser::parser::{
-    AggregateExpr, BinModifier, BinaryExpr, Call, Expr, LabelModifier, MatrixSelector, Offset, SubqueryExpr,
+    AggregateExpr, BinModifier, BinaryExpr, Call, Expr, LabelModifier, MatrixSelector, SubqueryExpr,
     VectorMatchCardinality, VectorSelector,
 };
 
-use crate::base::{LONGEST_SPAN, METRIC_NAME, Millis};
+use crate::base::{METRIC_NAME, Millis, format_duration};
 
 use super::arith::{BinaryOp, SetOp};
 use super::calls;
 use super::leaf::{Feed, LabelMatcher, Leaf, LeafKind, LeafSource, Selector, Test};
-use super::plan::{
-    AggregateOp, Cardinality, FeedId, Grouping, LeafId, Matching, Names, Node, NodeId, Op, Place, Plan, RangeFn,
-    Schedule,
-};
+use super::plan::{AggregateOp, Cardinality, FeedId, Grouping, LeafId, Matching, Node, NodeId, Op, Plan, Schedule};
+use super::reach::{End, Scope, Span, millis};
 use super::regex::anchored;
 
 /// What the plan depends on besides the expression.
@@ -40,26 +36,56 @@ pub struct Planner<'p> {
     pub(super) plan: &'p mut Plan,
     options: PlanOptions,
     pub(super) schedule: Schedule,
+    scope: Scope,
 }
 
 type Planned = Result<NodeId, PlanError>;
 
 impl<'p> Planner<'p> {
-    /// A planner for expressions evaluated at `schedule`.
+    /// A planner for expressions of rules, evaluated at `schedule`.
     pub fn new(plan: &'p mut Plan, options: PlanOptions, schedule: Schedule) -> Self {
-        Self { plan, options, schedule }
+        Self { plan, options, schedule, scope: Scope::new(None) }
+    }
+
+    /// A planner for queries that are evaluated within `span` only: `@ start()` and `@ end()` are its ends, and what `@`
+    /// names has to be over by then.
+    #[must_use]
+    pub fn over(self, span: Span) -> Self {
+        Self { scope: Scope::new(Some(span)), ..self }
     }
 
     /// Adds an expression; gives the node whose value is the expression's.
     ///
     /// # Errors
-    /// What [`super::parse`] refuses as well: features that a stream cannot give, or that are not supported.
+    /// What [`super::parse`] refuses as well: features that a stream cannot give, or that are not supported. An expression
+    /// that looks further ahead than the schedule waits.
     pub fn add(&mut self, expr: &Expr) -> Planned {
+        self.check_ahead(expr)?;
+        self.expr(expr)
+    }
+
+    /// Refuses an expression that looks further ahead than the schedule waits.
+    pub(super) fn check_ahead(&self, expr: &Expr) -> Result<(), PlanError> {
+        let ahead = self.scope.reach(expr)?.ahead;
+        if ahead <= self.schedule.query_offset {
+            return Ok(());
+        }
+        let needed = format_duration(ahead);
+        match self.scope.span {
+            None => fail(format!(
+                "a negative offset asks for samples of the future: give the group query_offset: {needed} or more"
+            )),
+            Some(_) => fail(format!("the expression looks {needed} ahead: ask for it with a query_offset as long")),
+        }
+    }
+
+    /// Adds a part of an expression.
+    pub(super) fn expr(&mut self, expr: &Expr) -> Planned {
         match expr {
-            Expr::Paren(inner) => self.add(&inner.expr),
+            Expr::Paren(inner) => self.expr(&inner.expr),
             Expr::NumberLiteral(n) => Ok(self.node(Op::Number(n.val))),
             Expr::Unary(unary) => {
-                let arg = self.add(&unary.expr)?;
+                let arg = self.expr(&unary.expr)?;
                 Ok(self.node(Op::Negate(arg)))
             }
             Expr::VectorSelector(selector) => {
@@ -102,19 +128,19 @@ impl<'p> Planner<'p> {
         };
         let param = match (&op, param) {
             (AggregateOp::CountValues(_), _) | (_, None) => None,
-            (_, Some(param)) => Some(self.add(param)?),
+            (_, Some(param)) => Some(self.expr(param)?),
         };
         let (without, labels) = match &aggregate.modifier {
             None => (false, vec![]),
             Some(LabelModifier::Include(labels)) => (false, labels.labels.clone()),
             Some(LabelModifier::Exclude(labels)) => (true, labels.labels.clone()),
         };
-        let arg = self.add(&aggregate.expr)?;
+        let arg = self.expr(&aggregate.expr)?;
         Ok(self.node(Op::Aggregate { op, arg, param, grouping: Grouping { without, labels } }))
     }
 
     fn binary(&mut self, binary: &BinaryExpr) -> Planned {
-        let (lhs, rhs) = (self.add(&binary.lhs)?, self.add(&binary.rhs)?);
+        let (lhs, rhs) = (self.expr(&binary.lhs)?, self.expr(&binary.rhs)?);
         let matching = matching(binary.modifier.as_ref());
         let set = match binary.op.id() {
             token::T_LAND => Some(SetOp::And),
@@ -136,8 +162,8 @@ impl<'p> Planner<'p> {
 
     /// The leaf of an instant selector.
     pub(super) fn instant(&mut self, selector: &VectorSelector) -> Result<LeafId, PlanError> {
-        let offset = offset(selector.offset.as_ref())?;
-        self.leaf(LeafSource::Selector(selector_of(selector)?), LeafKind::Instant, self.options.lookback, offset)
+        let end = self.scope.selector_end(selector)?;
+        self.leaf(LeafSource::Selector(selector_of(selector)?), LeafKind::Instant, self.options.lookback, end)
     }
 
     /// The leaf of a range: of a selector, or of a subquery.
@@ -145,26 +171,31 @@ impl<'p> Planner<'p> {
         match arg {
             Expr::Paren(inner) => self.range(&inner.expr, kind),
             Expr::MatrixSelector(MatrixSelector { vs, range }) => {
-                let offset = offset(vs.offset.as_ref())?;
-                self.leaf(LeafSource::Selector(selector_of(vs)?), kind, millis(*range), offset)
+                let end = self.scope.selector_end(vs)?;
+                self.leaf(LeafSource::Selector(selector_of(vs)?), kind, millis(*range), end)
             }
             Expr::Subquery(subquery) => {
-                let offset = offset(subquery.offset.as_ref())?;
-                let feed = self.feed(subquery)?;
-                self.leaf(LeafSource::Feed(feed), kind, millis(subquery.range), offset)
+                let end = self.scope.end(subquery.at.as_ref(), subquery.offset.as_ref())?;
+                let feed = self.feed(subquery, end)?;
+                self.leaf(LeafSource::Feed(feed), kind, millis(subquery.range), end)
             }
             _ => fail("this function needs a range, like metric[5m]"),
         }
     }
 
-    fn feed(&mut self, subquery: &SubqueryExpr) -> Result<FeedId, PlanError> {
-        if subquery.at.is_some() {
-            return fail("the @ modifier is not supported");
-        }
+    fn feed(&mut self, subquery: &SubqueryExpr, end: End) -> Result<FeedId, PlanError> {
         let interval = subquery.step.map_or(self.options.default_step, millis).max(1);
-        let schedule = Schedule { interval, ..self.schedule };
-        let node = Planner { plan: self.plan, options: self.options, schedule }.add(&subquery.expr)?;
-        let identity = format!("{schedule:?} {}", subquery.expr);
+        let scope = self.scope.inside(end, millis(subquery.range));
+        // A step is evaluated as late as those who read it allow, but for what a query is to know as soon as it can.
+        let allowed = match end {
+            End::Before(offset) => self.schedule.query_offset + offset.min(0),
+            End::At(_) if self.scope.span.is_none() => self.schedule.query_offset,
+            End::At(_) => 0,
+        };
+        let query_offset = allowed.max(scope.reach(&subquery.expr)?.ahead);
+        let schedule = Schedule { interval, query_offset };
+        let node = Planner { plan: self.plan, options: self.options, schedule, scope }.expr(&subquery.expr)?;
+        let identity = format!("{schedule:?} {}", self.plan.nodes[node].identity);
         if let Some(&known) = self.plan.known_feeds.get(&identity) {
             return Ok(known);
         }
@@ -174,17 +205,24 @@ impl<'p> Planner<'p> {
         Ok(id)
     }
 
-    fn leaf(&mut self, source: LeafSource, kind: LeafKind, range: Millis, offset: Millis) -> Result<LeafId, PlanError> {
-        let query_offset = self.schedule.query_offset;
+    fn leaf(&mut self, source: LeafSource, kind: LeafKind, range: Millis, end: End) -> Result<LeafId, PlanError> {
         let from = match &source {
             LeafSource::Selector(s) => format!("{s:?}"),
             LeafSource::Feed(f) => self.plan.feeds[*f].identity.clone(),
         };
-        let identity = format!("{kind:?} {range} {offset} {query_offset} {from}");
+        let (offset, pinned, query_offset) = match end {
+            End::Before(offset) => (offset, None, self.schedule.query_offset),
+            // What such a window holds depends on how far event time has come, and on no schedule.
+            End::At(t) => (0, Some(t), 0),
+        };
+        let identity = match pinned {
+            None => format!("{kind:?} {range} {offset} {query_offset} {from}"),
+            Some(t) => format!("{kind:?} {range} @{t} {from}"),
+        };
         if let Some(&known) = self.plan.known_leaves.get(&identity) {
             return Ok(known);
         }
-        self.plan.leaves.push(Leaf { source, kind, range, offset, query_offset, identity: identity.clone() });
+        self.plan.leaves.push(Leaf { source, kind, range, offset, pinned, query_offset, identity: identity.clone() });
         let id = self.plan.leaves.len() - 1;
         self.plan.known_leaves.insert(identity, id);
         Ok(id)
@@ -218,134 +256,10 @@ impl<'p> Planner<'p> {
         self.plan.known_nodes.insert(identity, id);
         id
     }
-
-    /// A scalar parameter of something that is evaluated in the shards, which cannot see what other series say.
-    pub(super) fn constant(&mut self, expr: &Expr, what: &str) -> Planned {
-        let id = self.add(expr)?;
-        if self.plan.nodes[id].place == Place::Anywhere {
-            return Ok(id);
-        }
-        fail(format!("{what} must not depend on series here: give a number, or an expression of numbers and time()"))
-    }
-
-    fn is_scalar(&self, op: &Op) -> bool {
-        let scalar = |id: &NodeId| self.plan.nodes[*id].is_scalar;
-        match op {
-            Op::Number(_) | Op::Time | Op::Scalar(_) => true,
-            Op::Negate(arg) => scalar(arg),
-            Op::Binary { lhs, rhs, .. } => scalar(lhs) && scalar(rhs),
-            _ => false,
-        }
-    }
-
-    fn place(&self, op: &Op) -> Place {
-        match op {
-            Op::Number(_) | Op::Time => return Place::Anywhere,
-            // One element without labels must not come from every shard.
-            Op::Vector(_) | Op::Scalar(_) | Op::Aggregate { .. } | Op::Absent(..) => return Place::Global,
-            Op::Calendar(_, None) => return Place::Global,
-            // These may make elements of different shards equal.
-            Op::LabelReplace { .. } | Op::LabelJoin { .. } => return Place::Global,
-            _ => {}
-        }
-        let mut places: Vec<Place> = op.children().iter().map(|&c| self.plan.nodes[c].place).collect();
-        if let Some(leaf) = op.leaf() {
-            places.push(match self.plan.leaves[leaf].source {
-                LeafSource::Selector(_) => Place::Local,
-                LeafSource::Feed(feed) => self.plan.nodes[self.plan.feeds[feed].node].place,
-            });
-        }
-        if places.iter().all(|p| *p == Place::Anywhere) {
-            return Place::Anywhere;
-        }
-        let together = match op {
-            Op::Binary { lhs, rhs, matching, .. } | Op::Set { lhs, rhs, matching, .. } => {
-                let scalar_side = self.plan.nodes[*lhs].is_scalar || self.plan.nodes[*rhs].is_scalar;
-                // Whether a right side that has several for one match group fails depends on whether the left has any
-                // element at all, which one shard does not know.
-                let right_is_unique = matches!(op, Op::Set { .. }) || self.plan.nodes[*rhs].names != Names::Many;
-                scalar_side || (matching.is_plain() && right_is_unique)
-            }
-            // Where its argument fails no model learns, in no shard.
-            Op::Model { arg, .. } => self.plan.nodes[*arg].names != Names::Many && !self.can_fail(*arg),
-            _ => true,
-        };
-        if together && !places.contains(&Place::Global) { Place::Local } else { Place::Global }
-    }
-
-    /// Whether a node may fail: where names are dropped that may be all that two elements differ in, where vectors are
-    /// matched on some labels only, and where anything below fails.
-    fn can_fail(&self, id: NodeId) -> bool {
-        let op = &self.plan.nodes[id].op;
-        let matching_fails = match op {
-            Op::Binary { matching, .. } => !matching.is_plain(),
-            _ => false,
-        };
-        let leaf_fails = op.leaf().is_some_and(|leaf| {
-            let drops_names = !matches!(op, Op::Instant(_) | Op::Range { func: RangeFn::Last, .. });
-            let feed_fails = match self.plan.leaves[leaf].source {
-                LeafSource::Selector(_) => false,
-                LeafSource::Feed(feed) => self.can_fail(self.plan.feeds[feed].node),
-            };
-            feed_fails || (drops_names && self.leaf_names(leaf) == Names::Many)
-        });
-        let child_fails = |&child: &NodeId| self.plan.nodes[child].names == Names::Many || self.can_fail(child);
-        matching_fails || leaf_fails || op.children().iter().any(child_fails)
-    }
-
-    fn leaf_names(&self, leaf: LeafId) -> Names {
-        match &self.plan.leaves[leaf].source {
-            LeafSource::Selector(s) => s.name.clone().map_or(Names::Many, Names::One),
-            LeafSource::Feed(feed) => self.plan.nodes[self.plan.feeds[*feed].node].names.clone(),
-        }
-    }
-
-    fn names(&self, op: &Op) -> Names {
-        let of = |id: &NodeId| self.plan.nodes[*id].names.clone();
-        let leaf_names = |leaf: LeafId| self.leaf_names(leaf);
-        match op {
-            Op::Instant(leaf) | Op::Range { leaf, func: RangeFn::Last, .. } => leaf_names(*leaf),
-            Op::Set { op: SetOp::Or, lhs, rhs, .. } if of(lhs) != of(rhs) => Names::Many,
-            Op::Set { lhs, .. } => of(lhs),
-            Op::Binary { op, lhs, rhs, return_bool: false, matching } if op.is_comparison() => {
-                let kept = match (self.plan.nodes[*lhs].is_scalar, matching.cardinality) {
-                    (true, _) | (_, Cardinality::OneToMany) => of(rhs),
-                    _ => of(lhs),
-                };
-                // group_left(__name__) may bring any name in.
-                if matching.include.iter().any(|l| l == METRIC_NAME) { Names::Many } else { kept }
-            }
-            Op::Aggregate { op: AggregateOp::Topk | AggregateOp::Bottomk, arg, .. } => of(arg),
-            Op::Aggregate { grouping, .. } if !grouping.without && grouping.labels.iter().any(|l| l == METRIC_NAME) => {
-                Names::Many
-            }
-            Op::LabelReplace { arg, dst, .. } | Op::LabelJoin { arg, dst, .. } => {
-                if dst == METRIC_NAME {
-                    Names::Many
-                } else {
-                    of(arg)
-                }
-            }
-            _ => Names::None,
-        }
-    }
 }
 
 pub(super) fn fail<T>(message: impl Into<String>) -> Result<T, PlanError> {
     Err(PlanError(message.into()))
-}
-
-fn millis(span: Duration) -> Millis {
-    Millis::try_from(span.as_millis()).map_or(LONGEST_SPAN, |span| span.min(LONGEST_SPAN))
-}
-
-fn offset(offset: Option<&Offset>) -> Result<Millis, PlanError> {
-    match offset {
-        None => Ok(0),
-        Some(Offset::Pos(span)) => Ok(millis(*span)),
-        Some(Offset::Neg(span)) if span.is_zero() => Ok(0),
-        Some(Offset::Neg(_)) => fail("a negative offset asks for the future, which a stream does not have"),
-    }
 }
 
 fn matching(modifier: Option<&BinModifier>) -> Matching {
@@ -388,9 +302,6 @@ fn binary_op(op: TokenType) -> Result<BinaryOp, PlanError> {
 }
 
 fn selector_of(selector: &VectorSelector) -> Result<Selector, PlanError> {
-    if selector.at.is_some() {
-        return fail("the @ modifier is not supported");
-    }
     if !selector.matchers.or_matchers.is_empty() {
         return fail("`or` between matchers is not PromQL");
     }

@@ -22,6 +22,14 @@ pub fn quantile(phi: f64, values: &mut [f64]) -> f64 {
     values[lower as usize] * (1.0 - weight) + values[upper as usize] * weight
 }
 
+/// The median of the absolute deviations from the median; changes `values`.
+#[must_use]
+pub fn median_deviation(values: &mut [f64]) -> f64 {
+    let median = quantile(0.5, values);
+    values.iter_mut().for_each(|v| *v = (*v - median).abs());
+    quantile(0.5, values)
+}
+
 /// One cumulative bucket: upper bound and count of observations at or below it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bucket {

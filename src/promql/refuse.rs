@@ -1,7 +1,6 @@
 //! What parts of PromQL forewarn does not take, and what it says about them.
 //!
-//! Why: native histograms need another sample type, `@` and negative offsets look at fixed or future times,
-//! which a stream does not have, and experimental parts change under their users.
+//! Why: native histograms need another sample type, and experimental parts change under their users.
 
 use std::ops::Range;
 
@@ -50,18 +49,6 @@ pub(super) fn function(name: &str, span: Range<usize>) -> Result<(), ExprError> 
 pub(super) fn aggregation(name: &str, span: Range<usize>) -> ExprError {
     ExprError::refused(span, format!("{name} is experimental in Prometheus and not supported"))
         .help("topk() and bottomk() take a fixed number of series")
-}
-
-/// The `@` modifier.
-pub(super) fn at_modifier(span: Range<usize>) -> ExprError {
-    ExprError::refused(span, "the @ modifier is not supported: rules are evaluated over a stream, at the present only")
-        .help("use offset to look back by a fixed time")
-}
-
-/// A negative offset.
-pub(super) fn negative_offset(span: Range<usize>) -> ExprError {
-    ExprError::refused(span, "a negative offset is not supported: it asks for samples of the future")
-        .help("predict_seasonal() and predict_quantile() say what the future is likely to be")
 }
 
 /// Arithmetic or functions in the place of a duration.

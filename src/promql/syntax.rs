@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use crate::base::LONGEST_SPAN;
+use crate::base::{FAR, LONGEST_SPAN};
 
 use super::cursor::Cursor;
 use super::error::{ExprError, FaultKind};
@@ -241,7 +241,7 @@ impl Grammar<'_> {
             let here = self.cursor.here();
             match self.cursor.kind() {
                 Kind::Sign("[") => self.range()?,
-                Kind::Sign("@") => return Err(refuse::at_modifier(here)),
+                Kind::Sign("@") => self.pin()?,
                 Kind::Name => match self.cursor.word().as_str() {
                     "offset" => self.offset()?,
                     word @ ("smoothed" | "anchored") => return Err(refuse::range_modifier(word, here)),
@@ -267,13 +267,36 @@ impl Grammar<'_> {
     }
 
     fn offset(&mut self) -> Result<(), ExprError> {
-        let keyword = self.cursor.index();
         self.cursor.advance();
-        if *self.cursor.kind() == Kind::Sign("-") {
-            return Err(refuse::negative_offset(self.cursor.span(keyword..self.cursor.index() + 2)));
-        }
-        self.cursor.sign("+");
+        let _ = self.cursor.sign("-") || self.cursor.sign("+");
         self.duration("a duration like 5m", false)
+    }
+
+    /// The instant after `@`: seconds since 1970, `start()` or `end()`.
+    fn pin(&mut self) -> Result<(), ExprError> {
+        // No sample is further away.
+        const MOST_SECONDS: f64 = FAR as f64 / 1000.0;
+        self.cursor.advance();
+        if let "start" | "end" = self.cursor.word().as_str() {
+            self.cursor.advance();
+            let open = self.cursor.index();
+            return match self.cursor.sign("(") {
+                true => self.cursor.close(")", open),
+                false => Err(self.cursor.unexpected("`()`")),
+            };
+        }
+        let _ = self.cursor.sign("-") || self.cursor.sign("+");
+        match self.cursor.kind() {
+            Kind::Duration(_) => {}
+            Kind::Number(n) if *n <= MOST_SECONDS => {}
+            Kind::Number(_) => {
+                return Err(ExprError::at(self.cursor.here(), "the instant is further away than any sample can be")
+                    .help("after @ stand seconds since 1970"));
+            }
+            _ => return Err(self.cursor.unexpected("seconds since 1970, start() or end()")),
+        }
+        self.cursor.advance();
+        Ok(())
     }
 
     /// A duration, or a number of seconds that is one.

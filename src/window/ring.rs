@@ -74,6 +74,12 @@ impl Ring {
         self.bytes.len() + LONGEST > self.bytes.capacity()
     }
 
+    /// Whether it holds no sample.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// Bytes held, spare capacity included.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {

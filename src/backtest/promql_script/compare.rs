@@ -2,28 +2,28 @@
 
 use std::collections::BTreeMap;
 
-use super::evaluate::Evaluated;
+use super::evaluate::Value;
 use super::{Verdict, check};
 use crate::backtest::verdict::Failure;
-use crate::base::{Labels, format_value};
-use crate::engine::RuleValue;
-use crate::rules::promql_script::{Eval, Expectation, Expected, ExpectedSeries};
+use crate::base::{Labels, Sample, format_duration, format_value};
+use crate::engine::QueryValue;
+use crate::rules::promql_script::{Eval, Expectation, Expected, ExpectedSeries, Instants};
 
 /// Relative difference of values that counts as none: of the sum of both (`util/almost` in prometheus/prometheus).
 const TOLERANCE: f64 = 1e-6;
 
 /// The verdict, where the expression could be evaluated.
-pub(super) fn verdict(eval: &Eval, evaluated: &Evaluated) -> Verdict {
-    match compare(eval, evaluated) {
+pub(super) fn verdict(eval: &Eval, values: &[Value]) -> Verdict {
+    match compare(eval, values) {
         Ok(difference) => Verdict::Passed { difference },
         Err(failure) => Verdict::Failed(Box::new(failure)),
     }
 }
 
 /// The greatest relative difference.
-fn compare(eval: &Eval, evaluated: &Evaluated) -> Result<f64, Failure> {
+fn compare(eval: &Eval, values: &[Value]) -> Result<f64, Failure> {
     let because = |message: String| Failure::because(Some(eval.line), check(eval), message);
-    let error = evaluated.values.iter().find_map(|value| value.as_ref().err());
+    let error = values.iter().find_map(|value| value.as_ref().err());
     let failure = eval.expectations.iter().find_map(|e| if let Expectation::Fail(wording) = e { Some(wording) } else { None });
     match (failure, error) {
         (None, Some(error)) => return Err(because(error.to_string())),
@@ -35,20 +35,26 @@ fn compare(eval: &Eval, evaluated: &Evaluated) -> Result<f64, Failure> {
         (Some(_), None) => return Err(because("expected to fail, and did not".to_owned())),
         (None, None) => {}
     }
-    let values: Vec<&RuleValue> = evaluated.values.iter().flatten().collect();
+    let values: Vec<&QueryValue> = values.iter().flatten().collect();
     match (&eval.expected, &values[..]) {
-        (Expected::Scalar(expected), [RuleValue::Scalar(got)]) if !eval.is_range => {
-            scalars(eval, *expected, *got)
-        }
-        (Expected::Series(expected), [RuleValue::Vector(got)]) if !eval.is_range => {
-            let ordered = eval.expectations.iter().any(|e| matches!(e, Expectation::Ordered));
-            let difference = series(eval, expected, &rows(&values))?;
-            if ordered {
-                in_order(eval, expected, got.clone(), evaluated)?;
+        (Expected::Scalar(expected), [QueryValue::Scalar(got)]) if !eval.is_range => scalars(eval, *expected, *got),
+        (Expected::Series(expected), [QueryValue::Vector(got)]) if !eval.is_range => {
+            let difference = series(eval, eval.instants, expected, &rows(&values))?;
+            if eval.expectations.iter().any(|e| matches!(e, Expectation::Ordered)) {
+                in_order(eval, expected, got)?;
             }
             Ok(difference)
         }
-        (Expected::Series(expected), _) if eval.is_range => series(eval, expected, &rows(&values)),
+        (Expected::Series(expected), _) if eval.is_range => series(eval, eval.instants, expected, &rows(&values)),
+        (Expected::RangeVector(instants, expected), [QueryValue::Matrix(got)]) => {
+            series(eval, *instants, expected, &samples(*instants, got).map_err(because)?)
+        }
+        // As in Prometheus' runner, a string that nothing is said of is expected to be empty.
+        (expected, [QueryValue::Text(got)]) => {
+            let expected = if let Expected::Text(text) = expected { text.as_str() } else { "" };
+            let quoted = |text: &str| vec![format!("{text:?}")];
+            if expected == got { Ok(0.0) } else { Err(differ(eval, "another string", quoted(expected), quoted(got))) }
+        }
         (expected, _) => {
             let got = if eval.is_range { "series of values" } else { values.first().map_or("nothing", |v| kind(v)) };
             Err(because(format!("expected {}, got {got}", kind_expected(expected))))
@@ -68,12 +74,11 @@ fn scalars(eval: &Eval, expected: f64, got: f64) -> Result<f64, Failure> {
 /// A value for each instant, by series.
 type Rows = BTreeMap<Labels, Vec<Option<f64>>>;
 
-fn series(eval: &Eval, expected: &[ExpectedSeries], got: &Rows) -> Result<f64, Failure> {
-    let instants = eval.instants.count() as usize;
+fn series(eval: &Eval, instants: Instants, expected: &[ExpectedSeries], got: &Rows) -> Result<f64, Failure> {
     let mut wanted: Rows = BTreeMap::new();
     for series in expected {
         let mut row = series.values.clone().unwrap_or_default();
-        row.resize(instants, None);
+        row.resize(instants.count() as usize, None);
         wanted.insert(series.labels.clone(), row);
     }
     let mut worst = 0.0f64;
@@ -107,17 +112,7 @@ fn series(eval: &Eval, expected: &[ExpectedSeries], got: &Rows) -> Result<f64, F
 }
 
 /// Whether elements come in the order of the lines that expect them.
-fn in_order(
-    eval: &Eval,
-    expected: &[ExpectedSeries],
-    mut got: Vec<(Labels, f64)>,
-    evaluated: &Evaluated,
-) -> Result<(), Failure> {
-    let Some(order) = &evaluated.order else {
-        let message = "the order of elements is only defined for sort, sort_desc, topk and bottomk";
-        return Err(Failure::because(Some(eval.line), check(eval), message));
-    };
-    order.arrange(&mut got);
+fn in_order(eval: &Eval, expected: &[ExpectedSeries], got: &[(Labels, f64)]) -> Result<(), Failure> {
     if expected.iter().map(|series| &series.labels).eq(got.iter().map(|(labels, _)| labels)) {
         return Ok(());
     }
@@ -127,7 +122,7 @@ fn in_order(
 }
 
 /// Values of each series at all instants; a scalar counts as a series without labels.
-fn rows(values: &[&RuleValue]) -> Rows {
+fn rows(values: &[&QueryValue]) -> Rows {
     let mut rows: Rows = BTreeMap::new();
     for (at, value) in values.iter().enumerate() {
         let mut set = |labels: &Labels, v: f64| {
@@ -135,11 +130,29 @@ fn rows(values: &[&RuleValue]) -> Rows {
             row[at] = Some(v);
         };
         match value {
-            RuleValue::Scalar(v) => set(&Labels::default(), *v),
-            RuleValue::Vector(elements) => elements.iter().for_each(|(labels, v)| set(labels, *v)),
+            QueryValue::Scalar(v) => set(&Labels::default(), *v),
+            QueryValue::Vector(elements) => elements.iter().for_each(|(labels, v)| set(labels, *v)),
+            QueryValue::Matrix(_) | QueryValue::Text(_) => {}
         }
     }
     rows
+}
+
+/// The samples of a range vector by the instants at which they are expected; Err if one lies at none of them.
+fn samples(instants: Instants, got: &[(Labels, Vec<Sample>)]) -> Result<Rows, String> {
+    let mut rows: Rows = BTreeMap::new();
+    for (labels, samples) in got {
+        let row = rows.entry(labels.clone()).or_insert_with(|| vec![None; instants.count() as usize]);
+        for sample in samples {
+            let since = sample.t - instants.start;
+            let at = usize::try_from(since / instants.step).ok().filter(|_| since % instants.step == 0);
+            let place = at.and_then(|at| row.get_mut(at)).ok_or_else(|| {
+                format!("a sample of {labels} at {}, where none is expected", format_duration(sample.t))
+            })?;
+            *place = Some(sample.v);
+        }
+    }
+    Ok(rows)
 }
 
 fn differ(eval: &Eval, message: &str, expected: Vec<String>, got: Vec<String>) -> Failure {
@@ -151,10 +164,12 @@ fn line(labels: &Labels, row: &[Option<f64>]) -> String {
     format!("{labels} {}", values.join(" "))
 }
 
-fn kind(value: &RuleValue) -> &'static str {
+fn kind(value: &QueryValue) -> &'static str {
     match value {
-        RuleValue::Scalar(_) => "a scalar",
-        RuleValue::Vector(_) => "a vector",
+        QueryValue::Scalar(_) => "a scalar",
+        QueryValue::Vector(_) => "a vector",
+        QueryValue::Matrix(_) => "a range vector",
+        QueryValue::Text(_) => "a string",
     }
 }
 

@@ -4,10 +4,12 @@ use super::ScriptOptions;
 use super::loaded::Loaded;
 use crate::backtest::virtual_time::VirtualTime;
 use crate::base::Millis;
-use crate::engine::{Engine, EngineOptions, EvalError, Inline, Output, Profiles, RuleValue};
-use crate::promql::{FaultKind, LeafSource, Op, Order, Plan, PlanOptions, Planner, RangeFn, Schedule, parse};
+use crate::engine::{Engine, EngineOptions, EvalError, Inline, Output, Profiles, QuerySpec, QueryValue};
+use crate::promql::{
+    Asked, FaultKind, LeafSource, Op, Order, Plan, PlanOptions, Planner, RangeFn, Schedule, Span, parse, reach,
+};
 use crate::rules::RuleSet;
-use crate::rules::promql_script::Eval;
+use crate::rules::promql_script::{Eval, Expectation};
 
 /// Most evaluations on the way to the instants asked for. They make the expression's windows go forward as a rule's do,
 /// rather than be filled once.
@@ -16,13 +18,8 @@ const MAX_STEPS_ON_THE_WAY: Millis = 500;
 /// Step of subqueries that give none, as in Prometheus' runner.
 const DEFAULT_STEP: Millis = 60_000;
 
-/// What an expression gave.
-pub(super) struct Evaluated {
-    /// At each of its instants.
-    pub(super) values: Vec<Result<RuleValue, EvalError>>,
-    /// The order in which its elements are shown, if it has one.
-    pub(super) order: Option<Order>,
-}
+/// The value of an expression at an instant, or why there is none.
+pub(super) type Value = Result<QueryValue, EvalError>;
 
 /// Why an expression was not evaluated.
 pub(super) enum Unable {
@@ -34,54 +31,60 @@ pub(super) enum Unable {
     Invalid(String),
 }
 
-/// Evaluates an expression over what is loaded.
-pub(super) fn evaluate(eval: &Eval, loaded: &Loaded, options: &ScriptOptions) -> Result<Evaluated, Unable> {
+/// Evaluates an expression over what is loaded, at each of its instants.
+pub(super) fn evaluate(eval: &Eval, loaded: &Loaded, options: &ScriptOptions) -> Result<Vec<Value>, Unable> {
     let expr = parse(&eval.expr).map_err(|error| match error.kind {
         FaultKind::Mistake => Unable::Invalid(error.message),
         FaultKind::Refusal => Unable::Refused(error.message),
         FaultKind::Late => Unable::Early(error.message),
     })?;
+    let span = Span { first: eval.instants.start, last: eval.instants.last() };
+    let reach = reach(&expr, Some(span)).map_err(|error| Unable::Refused(error.to_string()))?;
     let engine_options =
         EngineOptions { shards: options.shards, evaluation_interval: DEFAULT_STEP, ..EngineOptions::default() };
     let mut plan = Plan::default();
     let plan_options = PlanOptions { lookback: engine_options.lookback, default_step: DEFAULT_STEP };
-    let schedule = Schedule { interval: DEFAULT_STEP, query_offset: 0 };
-    let root = Planner::new(&mut plan, plan_options, schedule)
-        .add(&expr)
-        .map_err(|error| Unable::Refused(error.to_string()))?;
-    refuse(eval, &plan, loaded).map_err(Unable::Refused)?;
+    let schedule = Schedule { interval: DEFAULT_STEP, query_offset: reach.ahead };
+    let asked = Planner::new(&mut plan, plan_options, schedule).over(span).query(&expr);
+    let has_order = match asked.map_err(|error| Unable::Refused(error.to_string()))? {
+        Asked::Value { order, .. } => order != Order::Labels,
+        Asked::Samples(_) | Asked::Text(_) => false,
+    };
+    refuse(eval, &plan, loaded, has_order).map_err(Unable::Refused)?;
 
     let mut engine = Engine::new(engine_options);
+    let query = QuerySpec { expr: eval.expr.clone(), query_offset: reach.ahead, span: Some(span) };
     engine
-        .load_with_queries(&RuleSet::default(), &[eval.expr.clone()], &Profiles::default(), &mut Output::default())
+        .load_with_queries(&RuleSet::default(), &[query], &Profiles::default(), &mut Output::default())
         .map_err(|faults| Unable::Invalid(faults.iter().map(|fault| fault.message.clone()).collect()))?;
-    let is_scalar = plan.nodes[root].is_scalar;
-    let mut time = VirtualTime::new(engine, eval.instants.start.min(0) - reach(&plan), loaded.tracks());
+    // Early enough for the samples, and for the first step of every subquery.
+    let start = span.first.min(0).min(span.first - reach.back);
+    let mut time = VirtualTime::new(engine, start, loaded.tracks());
     let mut values = Vec::new();
-    let mut before = on_the_way(eval.instants.start, loaded.spacing()).peekable();
+    for t in on_the_way(span.first, loaded.spacing()) {
+        // What comes of these shows in the values after them only.
+        let _ = value(&mut time, t, reach.ahead);
+    }
     for t in eval.instants.iter() {
-        while let Some(t) = before.next_if(|step| *step < t) {
-            value(&mut time, t, is_scalar).ok();
-        }
-        values.push(value(&mut time, t, is_scalar));
+        values.extend(value(&mut time, t, reach.ahead));
     }
     if time.lost() > 0 {
         return Err(Unable::Invalid(format!("{} samples were lost: more series than limits.series", time.lost())));
     }
-    Ok(Evaluated { values, order: Order::of(&expr) })
+    Ok(values)
 }
 
-fn value(time: &mut VirtualTime, t: Millis, is_scalar: bool) -> Result<RuleValue, EvalError> {
-    time.run_until(t, &mut Output::default());
-    let elements = time.engine().query(0, &Inline)?;
-    Ok(match is_scalar {
-        true => RuleValue::Scalar(elements.first().map_or(f64::NAN, |element| element.1)),
-        false => RuleValue::Vector(elements),
-    })
+/// The expression's value at an instant, for which `ahead` more of the samples are needed.
+fn value(time: &mut VirtualTime, t: Millis, ahead: Millis) -> Option<Value> {
+    time.run_until(t + ahead, &mut Output::default());
+    time.engine().query(0, &Inline).transpose()
 }
 
 /// What the engine would answer wrongly or not at all.
-fn refuse(eval: &Eval, plan: &Plan, loaded: &Loaded) -> Result<(), String> {
+fn refuse(eval: &Eval, plan: &Plan, loaded: &Loaded, has_order: bool) -> Result<(), String> {
+    if !has_order && eval.expectations.iter().any(|e| matches!(e, Expectation::Ordered)) {
+        return Err("only sort, sort_desc, topk and bottomk give an order".to_owned());
+    }
     for leaf in &plan.leaves {
         let LeafSource::Selector(selector) = &leaf.source else { continue };
         if let Some(line) = loaded.histograms_of(selector) {
@@ -112,14 +115,8 @@ fn refuse(eval: &Eval, plan: &Plan, loaded: &Loaded) -> Result<(), String> {
     Ok(())
 }
 
-/// How long before an evaluation the first step of its subqueries lies.
-fn reach(plan: &Plan) -> Millis {
-    let fed = plan.leaves.iter().filter(|leaf| matches!(leaf.source, LeafSource::Feed(_)));
-    fed.map(|leaf| leaf.range + leaf.offset).sum()
-}
-
 /// Instants before `start` at which the expression is evaluated as well: those of the samples.
 fn on_the_way(start: Millis, spacing: Millis) -> impl Iterator<Item = Millis> {
-    let first = (start / spacing - MAX_STEPS_ON_THE_WAY).max(0);
-    (first..=start / spacing).map(move |i| i * spacing)
+    let until = (start - 1).div_euclid(spacing);
+    ((until - MAX_STEPS_ON_THE_WAY).max(0)..=until).map(move |i| i * spacing)
 }

@@ -7,7 +7,7 @@ mod compare;
 mod evaluate;
 mod loaded;
 
-use crate::engine::{EvalError, RuleValue};
+use crate::engine::{EvalError, QueryValue};
 use crate::rules::promql_script::{Command, Eval, Expectation, Script, Wording};
 
 use super::verdict::{Check, Failure};
@@ -45,7 +45,7 @@ pub struct EvalReport {
     /// Whether it is as expected.
     pub verdict: Verdict,
     /// Its value at each of its instants, or why there is none; nothing where it was not evaluated.
-    pub values: Vec<Result<RuleValue, EvalError>>,
+    pub values: Vec<Result<QueryValue, EvalError>>,
 }
 
 /// Whether an evaluation is as expected.
@@ -90,7 +90,7 @@ fn run_eval(eval: &Eval, loaded: &Loaded, options: &ScriptOptions) -> EvalReport
         }
         Err(evaluate::Unable::Refused(reason) | evaluate::Unable::Early(reason)) => (Verdict::Refused(reason), vec![]),
         Err(evaluate::Unable::Invalid(message)) => (failed(message), vec![]),
-        Ok(evaluated) => (compare::verdict(eval, &evaluated), evaluated.values),
+        Ok(values) => (compare::verdict(eval, &values), values),
     };
     EvalReport { line: eval.line, expr: eval.expr.clone(), verdict, values }
 }

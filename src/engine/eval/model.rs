@@ -175,6 +175,10 @@ impl Context<'_> {
         states: &[State],
         out: &mut Vector,
     ) -> Result<(), EvalError> {
+        // Of a parameter that is not known, nothing can be said.
+        if ahead_seconds.is_nan() {
+            return Ok(());
+        }
         let ahead = (ahead_seconds * 1000.0) as Millis;
         self.read(model, states, out, |table, row| match &table.models {
             Models::Forecasters { params, rows } => rows[row].quantile(params, phi, ahead),
@@ -190,6 +194,9 @@ impl Context<'_> {
         states: &[State],
         out: &mut Vector,
     ) -> Result<(), EvalError> {
+        if threshold.is_nan() {
+            return Ok(());
+        }
         self.read(model, states, out, |table, row| match &table.models {
             Models::Forecasters { params, rows } => rows[row].time_until(params, threshold, phi),
             Models::Detectors { .. } => None,

@@ -100,7 +100,7 @@ impl Context<'_> {
         }
         let (tables, series) = (&mut self.store.tables, &self.store.series);
         tables[leaf].range(func, param, self.t, series, |id, v| out.push(id, v));
-        if func == RangeFn::Last { Ok(()) } else { self.check_leaf(leaf, out) }
+        if func.keeps_names() { Ok(()) } else { self.check_leaf(leaf, out) }
     }
 
     /// Refuses series that differed in nothing but the name, which is gone.

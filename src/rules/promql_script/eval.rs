@@ -73,6 +73,12 @@ impl Instants {
         (0..self.count()).map(move |i| self.start + i * self.step)
     }
 
+    /// The last of them.
+    #[must_use]
+    pub fn last(self) -> Millis {
+        self.start + (self.count() - 1) * self.step
+    }
+
     /// How many.
     #[must_use]
     pub fn count(self) -> i64 {
