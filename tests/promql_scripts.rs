@@ -1,31 +1,20 @@
-//! Prometheus' own evaluation scripts, and a few of ours, through the streaming engine: the samples are fed in order, the
-//! expression is a query and, where it can be one, a rule; its value at the instant is what the script expects.
-//!
-//! The scripts are evaluated with delayed name removal, which the engine does not do: see [`NAMES_DROPPED_LATE`].
+//! Prometheus' own evaluation scripts, and a few of ours, through the streaming engine with one shard and with three.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use forewarn::base::{BatchBuilder, Labels, Limits, METRIC_NAME, Millis, Sample};
-use forewarn::engine::{Engine, EngineOptions, Inline, Output, Profiles, QuerySpec, QueryValue, RuleValue};
-use forewarn::promql::{Span, parse, reach};
-use forewarn::rules::{Position, Rule, RuleGroup, RuleKind, RuleSet};
+use forewarn::backtest::{EvalReport, ScriptOptions, Verdict, run_script};
+use forewarn::engine::QueryValue;
+use forewarn::rules::promql_script::Script;
 
-use promql_parser::parser::value::ValueType;
-
-#[path = "support/script.rs"]
-mod script;
 #[path = "support/skip.rs"]
 mod skip;
 
-use script::{Command, Eval, Expected};
-
 /// Evals that differ only because the engine drops names at once and the scripts at the end of the evaluation.
-const NAMES_DROPPED_LATE: [(&str, usize); 8] = [
+const NAMES_DROPPED_LATE: [(&str, u64); 8] = [
     ("name_label_dropping.test", 59),
     ("name_label_dropping.test", 64),
     ("name_label_dropping.test", 69),
@@ -38,35 +27,18 @@ const NAMES_DROPPED_LATE: [(&str, usize); 8] = [
 
 /// Evals that expect what Prometheus' floating-point errors make of them, as the script itself says: the exact mean is
 /// -44.848083237, compensated summation gives 0, and double-double -45.12.
-const WRONG_BY_DESIGN: [(&str, usize); 1] = [("functions.test", 1149)];
+const WRONG_BY_DESIGN: [(&str, u64); 1] = [("functions.test", 1149)];
 
-/// Evals whose expectation agrees to [`OWN_PRECISION`] only: written with seven digits, or a sinh(10) that is off by 4e-9.
-const FEWER_DIGITS: [(&str, usize); 3] =
+/// Evals whose expectation agrees to Prometheus' own precision (1e-6) only: written with seven digits, or a sinh(10) that is
+/// off by 4e-9.
+const FEWER_DIGITS: [(&str, u64); 3] =
     [("functions.test", 1243), ("functions.test", 1246), ("trig_functions.test", 38)];
 
 /// Relative difference that is accepted.
 const PRECISION: f64 = 1e-9;
 
-/// Relative difference that Prometheus' own runner accepts.
-const OWN_PRECISION: f64 = 1e-6;
-
 /// Fewest evals of each tier that must pass.
-const FLOOR: [(&str, usize); 3] = [("A", 579), ("B", 158), ("C", 139)];
-
-type Loaded = [(Labels, Vec<Sample>)];
-type Series = (Labels, Vec<Option<f64>>);
-
-#[derive(Debug, PartialEq)]
-enum Verdict {
-    Passed,
-    /// To the scripts' own precision only.
-    Near(String),
-    Refused(String),
-    Wrong(String),
-}
-
-/// One run of an expression: its values at the instants, or why there are none.
-type Values = Vec<Result<QueryValue, String>>;
+const FLOOR: [(&str, usize); 4] = [("A", 579), ("B", 158), ("C", 139), ("X", 5)];
 
 #[test]
 fn own_scripts() {
@@ -76,10 +48,12 @@ fn own_scripts() {
     let (mut passed, mut failed) = (0, vec![]);
     for file in files {
         let name = file.file_name().unwrap().to_string_lossy().into_owned();
-        run_script(&std::fs::read_to_string(&file).unwrap(), |eval, run| match run() {
-            Verdict::Passed => passed += 1,
-            other => failed.push(format!("{name}:{}: {}: {other:?}", eval.line, eval.expr)),
-        });
+        for report in run(&name, &std::fs::read_to_string(&file).unwrap()) {
+            match &report.verdict {
+                Verdict::Passed { difference } if *difference <= PRECISION => passed += 1,
+                other => failed.push(format!("{name}:{}: {}: {other:?}", report.line, report.expr)),
+            }
+        }
     }
     assert!(failed.is_empty() && passed > 50, "{passed} passed; {}", failed.join("\n"));
 }
@@ -94,55 +68,63 @@ fn prometheus_own_scripts() {
         return;
     };
     let cases: Vec<serde_json::Value> = serde_json::from_str(&cases).unwrap();
-    let mut tiers: BTreeMap<String, HashMap<usize, String>> = BTreeMap::new();
+    let mut tiers: BTreeMap<String, HashMap<u64, String>> = BTreeMap::new();
     for case in &cases {
         let (file, tier) = (case["file"].as_str().unwrap().to_owned(), case["tier"].as_str().unwrap().to_owned());
-        tiers.entry(file).or_default().insert(case["line"].as_u64().unwrap() as usize, tier);
+        tiers.entry(file).or_default().insert(case["line"].as_u64().unwrap(), tier);
     }
-    let mut report = Report::default();
+    let mut table = Table::default();
     for (file, tier_of) in &tiers {
-        run_script(&std::fs::read_to_string(folder.join(file)).unwrap(), |eval, run| {
-            let tier = &tier_of[&eval.line];
-            if tier != "X" {
-                report.add(tier, file, eval, run());
-            }
-        });
+        let reports = run(file, &std::fs::read_to_string(folder.join(file)).unwrap());
+        assert_eq!(reports.len(), tier_of.len(), "{file}");
+        for report in reports {
+            table.add(&tier_of[&report.line], file, &report);
+        }
     }
-    report.print();
-    assert!(report.wrong.is_empty(), "{} wrong answers", report.wrong.len());
+    table.print();
+    assert!(table.wrong.is_empty(), "{} wrong answers", table.wrong.len());
     for (tier, floor) in FLOOR {
-        let passed = report.counts[tier][0];
+        let passed = table.counts[tier][0];
         assert!(passed >= floor, "tier {tier}: {passed} passed, there were {floor}");
     }
 }
 
 /// What became of the evals.
 #[derive(Default)]
-struct Report {
+struct Table {
     /// By tier: passed, [`NAMES_DROPPED_LATE`], [`WRONG_BY_DESIGN`], refused, wrong.
     counts: BTreeMap<String, [usize; 5]>,
     refused: BTreeMap<(String, String), Vec<String>>,
     wrong: Vec<String>,
 }
 
-impl Report {
-    fn add(&mut self, tier: &str, file: &str, eval: &Eval, verdict: Verdict) {
-        let place = format!("{file}:{}: {}", eval.line, eval.expr);
-        let listed = |list: &[(&str, usize)]| list.contains(&(file, eval.line));
-        let column = match verdict {
-            Verdict::Passed if listed(&NAMES_DROPPED_LATE) || listed(&WRONG_BY_DESIGN) || listed(&FEWER_DIGITS) => {
-                panic!("{place}: passes and can be taken off its list")
+impl Table {
+    fn add(&mut self, tier: &str, file: &str, report: &EvalReport) {
+        let place = format!("{file}:{}: {}", report.line, report.expr);
+        let listed = |list: &[(&str, u64)]| list.contains(&(file, report.line));
+        let column = match &report.verdict {
+            Verdict::Passed { difference } if *difference > PRECISION => {
+                if !listed(&FEWER_DIGITS) {
+                    self.wrong.push(format!("{tier} {place}\n      differs by {difference:e}"));
+                }
+                0
             }
-            Verdict::Passed => 0,
-            Verdict::Near(_) if listed(&FEWER_DIGITS) => 0,
-            Verdict::Wrong(_) if listed(&NAMES_DROPPED_LATE) => 1,
-            Verdict::Wrong(_) if listed(&WRONG_BY_DESIGN) => 2,
+            Verdict::Passed { .. } => {
+                let lists = [&NAMES_DROPPED_LATE[..], &WRONG_BY_DESIGN, &FEWER_DIGITS];
+                assert!(!lists.iter().any(|list| listed(list)), "{place}: passes and can be taken off its list");
+                0
+            }
+            Verdict::Failed(_) if listed(&NAMES_DROPPED_LATE) => 1,
+            Verdict::Failed(_) if listed(&WRONG_BY_DESIGN) => 2,
             Verdict::Refused(reason) => {
-                self.refused.entry((tier.to_owned(), reason)).or_default().push(place);
+                // Lines differ from eval to eval, features do not.
+                let feature = reason.split(" (").next().unwrap().to_owned();
+                self.refused.entry((tier.to_owned(), feature)).or_default().push(place);
                 3
             }
-            Verdict::Near(what) | Verdict::Wrong(what) => {
-                self.wrong.push(format!("{tier} {place}\n      {what}"));
+            Verdict::Failed(failure) => {
+                let diff = failure.diff().join("\n      ");
+                self.wrong.push(format!("{tier} {place}\n      {}\n      {diff}", failure.message));
                 4
             }
         };
@@ -165,197 +147,21 @@ impl Report {
     }
 }
 
-/// Hands out each eval of a script with a way to run it over what is loaded at its place.
-fn run_script(text: &str, mut each: impl FnMut(&Eval, &dyn Fn() -> Verdict)) {
-    let mut loaded: Vec<(Labels, Vec<Sample>)> = Vec::new();
-    let mut spacing = 60_000;
-    for command in script::read(text) {
-        match command {
-            Command::Clear => loaded.clear(),
-            Command::Load { step, series } => {
-                spacing = step;
-                loaded.extend(series);
-            }
-            Command::Eval(eval) => each(&eval, &|| verdict(&eval, &loaded, spacing)),
-        }
+/// Runs a script with one shard and with three, which must give the same to the bit.
+fn run(name: &str, text: &str) -> Vec<EvalReport> {
+    let script = Script::parse(text).unwrap_or_else(|e| panic!("{name}:{e}"));
+    let [one, three] = [1, 3].map(|shards| run_script(&script, &ScriptOptions { shards, ..ScriptOptions::default() }));
+    assert!(one.failures.is_empty(), "{name}: {:?}", one.failures);
+    for (a, b) in one.evals.iter().zip(&three.evals) {
+        assert_eq!(fingerprint(a), fingerprint(b), "{name}:{}: 1 shard and 3 shards differ", a.line);
     }
+    one.evals
 }
 
-fn verdict(eval: &Eval, loaded: &Loaded, spacing: Millis) -> Verdict {
-    let outcomes = [1, 3].map(|shards| evaluate(eval, loaded, spacing, shards));
-    if fingerprint(&outcomes[0]) != fingerprint(&outcomes[1]) {
-        return Verdict::Wrong(format!("1 shard and 3 shards differ: {outcomes:?}"));
-    }
-    let [outcome, _] = outcomes;
-    let failure = match &outcome {
-        Err(reason) => Some(reason),
-        Ok(values) => values.iter().find_map(|v| v.as_ref().err()),
-    };
-    match (&eval.expected, &outcome, failure) {
-        (Expected::Failure, _, Some(_)) => Verdict::Passed,
-        (Expected::Failure, ..) => Verdict::Wrong(format!("must fail; got {outcome:?}")),
-        (_, Err(reason), _) => Verdict::Refused(reason.clone()),
-        (_, _, Some(reason)) => Verdict::Wrong(format!("failed: {reason}")),
-        (Expected::Other, ..) => Verdict::Wrong(format!("must be a native histogram; got {outcome:?}")),
-        (Expected::Scalar(expected), Ok(values), _) if matches!(values[..], [Ok(QueryValue::Scalar(_))]) => {
-            compare(&[(Labels::default(), vec![Some(*expected)])], values)
-        }
-        (Expected::Scalar(_), ..) => Verdict::Wrong(format!("must be a scalar; got {outcome:?}")),
-        (Expected::Text(text), Ok(values), _) if values[..] == [Ok(QueryValue::Text(text.clone()))] => Verdict::Passed,
-        (Expected::Text(_), ..) => Verdict::Wrong(format!("must be a string; got {outcome:?}")),
-        (Expected::Matrix(expected), Ok(values), _) => match &values[..] {
-            [Ok(QueryValue::Matrix(got))] if expected == got => Verdict::Passed,
-            _ => Verdict::Wrong(format!("expected {expected:?}, got {values:?}")),
-        },
-        (Expected::Series(expected), Ok(values), _) if eval.ordered && order(expected) != order_of(values) => {
-            Verdict::Wrong(format!("in another order: {values:?}"))
-        }
-        (Expected::Series(expected), Ok(values), _) => compare(expected, values),
-    }
-}
-
-fn order(series: &[Series]) -> Vec<&Labels> {
-    series.iter().map(|(labels, _)| labels).collect()
-}
-
-fn order_of(values: &Values) -> Vec<&Labels> {
-    match &values[..] {
-        [Ok(QueryValue::Vector(elements))] => elements.iter().map(|(labels, _)| labels).collect(),
-        _ => vec![],
-    }
-}
-
-fn compare(expected: &[Series], values: &Values) -> Verdict {
-    let mut wanted: BTreeMap<Labels, Vec<Option<f64>>> = expected.iter().cloned().collect();
-    wanted.retain(|_, row| row.iter().any(Option::is_some));
-    wanted.values_mut().for_each(|row| row.resize(values.len(), None));
-    let got = by_series(values);
-    let pairs = wanted.values().flatten().zip(got.values().flatten());
-    let worst = match wanted.keys().eq(got.keys()) {
-        true => pairs.map(|(a, b)| difference(*a, *b)).fold(0.0, f64::max),
-        false => f64::INFINITY,
-    };
-    let what = format!("expected {wanted:?}\n      got      {got:?}");
-    match worst {
-        _ if worst <= PRECISION => Verdict::Passed,
-        _ if worst <= OWN_PRECISION => Verdict::Near(what),
-        _ => Verdict::Wrong(what),
-    }
-}
-
-/// Relative difference; infinite where one is missing, NaN or infinite and the other is not.
-fn difference(a: Option<f64>, b: Option<f64>) -> f64 {
-    match (a, b) {
-        (None, None) => 0.0,
-        (Some(a), Some(b)) if a == b || (a.is_nan() && b.is_nan()) => 0.0,
-        (Some(a), Some(b)) if a.is_finite() && b.is_finite() => (a - b).abs() / a.abs().max(b.abs()),
-        _ => f64::INFINITY,
-    }
-}
-
-/// Values of each series at all instants; a scalar counts as a series without labels.
-fn by_series(values: &Values) -> BTreeMap<Labels, Vec<Option<f64>>> {
-    let mut series: BTreeMap<Labels, Vec<Option<f64>>> = BTreeMap::new();
-    for (at, value) in values.iter().enumerate() {
-        let elements = match value {
-            Ok(value) => value.clone().into_elements(),
-            Err(_) => vec![],
-        };
-        for (labels, v) in elements {
-            series.entry(labels).or_insert_with(|| vec![None; values.len()])[at] = Some(v);
-        }
-    }
-    series
-}
-
-/// Evaluates through an engine; Err if the expression is refused before, or is worth something else as a rule.
-fn evaluate(eval: &Eval, loaded: &Loaded, spacing: Millis, shards: usize) -> Result<Values, String> {
-    let expr = parse(&eval.expr).map_err(|e| e.message)?;
-    let (first, last) = (eval.instants[0], eval.instants[eval.instants.len() - 1]);
-    let span = Span { first, last };
-    // The stream begins early enough for the first step of every subquery.
-    let reach = reach(&expr, Some(span)).map_err(|e| e.to_string())?;
-    let start = first.min(0).min(first - reach.back) - 1;
-
-    let options = EngineOptions { shards, collect_results: true, ..EngineOptions::default() };
-    let mut engine = Engine::new(options);
-    let interval = interval_for(&eval.instants, spacing, last - start);
-    let query = QuerySpec { expr: eval.expr.clone(), query_offset: reach.ahead, span: Some(span) };
-    // `@` means something else to a rule, and a rule's value is no string and no range.
-    let can_be_rule = !eval.expr.contains('@') && matches!(expr.value_type(), ValueType::Vector | ValueType::Scalar);
-    let rules = if can_be_rule { one_rule(&eval.expr, interval, reach.ahead, loaded) } else { RuleSet::default() };
-    let taken = engine.load_with_queries(&rules, &[query], &Profiles::default(), &mut Output::default());
-    taken.map_err(|e| e[0].message.clone())?;
-    engine.advance(start, &Inline, &mut Output::default());
-    let mut batch = BatchBuilder::new(&Limits::default());
-    for (labels, samples) in loaded {
-        batch.series(labels.as_ref());
-        samples.iter().for_each(|s| batch.sample(s.t, s.v));
-    }
-    engine.ingest(&batch.finish());
-    let mut out = Output::default();
-    let mut ask = |t: &Millis| {
-        engine.advance(t + reach.ahead, &Inline, &mut out);
-        engine.query(0, &Inline).map(|value| value.expect("a watermark")).map_err(|e| e.to_string())
-    };
-    let values: Values = eval.instants.iter().map(&mut ask).collect();
-    let mut at: HashMap<Millis, _> = out.results.into_iter().map(|r| (r.t, r.value)).collect();
-    for (t, value) in eval.instants.iter().zip(&values).filter(|_| can_be_rule) {
-        let ruled =
-            at.remove(t).expect("a tick at every instant").map_err(|e| e.to_string()).map(|value| match value {
-                RuleValue::Scalar(v) => QueryValue::Scalar(v),
-                RuleValue::Vector(elements) => QueryValue::Vector(elements),
-            });
-        let [ruled, asked] = [ruled, value.clone()].map(|value| {
-            let elements = value.map(|value| BTreeMap::from_iter(value.into_elements()));
-            fingerprint(&Ok(vec![elements.map(|e| QueryValue::Vector(e.into_iter().collect()))]))
-        });
-        assert_eq!(ruled, asked, "{}: {}: at {t} as a rule and as a query", eval.line, eval.expr);
-    }
-    Ok(values)
-}
-
-/// An interval whose multiples hit all instants: that of the samples where it does and gives no great number of ticks.
-fn interval_for(instants: &[Millis], spacing: Millis, span: Millis) -> Millis {
-    let common = instants.iter().fold(0, |a, &b| gcd(a, b));
-    let fine = gcd(common, spacing);
-    match common {
-        _ if span / fine <= 500 => fine,
-        0 => 60_000,
-        _ => common,
-    }
-}
-
-fn gcd(a: Millis, b: Millis) -> Millis {
-    if b == 0 { a } else { gcd(b, a % b) }
-}
-
-/// A rule whose recorded series bear none of the labels loaded: no selector of a script must see them.
-fn one_rule(expr: &str, interval: Millis, query_offset: Millis, loaded: &Loaded) -> RuleSet {
-    let names: BTreeSet<&str> = loaded.iter().flat_map(|(labels, _)| labels.as_ref().iter().map(|(n, _)| n)).collect();
-    let rule = Rule {
-        name: "recorded:by:the:test".into(),
-        expr: expr.into(),
-        labels: names.into_iter().filter(|n| *n != METRIC_NAME).map(|n| (n.to_owned(), String::new())).collect(),
-        kind: RuleKind::Record,
-        position: Position { line: 1, column: 1 },
-    };
-    let (file, name) = ("script".into(), "g".into());
-    let group = RuleGroup {
-        file,
-        name,
-        interval: Some(interval),
-        query_offset: Some(query_offset),
-        limit: 0,
-        rules: vec![rule],
-    };
-    RuleSet { groups: vec![Arc::new(group)] }
-}
-
-/// A result to the bit.
-fn fingerprint(outcome: &Result<Values, String>) -> String {
+/// Values to the bit.
+fn fingerprint(report: &EvalReport) -> String {
     let mut text = String::new();
-    for value in outcome.as_ref().map_or(&[][..], Vec::as_slice) {
+    for value in &report.values {
         match value {
             Ok(QueryValue::Scalar(v)) => write!(text, "{:x};", v.to_bits()).unwrap(),
             Ok(QueryValue::Vector(elements)) => {

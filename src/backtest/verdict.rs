@@ -58,6 +58,11 @@ pub enum Check {
         /// Milliseconds since the start.
         time: Millis,
     },
+    /// An evaluation of a script.
+    Eval {
+        /// The expression.
+        expr: String,
+    },
 }
 
 /// A firing alert, as tests see it.
@@ -135,6 +140,7 @@ impl fmt::Display for Check {
                 let line = expr.split_whitespace().collect::<Vec<_>>().join(" ");
                 write!(f, "expr: {line}, time: {}", format_duration(*time))
             }
+            Self::Eval { expr } => f.write_str(expr),
         }
     }
 }

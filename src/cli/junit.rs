@@ -20,6 +20,8 @@ pub struct Case {
     pub name: String,
     /// What failed: a line that says what, and the whole text.
     pub failures: Vec<(String, String)>,
+    /// Why it was not run, if it was not.
+    pub skipped: Option<String>,
 }
 
 /// The document.
@@ -30,15 +32,22 @@ pub fn document(suites: &[Suite]) -> String {
     // Writing to a string does not fail.
     let _ = writeln!(out, "<testsuites tests=\"{}\" failures=\"{}\">", total(Suite::tests), total(Suite::failed));
     for suite in suites {
-        let (name, tests, failed) = (escape(&suite.name), suite.tests(), suite.failed());
-        let _ = writeln!(out, "  <testsuite name=\"{name}\" tests=\"{tests}\" failures=\"{failed}\">");
+        let (name, tests) = (escape(&suite.name), suite.tests());
+        let (failed, skipped) = (suite.failed(), suite.skipped());
+        let _ = writeln!(
+            out,
+            "  <testsuite name=\"{name}\" tests=\"{tests}\" failures=\"{failed}\" skipped=\"{skipped}\">"
+        );
         for case in &suite.cases {
             let name = format!("name=\"{}\" classname=\"{name}\"", escape(&case.name));
-            if case.failures.is_empty() {
+            if case.failures.is_empty() && case.skipped.is_none() {
                 let _ = writeln!(out, "    <testcase {name}/>");
                 continue;
             }
             let _ = writeln!(out, "    <testcase {name}>");
+            if let Some(reason) = &case.skipped {
+                let _ = writeln!(out, "      <skipped message=\"{}\"/>", escape(reason));
+            }
             for (message, text) in &case.failures {
                 let (message, text) = (escape(message), escape(text));
                 let _ = writeln!(out, "      <failure message=\"{message}\">{text}</failure>");
@@ -54,6 +63,10 @@ pub fn document(suites: &[Suite]) -> String {
 impl Suite {
     fn tests(&self) -> usize {
         self.cases.len()
+    }
+
+    fn skipped(&self) -> usize {
+        self.cases.iter().filter(|case| case.skipped.is_some()).count()
     }
 
     fn failed(&self) -> usize {
@@ -87,18 +100,22 @@ mod tests {
 
     #[test]
     fn a_report_is_escaped_and_counted() {
-        let failed = Case { name: "a<b".into(), failures: vec![("x > 1 & \"y\"".into(), "l1\nl2\u{1}".into())] };
-        let passed = Case { name: "ok".into(), failures: vec![] };
-        let text = document(&[Suite { name: "t.yml".into(), cases: vec![failed, passed] }]);
+        let case = |name: &str| Case { name: name.into(), failures: vec![], skipped: None };
+        let failed = Case { failures: vec![("x > 1 & \"y\"".into(), "l1\nl2\u{1}".into())], ..case("a<b") };
+        let skipped = Case { skipped: Some("later".into()), ..case("no") };
+        let text = document(&[Suite { name: "t.yml".into(), cases: vec![failed, case("ok"), skipped] }]);
         assert_eq!(
             text,
             r#"<?xml version="1.0" encoding="UTF-8"?>
-<testsuites tests="2" failures="1">
-  <testsuite name="t.yml" tests="2" failures="1">
+<testsuites tests="3" failures="1">
+  <testsuite name="t.yml" tests="3" failures="1" skipped="1">
     <testcase name="a&lt;b" classname="t.yml">
       <failure message="x &gt; 1 &amp; &quot;y&quot;">l1&#10;l2�</failure>
     </testcase>
     <testcase name="ok" classname="t.yml"/>
+    <testcase name="no" classname="t.yml">
+      <skipped message="later"/>
+    </testcase>
   </testsuite>
 </testsuites>
 "#

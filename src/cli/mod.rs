@@ -4,6 +4,7 @@ pub mod check;
 mod junit;
 mod run;
 pub mod test;
+pub mod test_promql;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -78,6 +79,18 @@ enum Test {
         #[arg(long)]
         junit: Option<PathBuf>,
     },
+    /// Run scripts of PromQL evaluations, in the language of Prometheus' own (load, eval, expect)
+    Promql {
+        /// Scripts
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// Fail if an evaluation needs what forewarn does not have, such as native histograms
+        #[arg(long)]
+        deny_refused: bool,
+        /// Write a report in JUnit's XML
+        #[arg(long)]
+        junit: Option<PathBuf>,
+    },
 }
 
 /// Runs the command that the process was started with.
@@ -91,6 +104,10 @@ pub fn main() -> ExitCode {
         Some(Command::Check(Check::Config { file })) => on_stdout(|colour, out| check::config(&file, colour, out)),
         Some(Command::Test(Test::Rules { files, junit })) => on_stdout(|colour, out| {
             test::rules(&files, &test::TestOptions { profiles: builtin_profiles(), junit, colour }, out)
+        }),
+        Some(Command::Test(Test::Promql { files, deny_refused, junit })) => on_stdout(|_, out| {
+            let options = test_promql::PromqlOptions { deny_refused, junit, ..Default::default() };
+            test_promql::promql(&files, &options, out)
         }),
     };
     done.unwrap_or_else(|error| {

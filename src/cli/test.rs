@@ -38,7 +38,7 @@ pub fn rules(files: &[PathBuf], options: &TestOptions, out: &mut dyn Write) -> i
             Ok(reports) => reports.iter().map(|report| case(&name, report)).collect(),
             Err(text) => {
                 let first = text.lines().next().unwrap_or_default().to_owned();
-                vec![Case { name: "setup".to_owned(), failures: vec![(first, text)] }]
+                vec![Case { name: "setup".to_owned(), failures: vec![(first, text)], skipped: None }]
             }
         };
         let suite = Suite { name, cases };
@@ -55,15 +55,9 @@ pub fn rules(files: &[PathBuf], options: &TestOptions, out: &mut dyn Write) -> i
 
 /// Runs the tests of one file; on Err, why there is nothing to run.
 fn run_file(path: &Path, options: &TestOptions) -> Result<Vec<TestReport>, String> {
-    let limits = Limits::default();
-    let shown = path.display();
-    let size = std::fs::metadata(path).map_err(|e| format!("{shown}: cannot be read: {e}"))?.len();
-    if size > limits.file_bytes as u64 {
-        return Err(format!("{shown}: is larger than limits.file_bytes, {} bytes", limits.file_bytes));
-    }
-    let text = std::fs::read_to_string(path).map_err(|e| format!("{shown}: cannot be read: {e}"))?;
-    let file = TestFile::parse(&text).map_err(|e| format!("{shown}:{e}"))?;
-    let loaded = load_globs(&file.rule_files, path.parent().unwrap_or(Path::new("")), &limits);
+    let text = read_file(path)?;
+    let file = TestFile::parse(&text).map_err(|e| format!("{}:{e}", path.display()))?;
+    let loaded = load_globs(&file.rule_files, path.parent().unwrap_or(Path::new("")), &Limits::default());
     let mut faults = String::new();
     for diagnostic in &loaded.diagnostics {
         // A pattern without files is a warning in a configuration; a test without its rules tests nothing.
@@ -77,13 +71,23 @@ fn run_file(path: &Path, options: &TestOptions) -> Result<Vec<TestReport>, Strin
     Ok(run_tests(&file, &loaded.rule_set, &options.profiles))
 }
 
+/// A test file's text, if it is not too large.
+pub(super) fn read_file(path: &Path) -> Result<String, String> {
+    let (limit, shown) = (Limits::default().file_bytes, path.display());
+    let size = std::fs::metadata(path).map_err(|e| format!("{shown}: cannot be read: {e}"))?.len();
+    if size > limit as u64 {
+        return Err(format!("{shown}: is larger than limits.file_bytes, {limit} bytes"));
+    }
+    std::fs::read_to_string(path).map_err(|e| format!("{shown}: cannot be read: {e}"))
+}
+
 fn case(file: &str, report: &TestReport) -> Case {
-    let failures = report.failures.iter().map(|failure| (failure.to_string(), text(file, failure)));
-    Case { name: report.name.clone(), failures: failures.collect() }
+    let failures = report.failures.iter().map(|failure| (failure.to_string(), failure_text(file, failure)));
+    Case { name: report.name.clone(), failures: failures.collect(), skipped: None }
 }
 
 /// The place, what failed, and the difference below it.
-fn text(file: &str, failure: &Failure) -> String {
+pub(super) fn failure_text(file: &str, failure: &Failure) -> String {
     let place = failure.line.map_or_else(|| file.to_owned(), |line| format!("{file}:{line}"));
     let mut text = format!("{place}: {failure}");
     for line in failure.diff() {

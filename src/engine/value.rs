@@ -47,13 +47,15 @@ pub enum EvalError {
     SameLabels(String),
     /// The "one" side of a match has several.
     #[error(
-        "found duplicate series for the match group {group} on the {side} hand-side of the operation: many-to-many matching not allowed: matching labels must be unique on one side"
+        "found duplicate series for the match group {group} on the {side} hand-side of the operation: [{}, {}];many-to-many matching not allowed: matching labels must be unique on one side", pair[0], pair[1]
     )]
     ManyToMany {
         /// The match group's labels.
         group: String,
         /// left or right.
         side: &'static str,
+        /// Two of the series on that side.
+        pair: Box<[String; 2]>,
     },
     /// Several on one side without group_left or group_right.
     #[error("multiple matches for labels {0}: many-to-one matching must be explicit (group_left/group_right)")]
@@ -70,7 +72,7 @@ pub enum EvalError {
         got: usize,
     },
     /// topk or bottomk asked for a number of elements that is none.
-    #[error("topk and bottomk need a finite number of elements, not {0}")]
+    #[error("{}", parameter(.0))]
     Parameter(String),
     /// The alert machine refused the vector.
     #[error("{0}")]
@@ -78,6 +80,21 @@ pub enum EvalError {
     /// A label that count_values or a template names cannot be one.
     #[error("invalid label name {0:?}")]
     LabelName(String),
+}
+
+impl EvalError {
+    /// The error in Prometheus' words, which are fewer for some.
+    #[must_use]
+    pub fn in_prometheus_words(&self) -> String {
+        match self {
+            Self::SameLabels(_) => "vector cannot contain metrics with the same labelset".to_owned(),
+            other => other.to_string(),
+        }
+    }
+}
+
+fn parameter(k: &str) -> String {
+    if k == "NaN" { "Parameter value is NaN".to_owned() } else { format!("Scalar value {k} overflows int64") }
 }
 
 impl Vector {

@@ -217,7 +217,8 @@ fn text(args: &Args, i: usize) -> Result<String, PlanError> {
     }
 }
 
-fn unwrapped(expr: &Expr) -> &Expr {
+/// An expression without the parentheses around it.
+pub(super) fn unwrapped(expr: &Expr) -> &Expr {
     match expr {
         Expr::Paren(inner) => unwrapped(&inner.expr),
         other => other,

@@ -6,6 +6,7 @@ use promql_parser::parser::token::T_COUNT_VALUES;
 use promql_parser::parser::value::ValueType;
 use promql_parser::parser::{Call, Expr};
 
+use super::error::FaultKind;
 use super::extensions::{Extension, extension};
 use super::regex::anchored;
 
@@ -16,6 +17,7 @@ pub(super) struct Fault {
     pub(super) help: Option<&'static str>,
     pub(super) place: Place,
     pub(super) argument: usize,
+    pub(super) kind: FaultKind,
 }
 
 /// The n-th of a kind, in the order of the text.
@@ -85,10 +87,10 @@ fn call(call: &Call, place: Place) -> Result<(), Fault> {
             Err(fault(place, 0, &format!("{}() takes an instant vector", call.func.name)))
         }
         name @ ("label_replace" | "label_join") if string(1).is_some_and(str::is_empty) => {
-            Err(fault(place, 1, &format!("{name}() needs the name of the label to write")))
+            Err(late(place, 1, &format!("{name}() needs the name of the label to write")))
         }
         "label_replace" => match string(4).map(anchored) {
-            Some(Err(reason)) => Err(fault(place, 4, &format!("not a regular expression: {reason}"))),
+            Some(Err(reason)) => Err(late(place, 4, &format!("not a regular expression: {reason}"))),
             _ => Ok(()),
         },
         _ => Ok(()),
@@ -112,7 +114,11 @@ fn predictive(extension: &Extension, call: &Call, place: Place) -> Result<(), Fa
 }
 
 fn fault(place: Place, argument: usize, message: &str) -> Fault {
-    Fault { message: message.to_owned(), help: None, place, argument }
+    Fault { message: message.to_owned(), help: None, place, argument, kind: FaultKind::Mistake }
+}
+
+fn late(place: Place, argument: usize, message: &str) -> Fault {
+    Fault { kind: FaultKind::Late, ..fault(place, argument, message) }
 }
 
 fn text(expr: &Expr) -> Option<&str> {

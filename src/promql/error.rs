@@ -14,12 +14,35 @@ pub struct ExprError {
     pub help: Option<String>,
     /// Where: bytes of the expression's text. None where the fault lies in the whole.
     pub span: Option<Range<usize>>,
+    /// What kind of fault.
+    pub kind: FaultKind,
+}
+
+/// Kinds of fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// Nobody takes it.
+    Mistake,
+    /// It is PromQL that is refused.
+    Refusal,
+    /// Prometheus takes it, and fails when it evaluates it.
+    Late,
 }
 
 impl ExprError {
     /// A fault at a place.
     pub(super) fn at(span: Range<usize>, message: impl Into<String>) -> Self {
-        Self { message: message.into(), help: None, span: Some(span) }
+        Self { message: message.into(), help: None, span: Some(span), kind: FaultKind::Mistake }
+    }
+
+    /// A part of PromQL that is refused.
+    pub(super) fn refused(span: Range<usize>, message: impl Into<String>) -> Self {
+        Self { kind: FaultKind::Refusal, ..Self::at(span, message) }
+    }
+
+    /// What Prometheus finds when it evaluates.
+    pub(super) fn late(span: Range<usize>, message: impl Into<String>) -> Self {
+        Self { kind: FaultKind::Late, ..Self::at(span, message) }
     }
 
     /// Adds how to mend it.

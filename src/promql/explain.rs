@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use super::error::ExprError;
+use super::error::{ExprError, FaultKind};
 
 /// An error of the parser, at a place.
 pub(super) fn explain(message: String, span: Option<Range<usize>>) -> ExprError {
     let (message, help) =
         type_mismatch(&message).or_else(|| known(&message)).unwrap_or_else(|| (message.replace("BOOL", "bool"), None));
-    ExprError { message, help: help.map(str::to_owned), span }
+    ExprError { message, help: help.map(str::to_owned), span, kind: FaultKind::Mistake }
 }
 
 /// `expected type matrix in call to function 'rate', got vector`, and the same in an aggregation.

@@ -80,6 +80,21 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, ExprError> {
     Ok(out)
 }
 
+/// The value of a text that is one string literal.
+///
+/// ```
+/// use forewarn::promql::parse_string;
+/// assert_eq!(parse_string(r#""a\tb""#).as_deref(), Some("a\tb"));
+/// assert_eq!(parse_string("a"), None);
+/// ```
+#[must_use]
+pub fn parse_string(text: &str) -> Option<String> {
+    match <[Token; 2]>::try_from(tokens(text).ok()?) {
+        Ok([Token { kind: Kind::Text(value), .. }, _]) => Some(value),
+        _ => None,
+    }
+}
+
 fn is_alpha(c: char) -> bool {
     c == '_' || c.is_ascii_alphabetic()
 }
@@ -157,7 +172,9 @@ fn quoted(rest: &str, at: usize) -> Result<(Kind, usize), ExprError> {
     let value = literal::unquote(&rest[..length]).map_err(|(offset, reason)| {
         let end = if offset == 0 { length } else { (offset + 2).min(length) };
         let end = (end..=length).find(|i| rest.is_char_boundary(*i)).unwrap_or(length);
-        ExprError::at(at + offset..at + end, reason).help(
+        // Strings of any bytes are Go's; Prometheus refuses them where it wants a label's name.
+        let error = if offset == 0 { ExprError::late } else { ExprError::at };
+        error(at + offset..at + end, reason).help(
             "a backslash in a quoted string is doubled: \"\\\\.\"; or use back-quotes, which take it as it is: `\\.`",
         )
     })?;

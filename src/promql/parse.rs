@@ -43,7 +43,7 @@ pub fn parse(text: &str) -> Result<Expr, ExprError> {
         let span = part_at(&parts, fault.place)
             .map(|part| part.args.get(fault.argument).unwrap_or(&part.tokens))
             .map(|range| span_of(&tokens, range));
-        ExprError { message: fault.message, help: fault.help.map(str::to_owned), span }
+        ExprError { message: fault.message, help: fault.help.map(str::to_owned), span, kind: fault.kind }
     })?;
     Ok(expr)
 }

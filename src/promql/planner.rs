@@ -104,7 +104,7 @@ impl<'p> Planner<'p> {
     }
 
     fn aggregate(&mut self, aggregate: &AggregateExpr) -> Planned {
-        let text = |e: &Expr| match e {
+        let text = |e: &Expr| match calls::unwrapped(e) {
             Expr::StringLiteral(s) => Ok(s.val.clone()),
             _ => Err(PlanError("count_values needs a label name as a string".into())),
         };

@@ -22,9 +22,12 @@ pub fn quantile(phi: f64, values: &mut [f64]) -> f64 {
     values[lower as usize] * (1.0 - weight) + values[upper as usize] * weight
 }
 
-/// The median of the absolute deviations from the median; changes `values`.
+/// The median of the absolute deviations from the median; changes `values`. NaN if one of them is.
 #[must_use]
 pub fn median_deviation(values: &mut [f64]) -> f64 {
+    if values.iter().any(|v| v.is_nan()) {
+        return f64::NAN;
+    }
     let median = quantile(0.5, values);
     values.iter_mut().for_each(|v| *v = (*v - median).abs());
     quantile(0.5, values)

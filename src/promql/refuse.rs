@@ -12,11 +12,11 @@ pub(super) fn function(name: &str, span: Range<usize>) -> Result<(), ExprError> 
     let Err(refusal) = look_up(name) else { return Ok(()) };
     Err(match refusal {
         Refusal::NativeHistogram => {
-            ExprError::at(span, format!("{name}() works on native histograms, which are not supported"))
+            ExprError::refused(span, format!("{name}() works on native histograms, which are not supported"))
                 .help("use the classic histogram's _bucket, _sum and _count series")
         }
         Refusal::Experimental => {
-            let error = ExprError::at(span, format!("{name}() is experimental in Prometheus and not supported"));
+            let error = ExprError::refused(span, format!("{name}() is experimental in Prometheus and not supported"));
             match name {
                 "double_exponential_smoothing" => {
                     error.help("predict_seasonal() and predict_quantile() forecast with trend and seasons")
@@ -34,7 +34,7 @@ pub(super) fn function(name: &str, span: Range<usize>) -> Result<(), ExprError> 
                 _ => error,
             }
         }
-        Refusal::NotYet => ExprError::at(span, format!("{name}() is not available in this version of forewarn")),
+        Refusal::NotYet => ExprError::refused(span, format!("{name}() is not available in this version of forewarn")),
         Refusal::Unknown(near) => {
             let error = ExprError::at(span, format!("unknown function {name}()"));
             match near {
@@ -47,28 +47,28 @@ pub(super) fn function(name: &str, span: Range<usize>) -> Result<(), ExprError> 
 
 /// The aggregations `limitk` and `limit_ratio`.
 pub(super) fn aggregation(name: &str, span: Range<usize>) -> ExprError {
-    ExprError::at(span, format!("{name} is experimental in Prometheus and not supported"))
+    ExprError::refused(span, format!("{name} is experimental in Prometheus and not supported"))
         .help("topk() and bottomk() take a fixed number of series")
 }
 
 /// Arithmetic or functions in the place of a duration.
 pub(super) fn duration_arithmetic(span: Range<usize>) -> ExprError {
-    ExprError::at(span, "arithmetic in a duration is experimental in Prometheus and not supported")
+    ExprError::refused(span, "arithmetic in a duration is experimental in Prometheus and not supported")
         .help("write the duration out, like 90m")
 }
 
 /// The modifiers `smoothed` and `anchored`.
 pub(super) fn range_modifier(name: &str, span: Range<usize>) -> ExprError {
-    ExprError::at(span, format!("the {name} modifier is experimental in Prometheus and not supported"))
+    ExprError::refused(span, format!("the {name} modifier is experimental in Prometheus and not supported"))
 }
 
 /// The modifiers `fill`, `fill_left` and `fill_right`.
 pub(super) fn fill_modifier(name: &str, span: Range<usize>) -> ExprError {
-    ExprError::at(span, format!("the {name} modifier is experimental in Prometheus and not supported"))
+    ExprError::refused(span, format!("the {name} modifier is experimental in Prometheus and not supported"))
         .help("use `or` to give missing series a value: a + (b or a * 0)")
 }
 
 /// The operators `</` and `>/`.
 pub(super) fn trim_operator(span: Range<usize>) -> ExprError {
-    ExprError::at(span, "the operators </ and >/ trim native histograms, which are not supported")
+    ExprError::refused(span, "the operators </ and >/ trim native histograms, which are not supported")
 }

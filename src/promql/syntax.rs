@@ -11,7 +11,7 @@ use std::ops::Range;
 use crate::base::{FAR, LONGEST_SPAN};
 
 use super::cursor::Cursor;
-use super::error::ExprError;
+use super::error::{ExprError, FaultKind};
 use super::extensions::extension;
 use super::lexer::{Kind, Token};
 use super::{refuse, selector};
@@ -45,7 +45,8 @@ pub(super) enum PartKind {
 pub(super) fn recognise(text: &str, tokens: &[Token]) -> Result<Vec<Part>, ExprError> {
     let mut grammar = Grammar { cursor: Cursor::new(text, tokens), parts: Vec::new() };
     if *grammar.cursor.kind() == Kind::End {
-        return Err(ExprError { message: "the expression is empty".to_owned(), help: None, span: None });
+        let message = "the expression is empty".to_owned();
+        return Err(ExprError { message, help: None, span: None, kind: FaultKind::Mistake });
     }
     grammar.binary(0, 0)?;
     if *grammar.cursor.kind() != Kind::End {

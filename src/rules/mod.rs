@@ -7,6 +7,7 @@ mod format;
 mod group;
 mod lint;
 mod load;
+pub mod promql_script;
 mod scalar;
 pub mod unit_test;
 mod validate;

@@ -1,6 +1,6 @@
 //! Operators on two vectors, or on a vector and a number.
 
-use crate::base::METRIC_NAME;
+use crate::base::{Labels, METRIC_NAME};
 use crate::promql::{BinaryOp, Cardinality, Matching, NodeId, SetOp};
 
 use super::labels::LabelState;
@@ -61,9 +61,12 @@ impl Context<'_> {
         results.clear();
         for (at, &id) in one.ids.iter().enumerate() {
             let signature = state.signature(interner, id, matching);
-            if sides.insert(signature, at as u32).is_some() {
+            if let Some(other) = sides.insert(signature, at as u32) {
                 let side = if swapped { "left" } else { "right" };
-                return Err(EvalError::ManyToMany { group: interner.labels(signature).to_string(), side });
+                let mut pair = [interner.labels(id), interner.labels(one.ids[other as usize])];
+                pair.sort();
+                let (group, pair) = (interner.labels(signature).to_string(), Box::new(pair.map(|labels| pairs(&labels))));
+                return Err(EvalError::ManyToMany { group, side, pair });
             }
         }
         let drop_name = !op.is_comparison() || return_bool;
@@ -121,6 +124,12 @@ impl Context<'_> {
         // `or on(...)` can let an element of the right pass whose twin on the left had another signature only by name.
         Ok(())
     }
+}
+
+/// All labels in braces, the name as one of them.
+fn pairs(labels: &Labels) -> String {
+    let pairs: Vec<String> = labels.as_ref().iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+    format!("{{{}}}", pairs.join(", "))
 }
 
 impl LabelState {
