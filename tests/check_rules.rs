@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use forewarn::base::Limits;
-use forewarn::cli::check;
+use forewarn::cli::check::{self, CheckOptions};
 use forewarn::rules::{RuleKind, Severity, load_file, load_globs};
 use proptest::prelude::*;
 
@@ -15,7 +15,7 @@ use proptest::prelude::*;
 fn run(paths: &[&str]) -> (ExitCode, String) {
     let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
     let mut out = Vec::new();
-    let code = check::rules(&paths, false, &mut out).unwrap();
+    let code = check::rules(&paths, &CheckOptions::default(), &mut out).unwrap();
     (code, String::from_utf8(out).unwrap())
 }
 

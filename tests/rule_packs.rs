@@ -80,7 +80,8 @@ fn is_predictive(rule: &Rule) -> bool {
 fn they_load_without_warnings() {
     let mut out = Vec::new();
     let paths = files("rules/*.yml");
-    let code = check::rules(&paths, false, &mut out).unwrap();
+    let code =
+        check::rules(&paths, &check::CheckOptions { deny_warnings: true, ..Default::default() }, &mut out).unwrap();
     let text = String::from_utf8(out).unwrap();
     assert_eq!(code, ExitCode::SUCCESS, "{text}");
     assert!(text.ends_with(&format!("rules found in {} files\n", paths.len())), "{text}");

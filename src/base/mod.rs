@@ -5,6 +5,7 @@
 mod batch;
 mod labels;
 mod limits;
+mod nearest;
 mod sample;
 mod time;
 mod value;
@@ -12,6 +13,7 @@ mod value;
 pub use batch::{Batch, BatchBuilder, LabelError, SeriesRun};
 pub use labels::{LabelBuilder, Labels, LabelsRef, METRIC_NAME};
 pub use limits::Limits;
+pub use nearest::nearest;
 pub use sample::{STALE_NAN_BITS, Sample, is_stale, stale_nan};
 pub use time::{
     DurationError, FAR, LONGEST_SPAN, Millis, format_duration, format_rfc3339, parse_duration, parse_rfc3339,

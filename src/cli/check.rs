@@ -1,59 +1,107 @@
-//! `forewarn check rules FILE…`: what is wrong with rule files, shown at its place.
+//! `forewarn check`: what is wrong with rule files and configurations, shown at its place.
 //!
-//! Knows files and the terminal's stream; starts nothing.
+//! Knows files and the terminal's stream; starts nothing. How findings are written is `findings`' part.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use super::findings::{Findings, Format};
 use crate::base::Limits;
-use crate::rules::{Severity, load_globs};
-use crate::server::{base_dir, read_config};
+use crate::rules::{Diagnostic, Lint, LintOptions, Severity, check_globs, yaml_fault};
+use crate::server::{Config, base_dir, read_config};
+
+/// How to check, and how to say it.
+#[derive(Clone, Debug, Default)]
+pub struct CheckOptions {
+    /// Which lints are on, and what they assume.
+    pub lints: LintOptions,
+    /// How findings are written.
+    pub format: Format,
+    /// Whether text is coloured.
+    pub colour: bool,
+    /// Whether a warning makes the exit code that of an error.
+    pub deny_warnings: bool,
+}
 
 /// Checks rule files and writes each fault with its source line, then how many rules there are.
 ///
 /// A path may be a file, a folder (every `.yml` and `.yaml` below it) or a pattern. The exit code is 1 for errors and 0
-/// where there are at most warnings.
+/// where there are at most warnings, unless these are denied.
 ///
 /// # Errors
 /// `out` cannot be written.
-pub fn rules(paths: &[PathBuf], colour: bool, out: &mut dyn Write) -> io::Result<ExitCode> {
-    let patterns: Vec<String> = paths.iter().map(|path| pattern(path)).collect();
-    let mut loaded = load_globs(&patterns, Path::new(""), &Limits::default());
-    for diagnostic in &mut loaded.diagnostics {
-        // In a configuration the files may come later; whoever names files to be checked wants them checked.
-        if diagnostic.position.is_none() {
-            diagnostic.severity = Severity::Error;
-        }
-        write!(out, "{}", diagnostic.render(colour))?;
-    }
-    let count = |severity| loaded.diagnostics.iter().filter(|d| d.severity == severity).count();
-    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-    let found: usize = loaded.rule_set.groups.iter().map(|group| group.rules.len()).sum();
-    write!(out, "{} found in {}", plural(found, "rule"), plural(loaded.files.len(), "file"))?;
-    if errors + warnings > 0 {
-        write!(out, ": {}, {}", plural(errors, "error"), plural(warnings, "warning"))?;
-    }
-    writeln!(out)?;
-    Ok(if errors > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+pub fn rules(paths: &[PathBuf], options: &CheckOptions, out: &mut dyn Write) -> io::Result<ExitCode> {
+    let mut found = Findings::default();
+    rule_files(paths, &options.lints, &mut found);
+    finish(&found, options, out)
 }
 
 /// Checks a configuration, and the rule files it names.
 ///
 /// # Errors
 /// `out` cannot be written.
-pub fn config(file: &Path, colour: bool, out: &mut dyn Write) -> io::Result<ExitCode> {
-    let config = match read_config(file) {
-        Ok(config) => config,
-        Err(error) => {
-            writeln!(out, "{error}")?;
-            return Ok(ExitCode::FAILURE);
+pub fn config(file: &Path, options: &CheckOptions, out: &mut dyn Write) -> io::Result<ExitCode> {
+    let mut found = Findings::default();
+    match read_config(file) {
+        Ok(config) => {
+            found.configuration = Some(file.display().to_string());
+            let dir = base_dir(file);
+            let patterns: Vec<PathBuf> = config.rule_files.iter().map(|pattern| dir.join(pattern)).collect();
+            let slowest = config.scrape_configs.iter().filter_map(|scrape| scrape.scrape_interval).max();
+            let lints = LintOptions {
+                scrape_interval: slowest.unwrap_or(config.global.scrape_interval).millis(),
+                evaluation_interval: config.global.evaluation_interval.millis(),
+                ..options.lints.clone()
+            };
+            if !patterns.is_empty() {
+                rule_files(&patterns, &lints, &mut found);
+            }
         }
-    };
-    writeln!(out, "{} is a configuration", file.display())?;
-    let dir = base_dir(file);
-    let patterns: Vec<PathBuf> = config.rule_files.iter().map(|pattern| dir.join(pattern)).collect();
-    if patterns.is_empty() { Ok(ExitCode::SUCCESS) } else { rules(&patterns, colour, out) }
+        Err(error) => found.diagnostics.push(fault(file, &error.to_string())),
+    }
+    finish(&found, options, out)
+}
+
+/// Writes what docs/lints.md says about a lint.
+///
+/// # Errors
+/// `out` cannot be written.
+pub fn explain(lint: Lint, out: &mut dyn Write) -> io::Result<ExitCode> {
+    let state = if lint.is_default() { "on" } else { "off unless --enable" };
+    writeln!(out, "{} ({state})\n\n{}", lint.code(), lint.explanation())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn rule_files(paths: &[PathBuf], lints: &LintOptions, found: &mut Findings) {
+    let patterns: Vec<String> = paths.iter().map(|path| pattern(path)).collect();
+    let mut loaded = check_globs(&patterns, Path::new(""), &Limits::default(), lints);
+    for diagnostic in &mut loaded.diagnostics {
+        // In a configuration the files may come later; whoever names files to be checked wants them checked.
+        if diagnostic.position.is_none() {
+            diagnostic.severity = Severity::Error;
+        }
+    }
+    found.diagnostics.extend(loaded.diagnostics);
+    found.rules += loaded.rule_set.groups.iter().map(|group| group.rules.len()).sum::<usize>();
+    found.files += loaded.files.len();
+}
+
+fn finish(found: &Findings, options: &CheckOptions, out: &mut dyn Write) -> io::Result<ExitCode> {
+    found.write(options.format, options.colour, out)?;
+    let fails = |d: &Diagnostic| d.severity == Severity::Error || options.deny_warnings;
+    Ok(if found.diagnostics.iter().any(fails) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// What is wrong with a configuration, at its place if it has one.
+fn fault(file: &Path, message: &str) -> Diagnostic {
+    let name = file.display().to_string();
+    if let Ok(text) = std::fs::read_to_string(file)
+        && let Err(error) = serde_saphyr::from_str::<Config>(&text)
+    {
+        return Diagnostic { code: "configuration", ..yaml_fault(&name, &text, &error) };
+    }
+    super::findings::of_configuration(&name, message)
 }
 
 /// A path as a pattern of files.
@@ -66,8 +114,4 @@ fn pattern(path: &Path) -> String {
     } else {
         written.into_owned()
     }
-}
-
-fn plural(n: usize, what: &str) -> String {
-    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }

@@ -1,6 +1,7 @@
 //! The command line: one file a command. Knows all other modules; nothing knows it.
 
 pub mod check;
+pub mod findings;
 mod junit;
 mod run;
 pub mod test;
@@ -12,7 +13,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::base::{Millis, parse_duration};
 use crate::engine::builtin_profiles;
+use crate::rules::{Lint, LintOptions};
 
 /// Streaming anomaly detection and predictive alerting for metrics: Prometheus rules that page before the disk is full.
 #[derive(Debug, Parser)]
@@ -57,15 +60,57 @@ enum Check {
     /// Check rule files: each fault with file, line, column and the line itself
     Rules {
         /// Files, folders or patterns
-        #[arg(required = true)]
+        #[arg(required_unless_present = "explain")]
         files: Vec<PathBuf>,
+        /// How often series are scraped, for lints that depend on it; like 1m
+        #[arg(long, value_parser = duration, default_value = "15s")]
+        scrape_interval: Millis,
+        /// How often groups are evaluated that do not say so themselves; like 1m
+        #[arg(long, value_parser = duration, default_value = "15s")]
+        evaluation_interval: Millis,
+        /// Say what a warning means and how to mend it, and check nothing
+        #[arg(long, value_name = "CODE")]
+        explain: Option<Lint>,
+        #[command(flatten)]
+        how: CheckArgs,
     },
     /// Check a configuration and the rule files it names
     Config {
         /// The file
         #[arg(default_value = "forewarn.yml")]
         file: PathBuf,
+        #[command(flatten)]
+        how: CheckArgs,
     },
+}
+
+#[derive(Clone, Debug, Args)]
+struct CheckArgs {
+    /// How findings are written
+    #[arg(long, value_enum, default_value_t)]
+    format: findings::Format,
+    /// Exit with 1 for warnings as well
+    #[arg(long)]
+    deny_warnings: bool,
+    /// Switch a lint off; may be given several times
+    #[arg(long, value_name = "CODE")]
+    disable: Vec<Lint>,
+    /// Switch a lint on that is off by default; may be given several times
+    #[arg(long, value_name = "CODE")]
+    enable: Vec<Lint>,
+}
+
+impl CheckArgs {
+    fn options(self, colour: bool) -> check::CheckOptions {
+        let mut lints = LintOptions::default();
+        lints.on.extend(self.enable);
+        lints.on.retain(|lint| !self.disable.contains(lint));
+        check::CheckOptions { lints, format: self.format, colour, deny_warnings: self.deny_warnings }
+    }
+}
+
+fn duration(text: &str) -> Result<Millis, String> {
+    parse_duration(text).map_err(|error| error.to_string())
 }
 
 #[derive(Debug, Subcommand)]
@@ -100,8 +145,7 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         None => run::run(cli.run),
         Some(Command::Run(args)) => run::run(args),
-        Some(Command::Check(Check::Rules { files })) => on_stdout(|colour, out| check::rules(&files, colour, out)),
-        Some(Command::Check(Check::Config { file })) => on_stdout(|colour, out| check::config(&file, colour, out)),
+        Some(Command::Check(check)) => on_stdout(|colour, out| run_check(check, colour, out)),
         Some(Command::Test(Test::Rules { files, junit })) => on_stdout(|colour, out| {
             test::rules(&files, &test::TestOptions { profiles: builtin_profiles(), junit, colour }, out)
         }),
@@ -117,6 +161,18 @@ pub fn main() -> ExitCode {
         }
         ExitCode::FAILURE
     })
+}
+
+fn run_check(check: Check, colour: bool, out: &mut dyn Write) -> io::Result<ExitCode> {
+    match check {
+        Check::Rules { explain: Some(lint), .. } => check::explain(lint, out),
+        Check::Rules { files, scrape_interval, evaluation_interval, explain: None, how } => {
+            let mut options = how.options(colour);
+            options.lints = LintOptions { scrape_interval, evaluation_interval, ..options.lints };
+            check::rules(&files, &options, out)
+        }
+        Check::Config { file, how } => check::config(&file, &how.options(colour), out),
+    }
 }
 
 fn on_stdout(command: impl FnOnce(bool, &mut dyn Write) -> io::Result<ExitCode>) -> io::Result<ExitCode> {

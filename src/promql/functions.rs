@@ -2,9 +2,8 @@
 //!
 //! Signatures and types are the parser's.
 
-use std::cmp::Reverse;
-
 use super::extensions::EXTENSIONS;
+use crate::base::nearest;
 
 /// PromQL's stable functions (Prometheus 3.x `promql/parser/functions.go`, less the experimental ones).
 pub(super) const STABLE: [&str; 67] = [
@@ -136,38 +135,12 @@ pub(super) fn look_up(name: &str) -> Result<(), Refusal> {
     } else if name == "outlier_score" {
         Err(Refusal::NotYet)
     } else {
-        Err(Refusal::Unknown(nearest(name)))
+        Err(Refusal::Unknown(nearest(name, known())))
     }
 }
 
 fn known() -> impl Iterator<Item = &'static str> {
     STABLE.into_iter().chain(SETTLED).chain(EXTENSIONS.iter().map(|e| e.name))
-}
-
-/// The known name with the smallest edit distance, if that is at most two.
-fn nearest(name: &str) -> Option<&'static str> {
-    // Among equally near names the one with the longest common beginning.
-    let beginning = |k: &str| name.bytes().zip(k.bytes()).take_while(|(a, b)| a == b).count();
-    known()
-        .map(|k| (edit_distance(name, k), Reverse(beginning(k)), k))
-        .filter(|(distance, _, _)| *distance <= 2)
-        .min()
-        .map(|(_, _, k)| k)
-}
-
-/// Levenshtein's distance, in bytes.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.bytes().enumerate() {
-            let cost = (diagonal + usize::from(x != y)).min(row[j] + 1).min(row[j + 1] + 1);
-            diagonal = row[j + 1];
-            row[j + 1] = cost;
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use super::explain::explain;
 use super::extensions::{DEFAULT_QUANTILE, TIME_UNTIL, register};
 use super::lexer::{Kind, Token, tokens};
 use super::literal::quote;
+use super::located::Parsed;
 use super::syntax::{Part, PartKind, recognise};
 use crate::base::format_duration;
 
@@ -31,6 +32,14 @@ use crate::base::format_duration;
 /// assert_eq!(error.span, Some(0..20));
 /// ```
 pub fn parse(text: &str) -> Result<Expr, ExprError> {
+    parse_parts(text).map(|parsed| parsed.expr)
+}
+
+/// Parses an expression and keeps where its parts stand.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_parts(text: &str) -> Result<Parsed, ExprError> {
     register();
     let tokens = tokens(text)?;
     let parts = recognise(text, &tokens)?;
@@ -45,7 +54,7 @@ pub fn parse(text: &str) -> Result<Expr, ExprError> {
             .map(|range| span_of(&tokens, range));
         ExprError { message: fault.message, help: fault.help.map(str::to_owned), span, kind: fault.kind }
     })?;
-    Ok(expr)
+    Ok(Parsed { expr, text: text.to_owned(), tokens, parts })
 }
 
 struct Canonical<'a> {

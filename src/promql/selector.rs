@@ -1,22 +1,25 @@
 //! Recognises the matchers of a selector, and what no selector may contain.
 
+use std::ops::Range;
+
 use super::cursor::Cursor;
 use super::error::ExprError;
 use super::lexer::Kind;
 use super::regex::anchored;
 use crate::base::METRIC_NAME;
 
-/// Takes matchers in braces. `named` says whether the metric's name stands before them; if so they may not name it too,
+/// Takes matchers in braces; gives the tokens of each. `named` says whether the metric's name stands before them; if so they may not name it too,
 /// though among themselves they may do so several times, as in Prometheus.
-pub(super) fn matchers(cursor: &mut Cursor<'_>, named: bool) -> Result<(), ExprError> {
+pub(super) fn matchers(cursor: &mut Cursor<'_>, named: bool) -> Result<Vec<Range<usize>>, ExprError> {
     let open = cursor.index();
+    let mut found = Vec::new();
     cursor.advance();
     while !cursor.sign("}") {
         let start = cursor.index();
         let label = match cursor.kind() {
             Kind::Text(text) => text.clone(),
             Kind::Name => cursor.written().to_owned(),
-            Kind::End => return cursor.close("}", open),
+            Kind::End => return cursor.close("}", open).map(|()| found),
             _ => return Err(cursor.unexpected("a label name or `}`")),
         };
         let quoted = matches!(cursor.kind(), Kind::Text(_));
@@ -33,16 +36,17 @@ pub(super) fn matchers(cursor: &mut Cursor<'_>, named: bool) -> Result<(), ExprE
             return Err(ExprError::at(span, "the metric's name is set twice")
                 .help("keep the name before the braces or the matcher, not both"));
         }
+        found.push(start..cursor.index());
         if !cursor.sign(",") {
             if *cursor.kind() == Kind::Name && cursor.written().eq_ignore_ascii_case("or") {
                 return Err(cursor
                     .unexpected("`,` or `}`")
                     .help("PromQL has no `or` between matchers; use a regular expression or `or` between selectors"));
             }
-            return cursor.close("}", open);
+            return cursor.close("}", open).map(|()| found);
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 fn operator_and_value(cursor: &mut Cursor<'_>) -> Result<(), ExprError> {

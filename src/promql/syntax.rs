@@ -26,7 +26,7 @@ pub(super) struct Part {
     pub(super) kind: PartKind,
     /// Its tokens, by index.
     pub(super) tokens: Range<usize>,
-    /// The tokens of each argument of a call or aggregation.
+    /// The tokens of each argument of a call or aggregation, or of each matcher of a selector.
     pub(super) args: Vec<Range<usize>>,
 }
 
@@ -37,6 +37,10 @@ pub(super) enum PartKind {
     Call(String),
     /// An aggregation.
     Aggregation,
+    /// A selector, without its range and offset.
+    Selector,
+    /// Two operands with an operator, given by its token, and where the second operand begins.
+    Binary(usize, usize),
     /// Anything else that is an expression by itself.
     Other,
 }
@@ -94,17 +98,19 @@ impl Grammar<'_> {
         let mut depth = self.unary(nested + 1)?;
         while let Some(binds) = self.operator().filter(|binds| *binds >= precedence) {
             let operator = self.cursor.kind().clone();
+            let at = self.cursor.index();
             self.cursor.advance();
             if *self.cursor.kind() == Kind::Sign("/") && matches!(operator, Kind::Sign("<" | ">")) {
                 return Err(refuse::trim_operator(self.cursor.span(self.cursor.index() - 1..self.cursor.index() + 1)));
             }
             self.modifiers()?;
+            let second = self.cursor.index();
             let right = if binds == POWER { binds } else { binds + 1 };
             depth = 1 + depth.max(self.binary(right, nested + 1)?);
             if depth > MAX_DEPTH {
                 return Err(self.too_deep());
             }
-            self.part(PartKind::Other, start, Vec::new());
+            self.part(PartKind::Binary(at, second), start, Vec::new());
         }
         Ok(depth)
     }
@@ -135,8 +141,8 @@ impl Grammar<'_> {
                 self.part(PartKind::Other, start, Vec::new());
             }
             Kind::Sign("{") => {
-                selector::matchers(&mut self.cursor, false)?;
-                self.part(PartKind::Other, start, Vec::new());
+                let matchers = selector::matchers(&mut self.cursor, false)?;
+                self.part(PartKind::Selector, start, matchers);
             }
             Kind::Name => depth += self.named(nested)?,
             _ => return Err(self.cursor.unexpected("an expression")),
@@ -177,10 +183,9 @@ impl Grammar<'_> {
             return Err(self.cursor.unexpected("an expression"));
         }
         self.cursor.advance();
-        if *self.cursor.kind() == Kind::Sign("{") {
-            selector::matchers(&mut self.cursor, true)?;
-        }
-        self.part(PartKind::Other, start, Vec::new());
+        let braces = *self.cursor.kind() == Kind::Sign("{");
+        let matchers = if braces { selector::matchers(&mut self.cursor, true)? } else { Vec::new() };
+        self.part(PartKind::Selector, start, matchers);
         Ok(0)
     }
 

@@ -24,6 +24,8 @@ pub enum Severity {
 pub struct Diagnostic {
     /// How bad it is.
     pub severity: Severity,
+    /// What kind of fault it is, as a word that stays: a lint's code, or the kind of an error.
+    pub code: &'static str,
     /// The file, as the configuration or the command line names it.
     pub file: String,
     /// Line and column of the place, from 1; the column counts characters. None where the file as a whole is meant.
@@ -41,7 +43,17 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// One about a file as a whole.
     pub(super) fn of_file(severity: Severity, file: &str, message: String) -> Self {
-        Self { severity, file: file.to_owned(), position: None, span: 0..0, message, help: None, source: "".into() }
+        let (file, source) = (file.to_owned(), "".into());
+        Self { severity, code: "file", file, position: None, span: 0..0, message, help: None, source }
+    }
+
+    /// Line and column behind the last character of the place.
+    #[must_use]
+    pub fn end(&self) -> Option<Position> {
+        self.position?;
+        let before = self.source.get(..self.span.end)?;
+        let start = before.rfind('\n').map_or(0, |i| i + 1);
+        Some(Position { line: 1 + before.matches('\n').count(), column: 1 + before[start..].chars().count() })
     }
 
     /// Several lines: the one-line form, the source with a mark under the place, and the help.
@@ -71,7 +83,7 @@ impl Diagnostic {
     }
 }
 
-/// The one-line form, as compilers and promtool write it: `file:line:column: error: message`.
+/// The one-line form, as compilers and promtool write it: `file:line:column: warning: message [code]`.
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.file)?;
@@ -82,70 +94,8 @@ impl fmt::Display for Diagnostic {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        write!(f, ": {severity}: {}", self.message.replace('\n', " "))
-    }
-}
-
-/// Collects what is wrong with one file.
-pub(super) struct Collector {
-    file: String,
-    source: Arc<str>,
-    /// First byte of every line.
-    lines: Vec<usize>,
-    found: Vec<Diagnostic>,
-}
-
-impl Collector {
-    pub(super) fn new(file: &str, source: &str) -> Self {
-        let lines = std::iter::once(0).chain(source.match_indices('\n').map(|(i, _)| i + 1)).collect();
-        Self { file: file.to_owned(), source: source.into(), lines, found: Vec::new() }
-    }
-
-    pub(super) fn file(&self) -> &str {
-        &self.file
-    }
-
-    pub(super) fn source(&self) -> &str {
-        &self.source
-    }
-
-    /// Line and column of a byte.
-    pub(super) fn position(&self, byte: usize) -> Position {
-        let line = self.lines.partition_point(|start| *start <= byte).max(1);
-        let start = self.lines.get(line - 1).copied().unwrap_or(0);
-        let before = self.source[start..].char_indices().take_while(|(i, _)| start + i < byte).count();
-        Position { line, column: 1 + before }
-    }
-
-    pub(super) fn error(&mut self, span: Range<usize>, message: impl Into<String>) {
-        self.add(Severity::Error, span, message.into(), None);
-    }
-
-    pub(super) fn error_with_help(&mut self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
-        self.add(Severity::Error, span, message.into(), Some(help.into()));
-    }
-
-    pub(super) fn warning(&mut self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
-        self.add(Severity::Warning, span, message.into(), Some(help.into()));
-    }
-
-    pub(super) fn add(&mut self, severity: Severity, span: Range<usize>, message: String, help: Option<String>) {
-        let end = self.source.len();
-        let span = span.start.min(end)..span.end.clamp(span.start.min(end), end);
-        self.found.push(Diagnostic {
-            severity,
-            file: self.file.clone(),
-            position: Some(self.position(span.start)),
-            span,
-            message,
-            help,
-            source: Arc::clone(&self.source),
-        });
-    }
-
-    /// What was found, in the order of the file.
-    pub(super) fn finish(mut self) -> Vec<Diagnostic> {
-        self.found.sort_by_key(|d| d.span.start);
-        self.found
+        write!(f, ": {severity}: {}", self.message.replace('\n', " "))?;
+        // The code of a warning is what switches it off; that of an error says nothing to a person.
+        if self.severity == Severity::Warning { write!(f, " [{}]", self.code) } else { Ok(()) }
     }
 }

@@ -7,13 +7,14 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde_saphyr::Error;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::diagnostic::{Collector, Diagnostic, Severity};
+use super::collector::Collector;
+use super::diagnostic::{Diagnostic, Severity};
 use super::format::{Document, documents, span};
+use super::lint::LintOptions;
 use super::validate::{group, unknown_key};
-use super::{RuleGroup, RuleSet};
+use super::{RuleGroup, RuleSet, yaml};
 use crate::base::Limits;
 
 /// What a set of rule files holds.
@@ -43,6 +44,12 @@ impl Loaded {
 /// A pattern that names no file is a warning; a file that cannot be read is an error.
 #[must_use]
 pub fn load_globs(patterns: &[String], base_dir: &Path, limits: &Limits) -> Loaded {
+    check_globs(patterns, base_dir, limits, &LintOptions::when_loading())
+}
+
+/// As [`load_globs`], with lints.
+#[must_use]
+pub fn check_globs(patterns: &[String], base_dir: &Path, limits: &Limits, lints: &LintOptions) -> Loaded {
     let mut out = Loaded::default();
     let mut files = BTreeSet::new();
     for pattern in patterns {
@@ -66,7 +73,7 @@ pub fn load_globs(patterns: &[String], base_dir: &Path, limits: &Limits) -> Load
         }
         match &text {
             Ok(text) => {
-                let (groups, diagnostics) = load_file(&name, text);
+                let (groups, diagnostics) = check_file(&name, text, lints);
                 out.rule_set.groups.extend(groups.into_iter().map(Arc::new));
                 out.diagnostics.extend(diagnostics);
             }
@@ -90,7 +97,13 @@ pub fn load_globs(patterns: &[String], base_dir: &Path, limits: &Limits) -> Load
 /// ```
 #[must_use]
 pub fn load_file(name: &str, text: &str) -> (Vec<RuleGroup>, Vec<Diagnostic>) {
-    let mut found = Collector::new(name, text);
+    check_file(name, text, &LintOptions::when_loading())
+}
+
+/// As [`load_file`], with lints.
+#[must_use]
+pub fn check_file(name: &str, text: &str, lints: &LintOptions) -> (Vec<RuleGroup>, Vec<Diagnostic>) {
+    let mut found = Collector::new(name, text, lints);
     let mut groups = Vec::new();
     match documents(text) {
         Ok(documents) => {
@@ -99,17 +112,17 @@ pub fn load_file(name: &str, text: &str) -> (Vec<RuleGroup>, Vec<Diagnostic>) {
                 groups.extend(document_groups(&mut found, document, &mut names));
             }
         }
-        Err(error) => syntax(&mut found, &error),
+        Err(error) => yaml::fault(&mut found, &error),
     }
     (groups, found.finish())
 }
 
-fn document_groups(found: &mut Collector, document: Document, names: &mut Vec<String>) -> Vec<RuleGroup> {
+fn document_groups(found: &mut Collector<'_>, document: Document, names: &mut Vec<String>) -> Vec<RuleGroup> {
     let kind = document.kind.as_ref().and_then(|kind| kind.value.as_deref());
     let groups = match kind {
         None => {
             for key in &document.unknown {
-                unknown_key(found, key, "a rule file", "groups");
+                unknown_key(found, key, "a rule file", &["groups"]);
             }
             document.groups
         }
@@ -117,11 +130,12 @@ fn document_groups(found: &mut Collector, document: Document, names: &mut Vec<St
             let version = document.api_version.as_ref();
             if version.and_then(|v| v.value.as_deref()) != Some("monitoring.coreos.com/v1") {
                 let at = version.or(document.kind.as_ref()).map_or(0..0, |v| span(v.defined));
-                found.error(at, "a PrometheusRule has apiVersion monitoring.coreos.com/v1");
+                let message = "a PrometheusRule has apiVersion monitoring.coreos.com/v1";
+                found.error_with_help("not-rules", at, message, "write apiVersion: monitoring.coreos.com/v1");
             }
             let spec = document.spec.flatten().unwrap_or_default();
             for key in &spec.unknown {
-                unknown_key(found, key, "the spec of a PrometheusRule", "groups");
+                unknown_key(found, key, "the spec of a PrometheusRule", &["groups"]);
             }
             spec.groups
         }
@@ -129,6 +143,7 @@ fn document_groups(found: &mut Collector, document: Document, names: &mut Vec<St
             let at = document.kind.as_ref().map_or(0..0, |kind| span(kind.defined));
             let message = format!("skipped: a {other} holds no rules");
             found.warning(
+                "not-rules",
                 at,
                 message,
                 "rules stand in rule files of Prometheus and in resources of kind PrometheusRule",
@@ -138,31 +153,6 @@ fn document_groups(found: &mut Collector, document: Document, names: &mut Vec<St
     };
     let nodes = groups.and_then(|groups| groups.value).unwrap_or_default();
     nodes.into_iter().map(|node| group(found, node, kind.is_some(), names)).collect()
-}
-
-/// What YAML itself has against the file.
-fn syntax(found: &mut Collector, error: &Error) {
-    let error = error.without_snippet();
-    let at = error.location().map_or(0..0, |location| {
-        if location.span().byte_offset().is_some() {
-            return span(location);
-        }
-        // The scanner's own faults have no bytes.
-        let (line, column) = (location.line().max(1) as usize - 1, location.column().max(1) as usize - 1);
-        let before: usize = found.source().split_inclusive('\n').take(line).map(str::len).sum();
-        let mut characters = found.source()[before..].char_indices().skip(column);
-        let start = characters.next().map_or(found.source().len(), |(i, _)| before + i);
-        start..characters.next().map_or(found.source().len(), |(i, _)| before + i)
-    });
-    let message = match error {
-        Error::DuplicateMappingKey { key: Some(key), .. } => format!("the key {key} is given twice"),
-        other => {
-            let text =
-                other.render_with_options(serde_saphyr::render_options! { snippets: serde_saphyr::SnippetMode::Off });
-            text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message).to_owned()
-        }
-    };
-    found.error(at, message);
 }
 
 /// The files that a pattern names.

@@ -2,7 +2,10 @@
 //!
 //! Knows the shape of Prometheus' rule groups and of `PrometheusRule` resources; does not evaluate anything.
 
+mod collector;
 mod diagnostic;
+mod duplicates;
+mod expression;
 mod format;
 mod group;
 mod lint;
@@ -11,7 +14,10 @@ pub mod promql_script;
 mod scalar;
 pub mod unit_test;
 mod validate;
+mod yaml;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use group::{Position, Rule, RuleGroup, RuleKind, RuleSet};
-pub use load::{Loaded, load_file, load_globs};
+pub use lint::{Lint, LintOptions, UnknownLint};
+pub use load::{Loaded, check_file, check_globs, load_file, load_globs};
+pub use yaml::yaml_fault;

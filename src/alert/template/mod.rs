@@ -16,6 +16,7 @@ mod lex;
 mod literal;
 mod parse;
 mod printf;
+mod reads;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -24,6 +25,7 @@ mod varies;
 
 use self::ast::Node;
 use self::parse::Tree;
+pub use self::reads::LabelRead;
 use self::value::Value;
 use crate::base::{Labels, LabelsRef, Millis};
 
@@ -115,6 +117,12 @@ impl Template {
     #[must_use]
     pub fn uses_value(&self) -> bool {
         self.uses_value
+    }
+
+    /// The alert's labels that the template reads without asking first whether they are there.
+    #[must_use]
+    pub fn labels_read(&self) -> Vec<LabelRead> {
+        reads::reads(&self.tree)
     }
 
     /// Expands the template.

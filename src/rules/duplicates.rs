@@ -1,25 +1,10 @@
-//! What a rule file may say but hardly means: warnings that are sure and cheap.
+//! Rules that stand in a group twice.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::diagnostic::Collector;
+use super::collector::Collector;
 use super::{Rule, RuleKind};
-
-/// Labels that make an alert another one at every tick.
-pub(super) fn label(found: &mut Collector, name: &str, value: &str, at: Range<usize>) {
-    let in_action =
-        |sign: &str| value.split("{{").skip(1).any(|rest| rest.split("}}").next().is_some_and(|a| a.contains(sign)));
-    if in_action("$value") || in_action(".Value") {
-        found.warning(
-            at,
-            format!(
-                "the label {name} contains the value, so the alert changes its identity with every change of the value"
-            ),
-            "put the value into an annotation",
-        );
-    }
-}
 
 /// Rules of one group that write the same.
 ///
@@ -27,7 +12,7 @@ pub(super) fn label(found: &mut Collector, name: &str, value: &str, at: Range<us
 /// expressions as well, the later one writes the very same series or alerts again: Prometheus takes such files
 /// (promtool's lint complains), forewarn refuses them, because two alert machines would answer for one alert.
 /// Across groups the same is only a waste, and no fault of either file's group.
-pub(super) fn duplicates(found: &mut Collector, rules: &[(Rule, Range<usize>)]) {
+pub(super) fn duplicates(found: &mut Collector<'_>, rules: &[(Rule, Range<usize>)]) {
     let mut seen = HashMap::with_capacity(rules.len());
     for (rule, at) in rules {
         let mut labels: Vec<_> = rule.labels.iter().collect();
@@ -38,11 +23,12 @@ pub(super) fn duplicates(found: &mut Collector, rules: &[(Rule, Range<usize>)]) 
             let line = found.position(first).line;
             let name = &rule.name;
             found.error_with_help(
+                "duplicate",
                 at.clone(),
                 format!(
                     "the rule {name} stands in this group twice: same name, labels and expression as in line {line}"
                 ),
-                "remove one of them",
+                "remove one of them; rules that differ in a label may stand side by side",
             );
         }
     }

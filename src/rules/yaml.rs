@@ -1,0 +1,75 @@
+//! What YAML, or the shape that a file must have, has against a file.
+//!
+//! Knows the YAML reader's errors; knows nothing of rules.
+
+use std::ops::Range;
+
+use serde_saphyr::Error;
+
+use super::collector::Collector;
+use super::format::span;
+use super::{Diagnostic, LintOptions};
+use crate::base::nearest;
+
+/// The fault of a file that is not read any further.
+#[must_use]
+pub fn yaml_fault(file: &str, text: &str, error: &Error) -> Diagnostic {
+    let lints = LintOptions::when_loading();
+    let mut found = Collector::new(file, text, &lints);
+    fault(&mut found, error);
+    found.finish().remove(0)
+}
+
+/// Notes the fault.
+pub(super) fn fault(found: &mut Collector<'_>, error: &Error) {
+    let error = error.without_snippet();
+    let at = place(found.source(), error);
+    let message = match error {
+        Error::DuplicateMappingKey { key: Some(key), .. } => format!("the key {key} is given twice"),
+        other => {
+            let text =
+                other.render_with_options(serde_saphyr::render_options! { snippets: serde_saphyr::SnippetMode::Off });
+            text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message).to_owned()
+        }
+    };
+    match help(&message, found.source(), &at) {
+        Some(help) => found.error_with_help("yaml", at, message, help),
+        None => found.error("yaml", at, message),
+    }
+}
+
+fn place(source: &str, error: &Error) -> Range<usize> {
+    let Some(location) = error.location() else { return 0..0 };
+    if location.span().byte_offset().is_some() {
+        return span(location);
+    }
+    // The scanner's own faults have no bytes.
+    let (line, column) = (location.line().max(1) as usize - 1, location.column().max(1) as usize - 1);
+    let before: usize = source.split_inclusive('\n').take(line).map(str::len).sum();
+    let mut characters = source[before..].char_indices().skip(column);
+    let start = characters.next().map_or(source.len(), |(i, _)| before + i);
+    start..characters.next().map_or(source.len(), |(i, _)| before + i)
+}
+
+fn help(message: &str, source: &str, at: &Range<usize>) -> Option<String> {
+    if message.contains("given twice") {
+        return Some("remove one of them, or put what belongs to both under one key".to_owned());
+    }
+    if let Some(rest) = message.strip_prefix("unknown field `") {
+        let (name, known) = rest.split_once('`')?;
+        let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+        let near = nearest(name, known.iter().copied()).map(|near| format!("did you mean {near}? "));
+        return Some(format!("{}known keys: {}", near.unwrap_or_default(), known.join(", ")));
+    }
+    let line = source[..at.start].rfind('\n').map_or(0, |i| i + 1);
+    let line = source[line..].lines().next().unwrap_or_default();
+    if line.trim_start_matches([' ', '-']).contains("{{") && !line.contains(['"', '\'']) {
+        return Some("a text that begins with {{ stands in quotes: '{{ $labels.instance }} is down'".to_owned());
+    }
+    if line.starts_with('\t') || line.trim_start_matches(' ').starts_with('\t') {
+        return Some("YAML is indented with blanks, never with tabs".to_owned());
+    }
+    let value = line.split_once(": ").map_or("", |(_, value)| value.trim());
+    (value.contains(": ") || value.contains('{'))
+        .then(|| "a value with `: ` or braces in it stands in quotes, or on lines of its own after `|`".to_owned())
+}
