@@ -190,11 +190,6 @@ fn pairs(found: &mut Collector, pairs: Option<Pairs>, what: &str) -> Vec<Pair> {
 
 fn template(found: &mut Collector, text: &str, at: &Range<usize>) {
     match Template::parse(text) {
-        Err(fault) if fault.unavailable => found.warning(
-            at.clone(),
-            fault.message,
-            "the rule is loaded; this text will read <error expanding template>, so say it without a query",
-        ),
         Err(fault) => found.error(at.clone(), format!("not a template: {}", fault.message)),
         Ok(_) => {}
     }
