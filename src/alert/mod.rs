@@ -10,5 +10,5 @@ mod transition;
 
 pub use machine::{ActiveAlert, AlertError, AlertMachine, AlertOutput, AlertSample, EndedSeries, SeriesHandle};
 pub use rule::{AlertContext, AlertSettings, AlertingRule, RuleTemplateError};
-pub use template::{LabelRead, Template, TemplateContext, TemplateError};
+pub use template::{LabelRead, NoQueries, Queries, Template, TemplateContext, TemplateError};
 pub use transition::{AlertState, Reason, RuleRef, Transition};

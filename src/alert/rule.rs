@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{RuleRef, Template, TemplateContext, TemplateError};
+use super::{Queries, RuleRef, Template, TemplateContext, TemplateError};
 use crate::base::{LabelBuilder, Labels, METRIC_NAME, Millis};
 
 /// The label that names an alert.
@@ -42,6 +42,10 @@ pub struct AlertContext<'a> {
     pub resend_delay: Millis,
     /// Most bytes of one expanded template.
     pub template_bytes: usize,
+    /// Who answers templates' queries.
+    pub queries: &'a dyn Queries,
+    /// Most queries of one template.
+    pub template_queries: usize,
 }
 
 /// A template of a rule that does not parse.
@@ -111,7 +115,7 @@ impl AlertingRule {
         let mut builder = evaluated.element.as_ref().to_builder();
         builder.remove(METRIC_NAME);
         for (name, template) in &self.labels {
-            set_expanded(&mut builder, name, template, evaluated, context);
+            self.set_expanded(&mut builder, name, template, evaluated, context);
         }
         builder.set(ALERT_NAME, self.reference.alert.as_str());
         builder.build()
@@ -125,9 +129,26 @@ impl AlertingRule {
     ) -> Vec<(String, String)> {
         let expanded = |template: &Template| match template.is_static() {
             Some(text) => text.to_owned(),
-            None => template.expand_or_error(&template_context(evaluated, context)),
+            None => template.expand_or_error(&self.reference.alert, &template_context(evaluated, context)),
         };
         self.annotations.iter().map(|(name, template)| (name.clone(), expanded(template))).collect()
+    }
+
+    fn set_expanded(
+        &self,
+        builder: &mut LabelBuilder,
+        name: &str,
+        template: &Template,
+        evaluated: Evaluated<'_>,
+        context: &AlertContext<'_>,
+    ) {
+        match template.is_static() {
+            Some(text) => builder.set(name, text),
+            None => {
+                let expanded = template.expand_or_error(&self.reference.alert, &template_context(evaluated, context));
+                builder.set(name, expanded)
+            }
+        };
     }
 }
 
@@ -137,23 +158,9 @@ fn parse_all(
 ) -> Result<Vec<(String, Template)>, RuleTemplateError> {
     let parse = |(name, text): &(String, String)| match Template::parse(text) {
         Ok(template) => Ok((name.clone(), template)),
-        Err(error) if error.unavailable => Ok((name.clone(), Template::failing(error))),
         Err(error) => Err(RuleTemplateError { place, name: name.clone(), error }),
     };
     templates.iter().map(parse).collect()
-}
-
-fn set_expanded(
-    builder: &mut LabelBuilder,
-    name: &str,
-    template: &Template,
-    evaluated: Evaluated<'_>,
-    context: &AlertContext<'_>,
-) {
-    match template.is_static() {
-        Some(text) => builder.set(name, text),
-        None => builder.set(name, template.expand_or_error(&template_context(evaluated, context))),
-    };
 }
 
 fn template_context<'a>(evaluated: Evaluated<'a>, context: &AlertContext<'a>) -> TemplateContext<'a> {
@@ -164,5 +171,7 @@ fn template_context<'a>(evaluated: Evaluated<'a>, context: &AlertContext<'a>) ->
         value: evaluated.value,
         now: evaluated.at,
         max_bytes: context.template_bytes,
+        queries: context.queries,
+        max_queries: context.template_queries,
     }
 }

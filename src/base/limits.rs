@@ -36,6 +36,10 @@ pub struct Limits {
     pub file_bytes: usize,
     /// Bytes of one expanded template.
     pub template_bytes: usize,
+    /// Queries that one expansion of a template may make.
+    pub template_queries: usize,
+    /// Samples that one query of a template may read.
+    pub template_query_samples: usize,
     /// Alerts waiting for one sink; past it the oldest resolved ones go first.
     pub queued_alerts: usize,
     /// Concurrent HTTP requests served.
@@ -60,6 +64,8 @@ impl Default for Limits {
             past_seconds: 86_400,
             file_bytes: 16 << 20,
             template_bytes: 64 << 10,
+            template_queries: 32,
+            template_query_samples: 1_000_000,
             queued_alerts: 100_000,
             http_connections: 512,
         }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::alert::{AlertContext, AlertOutput};
+use crate::alert::{AlertContext, AlertOutput, NoQueries};
 use crate::base::{Labels, Millis, stale_nan};
 
 use super::engine::Engine;
@@ -139,5 +139,7 @@ pub(super) fn context(options: &super::EngineOptions) -> AlertContext<'_> {
         external_url: &options.external_url,
         resend_delay: options.resend_delay,
         template_bytes: options.limits.template_bytes,
+        queries: &NoQueries,
+        template_queries: options.limits.template_queries,
     }
 }

@@ -218,15 +218,6 @@ fn template(found: &mut Collector<'_>, text: &str, at: &Range<usize>) -> Option<
         Ok(template) => return Some(template),
         Err(fault) => fault,
     };
-    if fault.unavailable {
-        found.warning(
-            "unavailable",
-            at.clone(),
-            fault.message,
-            "the rule is loaded; this text will read <error expanding template>, so say it without a query",
-        );
-        return None;
-    }
     // To the end of the word there, or one character.
     let rest = text.get(fault.offset..).unwrap_or_default();
     let word = rest.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '$' | '.'))).unwrap_or(rest.len());

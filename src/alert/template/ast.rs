@@ -2,6 +2,17 @@
 
 use super::functions::Function;
 
+/// Where a part stands, in bytes of the template's text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Where Go says that it is: for `$labels.job` at the field.
+    pub position: usize,
+    /// Its first byte.
+    pub start: usize,
+    /// Behind its last byte, white space perhaps included.
+    pub end: usize,
+}
+
 /// A part of a template's body.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Node {
@@ -22,7 +33,7 @@ pub(super) enum Node {
     /// `template "name" pipeline`.
     Template {
         /// Where it stands.
-        offset: usize,
+        place: Place,
         /// Name given by `define` or `block`.
         name: String,
         /// The dot within; nothing where it is left out.
@@ -42,6 +53,7 @@ pub(super) struct Branch {
 /// Commands, each of which gets the value of the one before as its last argument.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Pipeline {
+    pub place: Place,
     /// Names on the left, without `$`.
     pub variables: Vec<String>,
     /// Whether the names exist already (`=`) or begin here (`:=`).
@@ -53,6 +65,7 @@ pub(super) struct Pipeline {
 /// An operand with its arguments.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Command {
+    pub place: Place,
     pub operand: Operand,
     pub arguments: Vec<Operand>,
 }
@@ -60,8 +73,9 @@ pub(super) struct Command {
 /// A term with the fields taken from it: `$labels.job`.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Operand {
-    /// Where it stands.
-    pub offset: usize,
+    pub place: Place,
+    /// Where its term stands.
+    pub term_place: Place,
     pub term: Term,
     pub fields: Vec<String>,
 }

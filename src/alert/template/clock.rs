@@ -81,23 +81,30 @@ pub(super) fn format_duration(ns: i64) -> String {
     }
 }
 
+/// Whether a method of an instant or a span takes so many arguments.
+pub(super) fn check_count(receiver: &Value<'_>, name: &str, count: usize) -> Result<(), String> {
+    let wanted = match receiver {
+        Value::Time(_) => usize::from(name == "Format"),
+        Value::Duration(_) => 0,
+        _ => return Ok(()),
+    };
+    if count == wanted { Ok(()) } else { Err(format!("wrong number of args for {name}: want {wanted} got {count}")) }
+}
+
 /// The methods of an instant that templates may call.
 pub(super) fn time_method<'a>(t: Millis, name: &str, arguments: &[Value<'a>]) -> Result<Value<'a>, String> {
-    let wanted = usize::from(name == "Format");
-    if arguments.len() != wanted {
-        return Err(format!("wrong number of args for {name}: want {wanted} got {}", arguments.len()));
-    }
+    check_count(&Value::Time(t), name, arguments.len())?;
     let at = civil(t);
     Ok(match name {
         "Year" => Value::Int(at.year().into()),
-        "Month" => Value::text(MONTHS[usize::from(at.month().unsigned_abs()) - 1]),
+        "Month" => Value::Named(at.month().into(), MONTHS[usize::from(at.month().unsigned_abs()) - 1], "time.Month"),
         "Day" => Value::Int(at.day().into()),
         "Hour" => Value::Int(at.hour().into()),
         "Minute" => Value::Int(at.minute().into()),
         "Second" => Value::Int(at.second().into()),
         "Unix" => Value::Int(t.div_euclid(1000)),
         "UnixMilli" => Value::Int(t),
-        "Weekday" => Value::text(weekday(at)),
+        "Weekday" => weekday(at),
         "YearDay" => Value::Int(at.date().day_of_year().into()),
         "UTC" => Value::Time(t),
         "String" => Value::text(format_time(t)),
@@ -105,15 +112,13 @@ pub(super) fn time_method<'a>(t: Millis, name: &str, arguments: &[Value<'a>]) ->
             Value::Text(layout) => Value::text(format_layout(t, layout)),
             other => return Err(format!("expected string; found {}", other.type_name())),
         },
-        _ => return Err(format!("can't evaluate field {name} in type time.Time")),
+        _ => return Err(format!("can't evaluate field {name} in type *time.Time")),
     })
 }
 
 /// The methods of a span that templates may call.
 pub(super) fn duration_method<'a>(ns: i64, name: &str, arguments: &[Value<'a>]) -> Result<Value<'a>, String> {
-    if !arguments.is_empty() {
-        return Err(format!("wrong number of args for {name}: want 0 got {}", arguments.len()));
-    }
+    check_count(&Value::Duration(ns), name, arguments.len())?;
     let whole = |unit: i64| (ns / unit) as f64 + (ns % unit) as f64 / unit as f64;
     Ok(match name {
         "Hours" => Value::Float(whole(3_600_000_000_000)),
@@ -123,7 +128,7 @@ pub(super) fn duration_method<'a>(ns: i64, name: &str, arguments: &[Value<'a>]) 
         "Microseconds" => Value::Int(ns / 1_000),
         "Nanoseconds" => Value::Int(ns),
         "String" => Value::text(format_duration(ns)),
-        _ => return Err(format!("can't evaluate field {name} in type time.Duration")),
+        _ => return Err(format!("can't evaluate field {name} in type *time.Duration")),
     })
 }
 
@@ -179,8 +184,9 @@ fn format_layout(t: Millis, layout: &str) -> String {
     out
 }
 
-fn weekday(at: DateTime) -> &'static str {
-    WEEKDAYS[at.weekday().to_sunday_zero_offset().unsigned_abs() as usize % 7]
+fn weekday<'a>(at: DateTime) -> Value<'a> {
+    let number = at.weekday().to_sunday_zero_offset();
+    Value::Named(number.into(), WEEKDAYS[usize::from(number.unsigned_abs()) % 7], "time.Weekday")
 }
 
 /// The calendar's view; an instant that no calendar holds is shown as the nearest that it does.

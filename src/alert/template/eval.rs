@@ -1,14 +1,15 @@
 //! Walks the tree and writes the text. Bounded in steps, depth and bytes, so that no template can hold the engine up.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
-use super::ast::{Branch, Command, Node, Operand, Pipeline, Term};
+use super::ast::{Branch, Command, Node, Operand, Pipeline, Place, Term};
 use super::bounded::Bounded;
-use super::functions::Function;
+use super::functions::{Function, Kind};
 use super::parse::Tree;
-use super::printf::write_plain;
+use super::printf::{Spec, write_plain, write_sample};
 use super::value::Value;
-use super::{TemplateContext, TemplateError, clock};
+use super::{TemplateContext, TemplateError, TemplateFault, clock};
 
 /// Most nodes and commands that one expansion may evaluate. People's templates need some tens.
 const MAX_STEPS: u32 = 100_000;
@@ -22,8 +23,16 @@ pub(super) fn expand<'a>(
     data: &'a TemplateContext<'a>,
     variables: Vec<(&'a str, Value<'a>)>,
 ) -> Result<String, TemplateError> {
-    let mut run =
-        Run { data, defined: &tree.defined, variables, out: Bounded::new(data.max_bytes), steps: 0, calls: 0 };
+    let mut run = Run {
+        data,
+        defined: &tree.defined,
+        variables,
+        out: Bounded::new(data.max_bytes),
+        steps: 0,
+        calls: Vec::new(),
+        queries: 0,
+        at: Place::default(),
+    };
     run.walk(&tree.body, &Value::Root(data))?;
     Ok(run.out.into_text())
 }
@@ -35,7 +44,12 @@ struct Run<'a> {
     variables: Vec<(&'a str, Value<'a>)>,
     out: Bounded,
     steps: u32,
-    calls: usize,
+    /// Names of the templates that call each other, innermost last.
+    calls: Vec<&'a str>,
+    /// Queries made.
+    queries: usize,
+    /// What is being evaluated, as Go counts it; errors name it.
+    at: Place,
 }
 
 /// How a body ended.
@@ -49,16 +63,16 @@ enum Flow {
 impl<'a> Run<'a> {
     fn walk(&mut self, nodes: &'a [Node], dot: &Value<'a>) -> Result<Flow, TemplateError> {
         for node in nodes {
-            self.step(0)?;
+            self.step()?;
             let flow = match node {
                 Node::Text(text) => {
-                    self.out.push(text).map_err(|e| TemplateError::new(e, 0))?;
+                    self.out.push(text).map_err(|e| self.error(e))?;
                     Flow::On
                 }
                 Node::Action(pipeline) => {
                     let value = self.pipeline(pipeline, dot)?;
                     if pipeline.variables.is_empty() {
-                        self.print(&value, pipeline.commands[0].operand.offset)?;
+                        self.print(&value)?;
                     }
                     Flow::On
                 }
@@ -67,8 +81,9 @@ impl<'a> Run<'a> {
                 Node::Range(branch) => self.range(branch, dot)?,
                 Node::Break => Flow::Break,
                 Node::Continue => Flow::Continue,
-                Node::Template { offset, name, argument } => {
-                    self.template(*offset, name, argument.as_ref(), dot)?;
+                Node::Template { place, name, argument } => {
+                    self.at = *place;
+                    self.template(name, argument.as_ref(), dot)?;
                     Flow::On
                 }
             };
@@ -94,28 +109,34 @@ impl<'a> Run<'a> {
     fn range(&mut self, branch: &'a Branch, dot: &Value<'a>) -> Result<Flow, TemplateError> {
         let outer = self.variables.len();
         let over = self.pipeline(&branch.pipeline, dot)?;
-        let offset = branch.pipeline.commands[0].operand.offset;
         let names = &branch.pipeline.variables;
         let mut any = false;
         if let Value::Int(count) = over {
             if names.len() > 1 {
-                return Err(TemplateError::new("a number gives range one variable, not two", offset));
+                return Err(self.error(format!("can't use {count} to iterate over more than one variable")));
             }
             for i in 0..count {
                 any = true;
-                if self.element(branch, Value::Int(i), Value::Int(i), offset)? == Flow::Break {
+                if self.element(branch, Value::Int(i), Value::Int(i))? == Flow::Break {
+                    break;
+                }
+            }
+        } else if let Value::Samples(samples) = &over {
+            for (i, sample) in (0..).zip(samples.iter()) {
+                any = true;
+                if self.element(branch, Value::Int(i), Value::Sample(sample.clone()))? == Flow::Break {
                     break;
                 }
             }
         } else if let Some(entries) = over.entries() {
             for (key, value) in entries {
                 any = true;
-                if self.element(branch, Value::text(key), value, offset)? == Flow::Break {
+                if self.element(branch, Value::text(key), value)? == Flow::Break {
                     break;
                 }
             }
         } else if !matches!(over, Value::Nil) {
-            return Err(TemplateError::new(format!("range can't iterate over {}", over.type_name()), offset));
+            return Err(self.error(format!("range can't iterate over {}", self.plain(&over)?)));
         }
         // The pipeline's own variables are seen in the `else` as well.
         let flow = if any { Ok(Flow::On) } else { self.walk(&branch.otherwise, dot) };
@@ -124,14 +145,8 @@ impl<'a> Run<'a> {
     }
 
     /// One turn of a `range`. With one variable it holds the element, with two the key comes first.
-    fn element(
-        &mut self,
-        branch: &'a Branch,
-        key: Value<'a>,
-        value: Value<'a>,
-        offset: usize,
-    ) -> Result<Flow, TemplateError> {
-        self.step(offset)?;
+    fn element(&mut self, branch: &'a Branch, key: Value<'a>, value: Value<'a>) -> Result<Flow, TemplateError> {
+        self.step()?;
         let outer = self.variables.len();
         let dot = value.clone();
         let pipeline = &branch.pipeline;
@@ -150,30 +165,30 @@ impl<'a> Run<'a> {
 
     fn template(
         &mut self,
-        offset: usize,
-        name: &str,
+        name: &'a str,
         argument: Option<&'a Pipeline>,
         dot: &Value<'a>,
     ) -> Result<(), TemplateError> {
         let Some(body) = self.defined.get(name) else {
-            return Err(TemplateError::new(format!("template {name:?} not defined"), offset));
+            return Err(self.error(format!("template {name:?} not defined")));
         };
         let value = match argument {
             Some(pipeline) => self.pipeline(pipeline, dot)?,
             None => Value::Nil,
         };
-        if self.calls == MAX_CALLS {
-            return Err(TemplateError::new(format!("templates call each other deeper than {MAX_CALLS}"), offset));
+        if self.calls.len() == MAX_CALLS {
+            return Err(self.error(format!("templates call each other deeper than {MAX_CALLS}")));
         }
-        self.calls += 1;
+        self.calls.push(name);
         let outside = std::mem::replace(&mut self.variables, vec![("", value.clone())]);
         let outcome = self.walk(body, &value);
         self.variables = outside;
-        self.calls -= 1;
+        self.calls.pop();
         outcome.map(|_| ())
     }
 
     fn pipeline(&mut self, pipeline: &'a Pipeline, dot: &Value<'a>) -> Result<Value<'a>, TemplateError> {
+        self.at = pipeline.place;
         let mut last = None;
         for command in &pipeline.commands {
             last = Some(self.command(command, dot, last)?);
@@ -192,38 +207,52 @@ impl<'a> Run<'a> {
         dot: &Value<'a>,
         last: Option<Value<'a>>,
     ) -> Result<Value<'a>, TemplateError> {
+        self.step()?;
         let operand = &command.operand;
-        let offset = operand.offset;
-        self.step(offset)?;
-        let at = |message: String| TemplateError::new(message, offset);
-        match &operand.term {
-            Term::Nil if command.arguments.is_empty() => return Err(at("nil is not a command".to_owned())),
-            Term::Function(function @ (Function::And | Function::Or)) if operand.fields.is_empty() => {
-                return self.shortcut(*function, command, dot, last);
-            }
-            _ => {}
-        }
-        let mut arguments = Vec::with_capacity(command.arguments.len() + 1);
-        for argument in &command.arguments {
-            arguments.push(self.operand(argument, dot)?);
-        }
-        arguments.extend(last);
         if let (Term::Function(function), []) = (&operand.term, operand.fields.as_slice()) {
-            return function.call(&arguments, self.data).map_err(|e| at(format!("{}: {e}", function.name())));
+            self.at = operand.place;
+            return self.call(*function, command, dot, last);
         }
-        if arguments.is_empty() {
+        if command.arguments.is_empty() && last.is_none() {
+            if operand.term == Term::Nil {
+                self.at = operand.place;
+                return Err(self.error("nil is not a command"));
+            }
+            if !matches!(operand.term, Term::Pipeline(_)) {
+                self.at = operand.place;
+            }
             return self.operand(operand, dot);
         }
-        let Some((method, path)) = operand.fields.split_last() else {
-            return Err(at("can't give an argument to what is no function".to_owned()));
-        };
-        let base = self.term(operand, dot)?;
-        let receiver = path.iter().try_fold(base, |value, name| access(&value, name, &[])).map_err(at)?;
-        access(&receiver, method, &arguments).map_err(at)
+        if operand.fields.is_empty() {
+            if !matches!(operand.term, Term::Pipeline(_)) {
+                self.at = operand.place;
+            }
+            let value = self.term(operand, dot)?;
+            let written = match &operand.term {
+                Term::Pipeline(_) => self.plain(&value)?,
+                _ => return Err(self.quoting("can't give argument to non-function ", operand.place, "")),
+            };
+            self.at = command.place;
+            return Err(self.error(format!("can't give argument to non-function {written}")));
+        }
+        let (receiver, method) = self.receiver(operand, dot)?;
+        let place = self.at;
+        let count = command.arguments.len() + usize::from(last.is_some());
+        clock::check_count(&receiver, method, count).map_err(|e| self.error(e))?;
+        let mut arguments = Vec::with_capacity(count);
+        for argument in &command.arguments {
+            let wanted = if matches!(receiver, Value::Time(_)) { Kind::Text } else { Kind::Any };
+            arguments.push(self.argument(argument, dot, wanted)?);
+        }
+        arguments.extend(last);
+        if !matches!(receiver, Value::Time(_) | Value::Duration(_)) {
+            self.at = place;
+        }
+        access(&receiver, method, &arguments).map_err(|e| self.error(e))
     }
 
-    /// `and` and `or` evaluate no further than they must.
-    fn shortcut(
+    /// Calls a function. `and` and `or` evaluate no further than they must.
+    fn call(
         &mut self,
         function: Function,
         command: &'a Command,
@@ -231,29 +260,110 @@ impl<'a> Run<'a> {
         last: Option<Value<'a>>,
     ) -> Result<Value<'a>, TemplateError> {
         let count = command.arguments.len() + usize::from(last.is_some());
-        function.check_count(count).map_err(|e| TemplateError::new(e, command.operand.offset))?;
-        let mut value = Value::Nil;
-        for argument in &command.arguments {
-            value = self.operand(argument, dot)?;
-            if value.is_true() == (function == Function::Or) {
+        function.check_count(count).map_err(|e| self.error(e))?;
+        let shortcut = matches!(function, Function::And | Function::Or);
+        let mut arguments = Vec::with_capacity(count);
+        for (i, argument) in command.arguments.iter().enumerate() {
+            let value = self.argument(argument, dot, function.parameter(i))?;
+            if shortcut && value.is_true() == (function == Function::Or) {
                 return Ok(value);
             }
+            arguments.push(value);
         }
-        Ok(last.unwrap_or(value))
+        if let Some(last) = last {
+            self.check(&last, function.parameter(arguments.len()))?;
+            arguments.push(last);
+        }
+        if shortcut {
+            return Ok(arguments.pop().unwrap_or(Value::Nil));
+        }
+        let called = match function {
+            Function::Query => self.query(&arguments[0]),
+            Function::Call if !matches!(arguments[0], Value::Nil) => {
+                let named = command.arguments.first().map_or(command.place, |argument| argument.place);
+                self.at = command.place;
+                let rest = format!(" of type {}", arguments[0].type_name());
+                return Err(self.quoting("error calling call: non-function ", named, &rest));
+            }
+            _ => function.call(&arguments, self.data),
+        };
+        called.map_err(|e| {
+            self.at = command.place;
+            self.error(format!("error calling {}: {e}", function.name()))
+        })
+    }
+
+    fn query(&mut self, text: &Value<'a>) -> Result<Value<'a>, String> {
+        let Value::Text(text) = text else { return Ok(Value::Nil) };
+        self.queries += 1;
+        if self.queries > self.data.max_queries {
+            return Err(format!("the template makes more than {} queries", self.data.max_queries));
+        }
+        let found = self.data.queries.query(text, self.data.now)?;
+        Ok(Value::Samples(found.into_iter().map(Rc::new).collect()))
+    }
+
+    /// The value of an argument, of the kind that its function takes.
+    fn argument(&mut self, operand: &'a Operand, dot: &Value<'a>, wanted: Kind) -> Result<Value<'a>, TemplateError> {
+        self.at = operand.place;
+        let is_literal = matches!(operand.term, Term::Bool(_) | Term::Int(_) | Term::Float(_) | Term::Text(_));
+        if operand.term == Term::Nil && matches!(wanted, Kind::Text) {
+            return Err(self.error(format!("cannot assign nil to {}", wanted.type_name())));
+        }
+        let value = self.operand(operand, dot)?;
+        if is_literal && !wanted.takes(&value) {
+            return Err(match wanted {
+                Kind::Text => self.quoting("expected string; found ", operand.place, ""),
+                _ => {
+                    let rest = format!(" for arg of type {}", wanted.type_name());
+                    self.quoting("can't handle ", operand.place, &rest)
+                }
+            });
+        }
+        self.check(&value, wanted)?;
+        Ok(value)
+    }
+
+    fn check(&self, value: &Value<'a>, wanted: Kind) -> Result<(), TemplateError> {
+        match value {
+            _ if wanted.takes(value) => Ok(()),
+            Value::Nil => Err(self.error(format!("invalid value; expected {}", wanted.type_name()))),
+            other => Err(self.error(format!(
+                "wrong type for value; expected {}; got {}",
+                wanted.type_name(),
+                other.type_name()
+            ))),
+        }
     }
 
     fn operand(&mut self, operand: &'a Operand, dot: &Value<'a>) -> Result<Value<'a>, TemplateError> {
-        let base = self.term(operand, dot)?;
-        operand
-            .fields
-            .iter()
-            .try_fold(base, |value, name| access(&value, name, &[]))
-            .map_err(|e| TemplateError::new(e, operand.offset))
+        if operand.fields.is_empty() {
+            return self.term(operand, dot);
+        }
+        let (receiver, field) = self.receiver(operand, dot)?;
+        access(&receiver, field, &[]).map_err(|e| self.error(e))
+    }
+
+    /// All of an operand but its last field, of which there is one.
+    fn receiver(&mut self, operand: &'a Operand, dot: &Value<'a>) -> Result<(Value<'a>, &'a str), TemplateError> {
+        self.at = operand.place;
+        let mut value = self.term(operand, dot)?;
+        let Some((last, path)) = operand.fields.split_last() else { return Ok((value, "")) };
+        for (i, name) in operand.fields.iter().enumerate() {
+            // A missing key has no value, and what has none has no fields.
+            if matches!(value, Value::Nil) && (i > 0 || !matches!(operand.term, Term::Dot)) {
+                return Err(self.error(format!("nil pointer evaluating interface {{}}.{name}")));
+            }
+            if i < path.len() {
+                value = access(&value, name, &[]).map_err(|e| self.error(e))?;
+            }
+        }
+        Ok((value, last))
     }
 
     /// The value an operand begins with, its fields aside.
     fn term(&mut self, operand: &'a Operand, dot: &Value<'a>) -> Result<Value<'a>, TemplateError> {
-        self.step(operand.offset)?;
+        self.step()?;
         Ok(match &operand.term {
             Term::Dot => dot.clone(),
             Term::Nil => Value::Nil,
@@ -267,10 +377,13 @@ impl<'a> Run<'a> {
                 .rev()
                 .find(|(known, _)| known == name)
                 .map(|(_, value)| value.clone())
-                .ok_or_else(|| TemplateError::new(format!("undefined variable ${name}"), operand.offset))?,
-            Term::Function(function) => function
-                .call(&[], self.data)
-                .map_err(|e| TemplateError::new(format!("{}: {e}", function.name()), operand.offset))?,
+                .ok_or_else(|| self.error(format!("undefined variable: ${name}")))?,
+            Term::Function(function) => {
+                self.at = operand.term_place;
+                function.check_count(0).map_err(|e| self.error(e))?;
+                let called = function.call(&[], self.data);
+                called.map_err(|e| self.error(format!("error calling {}: {e}", function.name())))?
+            }
             Term::Pipeline(pipeline) => self.pipeline(pipeline, dot)?,
         })
     }
@@ -282,20 +395,46 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn print(&mut self, value: &Value<'a>, offset: usize) -> Result<(), TemplateError> {
+    fn print(&mut self, value: &Value<'a>) -> Result<(), TemplateError> {
         let written = match value {
             Value::Nil => self.out.push("<no value>"),
+            // What is pointed to, where `printf` shows that it is pointed to.
+            Value::Sample(sample) => write_sample(&mut self.out, &Spec::default(), 'v', sample),
             value => write_plain(&mut self.out, value),
         };
-        written.map_err(|e| TemplateError::new(e, offset))
+        written.map_err(|e| self.error(e))
     }
 
-    fn step(&mut self, offset: usize) -> Result<(), TemplateError> {
+    /// A value's text, for an error.
+    fn plain(&self, value: &Value<'a>) -> Result<String, TemplateError> {
+        let mut out = Bounded::new(self.data.max_bytes);
+        write_plain(&mut out, value).map_err(|e| self.error(e))?;
+        Ok(out.into_text())
+    }
+
+    fn step(&mut self) -> Result<(), TemplateError> {
         self.steps += 1;
         if self.steps > MAX_STEPS {
-            return Err(TemplateError::new(format!("the template takes more than {MAX_STEPS} steps"), offset));
+            return Err(self.error(format!("the template takes more than {MAX_STEPS} steps")));
         }
         Ok(())
+    }
+
+    fn error(&self, message: impl Into<String>) -> TemplateError {
+        let within = self.calls.last().map(|name| (*name).to_owned());
+        TemplateError {
+            fault: Some(TemplateFault { place: self.at, within, quoted: None }),
+            ..TemplateError::new(message, self.at.start)
+        }
+    }
+
+    /// An error whose message quotes a part of the template.
+    fn quoting(&self, before: &str, part: Place, after: &str) -> TemplateError {
+        let mut error = self.error(format!("{before}{after}"));
+        if let Some(fault) = &mut error.fault {
+            fault.quoted = Some((before.len(), part));
+        }
+        error
     }
 }
 
@@ -304,7 +443,9 @@ fn access<'a>(value: &Value<'a>, name: &str, arguments: &[Value<'a>]) -> Result<
     match value {
         Value::Time(t) => clock::time_method(*t, name, arguments),
         Value::Duration(ns) => clock::duration_method(*ns, name, arguments),
+        Value::Named(_, text, _) if name == "String" && arguments.is_empty() => Ok(Value::text(*text)),
         _ if arguments.is_empty() => value.field(name),
-        _ => Err(format!("{name} is not a method but has arguments")),
+        // As Go finds first what there is.
+        _ => value.field(name).and(Err(format!("{name} is not a method but has arguments"))),
     }
 }

@@ -57,6 +57,51 @@ pub(super) fn general(v: f64, significant: Option<usize>) -> String {
     format!("{sign}{}", plain(digits, power))
 }
 
+/// `%b`: an integer times a power of two.
+pub(super) fn binary(v: f64) -> String {
+    if let Some(text) = special(v) {
+        return text.to_owned();
+    }
+    let (mantissa, power) = parts(v);
+    format!("{}{mantissa}p{power:+}", if v.is_sign_negative() { "-" } else { "" })
+}
+
+/// `%x`: a hexadecimal fraction from 1 to 2 times a power of two, with as many digits as it takes or as are asked for.
+pub(super) fn hexadecimal(v: f64, digits: Option<usize>) -> String {
+    if let Some(text) = special(v) {
+        return text.to_owned();
+    }
+    let sign = if v.is_sign_negative() { "-" } else { "" };
+    let (mantissa, power) = parts(v);
+    let shift = if mantissa == 0 { 0 } else { mantissa.leading_zeros() as i32 - 3 };
+    // The leading one at bit 60: fifteen digits behind the point.
+    let (mut mantissa, mut power) = (mantissa << shift, if mantissa == 0 { 0 } else { power - shift + 60 });
+    if let Some(bits) = digits.filter(|n| *n < 15).map(|n| 60 - 4 * n) {
+        let (half, rest) = (1u64 << (bits - 1), mantissa & ((1u64 << bits) - 1));
+        mantissa >>= bits;
+        mantissa += u64::from(rest > half || (rest == half && mantissa & 1 == 1));
+        mantissa <<= bits;
+        if mantissa >> 61 != 0 {
+            (mantissa, power) = (mantissa >> 1, power + 1);
+        }
+    }
+    let fraction = format!("{:015x}", mantissa & ((1 << 60) - 1));
+    let fraction = match digits {
+        None => fraction.trim_end_matches('0').to_owned(),
+        Some(n) => format!("{fraction:0<n$}")[..n].to_owned(),
+    };
+    let point = if fraction.is_empty() { "" } else { "." };
+    let power_sign = if power < 0 { '-' } else { '+' };
+    format!("{sign}0x{}{point}{fraction}p{power_sign}{:02}", mantissa >> 60, power.unsigned_abs())
+}
+
+/// A finite number's integer mantissa, and the power of two that it is multiplied with.
+fn parts(v: f64) -> (u64, i32) {
+    let bits = v.to_bits();
+    let (biased, fraction) = ((bits >> 52 & 0x7ff) as i32, bits & ((1 << 52) - 1));
+    if biased == 0 { (fraction, -1074) } else { (fraction | 1 << 52, biased - 1075) }
+}
+
 /// `digits` with the first one standing for 10^power, without exponent.
 fn plain(digits: &str, power: i32) -> String {
     if digits.is_empty() {
@@ -135,5 +180,17 @@ mod tests {
         assert_eq!(fixed(2.5, 0), "2");
         assert_eq!(fixed(-1.005, 2), "-1.00");
         assert_eq!(fixed(1.0, 1_105).len(), 1_107);
+        for (v, in_binary, in_hexadecimal) in [
+            (1.5, "6755399441055744p-52", "0x1.8p+00"),
+            (0.1, "7205759403792794p-56", "0x1.999999999999ap-04"),
+            (0.0, "0p-1074", "0x0p+00"),
+            (5e-324, "1p-1074", "0x1p-1074"),
+            (-1e100, "-5147557589468029p+280", "-0x1.249ad2594c37dp+332"),
+        ] {
+            assert_eq!((binary(v).as_str(), hexadecimal(v, None).as_str()), (in_binary, in_hexadecimal));
+        }
+        assert_eq!(hexadecimal(1.999, Some(2)), "0x1.00p+01");
+        assert_eq!(hexadecimal(0.1, Some(3)), "0x1.99ap-04");
+        assert_eq!(hexadecimal(1.0, Some(20)), format!("0x1.{}p+00", "0".repeat(20)));
     }
 }

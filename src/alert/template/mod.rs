@@ -1,14 +1,16 @@
 //! Templates in labels and annotations: the part of Go's `text/template` that Prometheus' rule files use, with Prometheus'
 //! own functions. docs/decisions/0002-templates.md says why it is written here.
 //!
-//! A template is parsed once, when its rule file is loaded, and expanded with an alert's labels and value. It reads
-//! nothing else: no clock, no series.
+//! A template is parsed once, when its rule file is loaded, and expanded with an alert's labels and value. It reads no
+//! clock, and series only by asking [`Queries`], whose answers are somebody else's.
 
 mod ast;
 mod bounded;
+mod call;
 mod clock;
 mod compare;
 mod eval;
+mod excerpt;
 mod float;
 mod functions;
 mod humanize;
@@ -23,7 +25,9 @@ mod text;
 mod value;
 mod varies;
 
-use self::ast::Node;
+use std::fmt;
+
+use self::ast::{Node, Place};
 use self::parse::Tree;
 pub use self::reads::LabelRead;
 use self::value::Value;
@@ -32,10 +36,29 @@ use crate::base::{Labels, LabelsRef, Millis};
 /// A parsed template.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Template {
+    /// As written, for errors.
+    source: String,
     tree: Tree,
     uses_value: bool,
-    /// What every expansion gives, for a template that cannot work here.
-    error: Option<TemplateError>,
+}
+
+/// Answers queries of templates.
+pub trait Queries: fmt::Debug {
+    /// The result of a PromQL expression at an instant, in the order in which templates see it.
+    ///
+    /// # Errors
+    /// Why there is none; the text of the expansion will say so.
+    fn query(&self, expr: &str, at: Millis) -> Result<Vec<(Labels, f64)>, String>;
+}
+
+/// For templates that are expanded where nothing can be queried.
+#[derive(Clone, Copy, Debug)]
+pub struct NoQueries;
+
+impl Queries for NoQueries {
+    fn query(&self, _: &str, _: Millis) -> Result<Vec<(Labels, f64)>, String> {
+        Err("there is nothing to query here".to_owned())
+    }
 }
 
 /// What a template is expanded with.
@@ -53,6 +76,10 @@ pub struct TemplateContext<'a> {
     pub now: Millis,
     /// Most bytes of the result, and of every text made on the way.
     pub max_bytes: usize,
+    /// Who answers `query`.
+    pub queries: &'a dyn Queries,
+    /// Most queries of one expansion.
+    pub max_queries: usize,
 }
 
 /// A template that does not parse or cannot be expanded.
@@ -63,14 +90,23 @@ pub struct TemplateError {
     pub message: String,
     /// Where, in bytes from the beginning of the template.
     pub offset: usize,
-    /// Whether Prometheus would take the template: it calls a function that there is none of here. Such a rule is loaded
-    /// all the same, and expanding the template gives this error.
-    pub unavailable: bool,
+    /// What was being expanded.
+    fault: Option<TemplateFault>,
+}
+
+/// What was being expanded when an error came up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct TemplateFault {
+    place: Place,
+    /// Name of the innermost `define`.
+    within: Option<String>,
+    /// A part of the template that the message quotes, and where in the message.
+    quoted: Option<(usize, Place)>,
 }
 
 impl TemplateError {
     fn new(message: impl Into<String>, offset: usize) -> Self {
-        Self { message: message.into(), offset, unavailable: false }
+        Self { message: message.into(), offset, fault: None }
     }
 }
 
@@ -87,32 +123,25 @@ impl Template {
     /// ```
     ///
     /// # Errors
-    /// What Go's parser refuses, unknown functions and variables, and functions that query.
+    /// What Go's parser refuses, and unknown functions and variables.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
         let tokens = lex::lex(text)?;
         let tree = parse::parse(&tokens, text.len(), &VARIABLES)?;
         let uses_value = varies::varies(&tree);
-        Ok(Self { tree, uses_value, error: None })
-    }
-
-    /// A template that gives this error whenever it is expanded.
-    #[must_use]
-    pub fn failing(error: TemplateError) -> Self {
-        Self { tree: Tree::default(), uses_value: false, error: Some(error) }
+        Ok(Self { source: text.to_owned(), tree, uses_value })
     }
 
     /// The text itself where there is no action in it, so that it need not be expanded.
     #[must_use]
     pub fn is_static(&self) -> Option<&str> {
         match self.tree.body.as_slice() {
-            _ if self.error.is_some() => None,
             [] => Some(""),
             [Node::Text(text)] => Some(text),
             _ => None,
         }
     }
 
-    /// Whether the result may differ between ticks though the labels are the same: it reads the value, or `now`.
+    /// Whether the result may differ between ticks though the labels are the same: it reads the value, or `now`, or queries.
     /// In doubt (the whole data is passed on as one) this says yes.
     #[must_use]
     pub fn uses_value(&self) -> bool {
@@ -131,9 +160,6 @@ impl Template {
     /// What Go's templates refuse when they run (a field of what has none, wrong types or numbers of arguments), a
     /// result beyond `max_bytes`, and too many steps.
     pub fn expand(&self, context: &TemplateContext<'_>) -> Result<String, TemplateError> {
-        if let Some(error) = &self.error {
-            return Err(error.clone());
-        }
         if let Some(text) = self.is_static() {
             return if text.len() > context.max_bytes {
                 Err(TemplateError::new(bounded::too_long(context.max_bytes), 0))
@@ -151,9 +177,12 @@ impl Template {
         eval::expand(&self.tree, context, variables)
     }
 
-    /// Expands the template; what goes wrong becomes the text, as in Prometheus, so that the alert is sent all the same.
+    /// Expands the template; what goes wrong becomes the text, in the words and with the places of Prometheus, so that the
+    /// alert is sent all the same.
     #[must_use]
-    pub fn expand_or_error(&self, context: &TemplateContext<'_>) -> String {
-        self.expand(context).unwrap_or_else(|error| format!("<error expanding template: {error}>"))
+    pub fn expand_or_error(&self, alert: &str, context: &TemplateContext<'_>) -> String {
+        self.expand(context).unwrap_or_else(|error| {
+            format!("<error expanding template: {}>", excerpt::executing(&error, &self.source, alert))
+        })
     }
 }

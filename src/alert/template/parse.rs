@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::TemplateError;
-use super::ast::{Branch, Command, Node, Operand, Pipeline, Term};
-use super::functions::{Function, QUERY_FUNCTIONS};
+use super::ast::{Branch, Command, Node, Operand, Pipeline, Place, Term};
+use super::functions::Function;
 use super::lex::{Kind, Token};
 
 /// Deepest nesting of actions and parentheses.
@@ -28,6 +28,7 @@ pub(super) fn parse(tokens: &[Token], length: usize, variables: &[&str]) -> Resu
         variables: variables.iter().map(|&name| name.to_owned()).collect(),
         depth: 0,
         ranges: 0,
+        opened: 0,
         defined: BTreeMap::new(),
     };
     let (body, end) = parser.body()?;
@@ -54,6 +55,8 @@ struct Parser<'a> {
     depth: usize,
     /// How many `range` are open.
     ranges: usize,
+    /// Where the action begins.
+    opened: usize,
     defined: BTreeMap<String, Vec<Node>>,
 }
 
@@ -65,6 +68,7 @@ impl<'a> Parser<'a> {
                 nodes.push(Node::Text(text.clone()));
                 continue;
             }
+            self.opened = token.offset;
             self.skip_space();
             let offset = self.offset();
             let word = match self.peek() {
@@ -104,18 +108,22 @@ impl<'a> Parser<'a> {
             }
             "template" => {
                 self.at += 1;
+                self.skip_space();
+                let position = self.offset();
                 let name = self.template_name()?;
                 let argument = if self.peek() == Some(&Kind::Close) { None } else { Some(self.pipeline("template")?) };
                 self.close()?;
-                Ok(Node::Template { offset, name, argument })
+                let place = Place { position, start: self.opened, end: self.offset() };
+                Ok(Node::Template { place, name, argument })
             }
             "block" => {
                 self.at += 1;
                 let name = self.template_name()?;
                 let argument = Some(self.pipeline("block")?);
                 self.close()?;
+                let place = self.place(offset);
                 self.definition(name.clone(), offset)?;
-                Ok(Node::Template { offset, name, argument })
+                Ok(Node::Template { place, name, argument })
             }
             _ => {
                 let pipeline = self.pipeline("command")?;
@@ -213,7 +221,7 @@ impl<'a> Parser<'a> {
             let command = self.command(context)?;
             if !can_take_arguments(&command.operand) {
                 let message = format!("stage {} of the pipeline is no function", commands.len() + 1);
-                return Err(TemplateError::new(message, command.operand.offset));
+                return Err(TemplateError::new(message, command.place.start));
             }
             commands.push(command);
         }
@@ -224,7 +232,7 @@ impl<'a> Parser<'a> {
         } else {
             self.variables.extend(declared.iter().cloned());
         }
-        Ok(Pipeline { variables: declared, assigns, commands })
+        Ok(Pipeline { place: self.place(offset), variables: declared, assigns, commands })
     }
 
     /// The variables before `:=` or `=`, if any: one, or two for `range`. Second: whether it is `=`.
@@ -277,7 +285,7 @@ impl<'a> Parser<'a> {
             return Err(TemplateError::new(format!("missing value for {context}"), offset));
         }
         let operand = operands.remove(0);
-        Ok(Command { operand, arguments: operands })
+        Ok(Command { place: self.place(offset), operand, arguments: operands })
     }
 
     fn operand(&mut self) -> Result<Operand, TemplateError> {
@@ -308,6 +316,8 @@ impl<'a> Parser<'a> {
             }
             other => return Err(TemplateError::new(format!("unexpected {}", name_of(other)), offset)),
         };
+        let term_place = self.place(offset);
+        let position = if matches!(self.peek(), Some(Kind::Field(_))) { self.offset() } else { offset };
         while let Some(Kind::Field(name)) = self.peek() {
             if matches!(term, Term::Nil | Term::Bool(_) | Term::Int(_) | Term::Float(_) | Term::Text(_)) {
                 return Err(TemplateError::new(format!("a constant has no field .{name}"), self.offset()));
@@ -315,7 +325,7 @@ impl<'a> Parser<'a> {
             fields.push(name.clone());
             self.at += 1;
         }
-        Ok(Operand { offset, term, fields })
+        Ok(Operand { place: Place { position, ..self.place(offset) }, term_place, term, fields })
     }
 
     fn variable(&self, name: &str, offset: usize) -> Result<Term, TemplateError> {
@@ -365,6 +375,11 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// From `start` to here.
+    fn place(&self, start: usize) -> Place {
+        Place { position: start, start, end: self.offset() }
+    }
+
     fn offset(&self) -> usize {
         self.tokens.get(self.at).map_or(self.length, |token| token.offset)
     }
@@ -378,10 +393,6 @@ fn word_term(word: &str, offset: usize) -> Result<Term, TemplateError> {
         "true" => Ok(Term::Bool(true)),
         "false" => Ok(Term::Bool(false)),
         "nil" => Ok(Term::Nil),
-        _ if QUERY_FUNCTIONS.contains(&word) => {
-            let message = format!("templates cannot query yet: {word} is not available");
-            Err(TemplateError { unavailable: true, ..TemplateError::new(message, offset) })
-        }
         _ => Err(TemplateError::new(format!("function {word:?} is not defined"), offset)),
     }
 }

@@ -1,18 +1,20 @@
 //! `printf`, `print` and `println` as Go's `fmt` writes them: verbs, flags, width, precision, argument indexes, and what is
 //! printed for a verb that does not fit its argument (`%!d(float64=1.5)`).
 //!
-//! Left out: `%p`, `%#v`'s Go syntax, and the hexadecimal and binary forms of floating-point numbers.
+//! Left out: `%p` and `%#v`'s Go syntax.
+
+use std::rc::Rc;
 
 use super::bounded::Bounded;
-use super::float::{exponent, fixed, general, shortest};
-use super::value::Value;
+use super::float::{binary, exponent, fixed, general, hexadecimal, shortest};
+use super::value::{Sample, Value};
 
 /// Largest width or precision, as in Go.
 const MAX_WIDTH: i64 = 1_000_000;
 
 /// What stands between `%` and the verb.
 #[derive(Clone, Debug, Default)]
-struct Spec {
+pub(super) struct Spec {
     minus: bool,
     plus: bool,
     space: bool,
@@ -184,6 +186,21 @@ fn write_value(out: &mut Bounded, spec: &Spec, verb: char, value: &Value<'_>) ->
         }
         return out.push("]");
     }
+    match value {
+        Value::Samples(samples) => {
+            out.push("[")?;
+            for (i, sample) in samples.iter().enumerate() {
+                out.push(if i > 0 { " " } else { "" })?;
+                write_sample(out, spec, verb, sample)?;
+            }
+            return out.push("]");
+        }
+        Value::Sample(sample) => {
+            out.push("&")?;
+            return write_sample(out, spec, verb, sample);
+        }
+        _ => {}
+    }
     let text = match (value, verb) {
         (Value::Root(data), _) => {
             out.push("{")?;
@@ -199,10 +216,10 @@ fn write_value(out: &mut Bounded, spec: &Spec, verb: char, value: &Value<'_>) ->
         (Value::Nil, 'v') => Some(pad(spec, "<nil>")),
         (Value::Bool(b), 't' | 'v') => Some(pad(spec, if *b { "true" } else { "false" })),
         (Value::Int(v), _) => integer(spec, verb, *v),
-        (Value::Duration(ns), 'd') => integer(spec, verb, *ns),
+        (Value::Duration(n) | Value::Named(n, ..), 'd' | 'b' | 'o' | 'O' | 'c' | 'U') => integer(spec, verb, *n),
         (Value::Float(v), _) => float(spec, verb, *v),
         (Value::Text(s), _) => string(spec, verb, s),
-        (Value::Time(_) | Value::Duration(_), _) => string(spec, verb, &value.scalar_text()),
+        (Value::Time(_) | Value::Duration(_) | Value::Named(..), _) => string(spec, verb, &value.scalar_text()),
         _ => None,
     };
     match text {
@@ -213,6 +230,15 @@ fn write_value(out: &mut Bounded, spec: &Spec, verb: char, value: &Value<'_>) ->
             out.push(")")
         }
     }
+}
+
+/// An element of a query's result, as Go writes a struct.
+pub(super) fn write_sample(out: &mut Bounded, spec: &Spec, verb: char, sample: &Rc<Sample>) -> Result<(), String> {
+    out.push("{")?;
+    write_value(out, spec, verb, &Value::SampleLabels(Rc::clone(sample)))?;
+    out.push(" ")?;
+    write_value(out, spec, verb, &Value::Float(sample.1))?;
+    out.push("}")
 }
 
 /// `float64=1.5`, within a complaint.
@@ -260,6 +286,9 @@ fn float(spec: &Spec, verb: char, v: f64) -> Option<String> {
         'e' => exponent(v, spec.precision.unwrap_or(6)),
         'E' => exponent(v, spec.precision.unwrap_or(6)).replace('e', "E"),
         'f' | 'F' => fixed(v, spec.precision.unwrap_or(6)),
+        'b' => binary(v),
+        'x' => hexadecimal(v, spec.precision),
+        'X' => hexadecimal(v, spec.precision).to_uppercase(),
         'v' | 'g' => spec.precision.map_or_else(|| shortest(v), |p| general(v, Some(p))),
         'G' => spec.precision.map_or_else(|| shortest(v), |p| general(v, Some(p))).replace('e', "E"),
         _ => return None,

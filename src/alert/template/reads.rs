@@ -67,11 +67,11 @@ impl Reads {
         for command in &pipeline.commands {
             self.operand(&command.operand, root);
             command.arguments.iter().for_each(|argument| self.operand(argument, root));
-            if let (Term::Function(Function::Index), [of, Operand { term: Term::Text(name), offset, .. }]) =
+            if let (Term::Function(Function::Index), [of, Operand { term: Term::Text(name), place, .. }]) =
                 (&command.operand.term, command.arguments.as_slice())
                 && is_labels(of, root)
             {
-                self.read.push(LabelRead { name: name.clone(), offset: *offset, length: name.len() + 2 });
+                self.read.push(LabelRead { name: name.clone(), offset: place.start, length: name.len() + 2 });
             }
         }
     }
@@ -89,7 +89,7 @@ impl Reads {
             _ => return,
         };
         let length = before.len() + name.len();
-        self.read.push(LabelRead { name: name.clone(), offset: operand.offset, length });
+        self.read.push(LabelRead { name: name.clone(), offset: operand.place.start, length });
     }
 }
 

@@ -7,7 +7,10 @@ use std::rc::Rc;
 use super::TemplateContext;
 use super::clock::{format_duration, format_time};
 use super::float::shortest;
-use crate::base::{LabelsRef, Millis};
+use crate::base::{Labels, LabelsRef, Millis, parse_value};
+
+/// An element of a query's result: its labels and value.
+pub(super) type Sample = (Labels, f64);
 
 /// A value. Text and labels are borrowed from the template or the alert where possible.
 #[derive(Clone, Debug)]
@@ -28,7 +31,19 @@ pub(super) enum Value<'a> {
     Time(Millis),
     /// A span in nanoseconds.
     Duration(i64),
+    /// A number with a name, such as a month: number, name, type.
+    Named(i64, &'static str, &'static str),
+    /// What `query` gives.
+    Samples(Rc<[Rc<Sample>]>),
+    /// One element of it.
+    Sample(Rc<Sample>),
+    /// The labels of one.
+    SampleLabels(Rc<Sample>),
 }
+
+/// The type of an alert's data, as Go names it.
+const ROOT_TYPE: &str =
+    "struct { Labels map[string]string; ExternalLabels map[string]string; ExternalURL string; Value interface {} }";
 
 impl<'a> Value<'a> {
     /// A text that was made here.
@@ -41,12 +56,14 @@ impl<'a> Value<'a> {
         match self {
             Self::Nil => false,
             Self::Bool(b) => *b,
-            Self::Int(v) | Self::Duration(v) => *v != 0,
+            Self::Int(v) | Self::Duration(v) | Self::Named(v, ..) => *v != 0,
             Self::Float(v) => *v != 0.0,
             Self::Text(s) => !s.is_empty(),
             Self::Labels(labels) => !labels.is_empty(),
             Self::Map(map) => !map.is_empty(),
-            Self::Root(_) | Self::Time(_) => true,
+            Self::Samples(samples) => !samples.is_empty(),
+            Self::SampleLabels(sample) => !sample.0.as_ref().is_empty(),
+            Self::Root(_) | Self::Time(_) | Self::Sample(_) => true,
         }
     }
 
@@ -58,11 +75,14 @@ impl<'a> Value<'a> {
             Self::Int(_) => "int",
             Self::Float(_) => "float64",
             Self::Text(_) => "string",
-            Self::Labels(_) => "map[string]string",
+            Self::Labels(_) | Self::SampleLabels(_) => "map[string]string",
             Self::Map(_) => "map[string]interface {}",
-            Self::Root(_) => "the alert's data (.Labels, .Value, .ExternalLabels, .ExternalURL)",
+            Self::Root(_) => ROOT_TYPE,
             Self::Time(_) => "time.Time",
             Self::Duration(_) => "time.Duration",
+            Self::Named(_, _, name) => name,
+            Self::Samples(_) => "template.queryResult",
+            Self::Sample(_) => "*template.sample",
         }
     }
 
@@ -72,7 +92,9 @@ impl<'a> Value<'a> {
             Self::Float(v) => Ok(*v),
             Self::Int(v) => Ok(*v as f64),
             Self::Duration(ns) => Ok(*ns as f64 / 1e9),
-            Self::Text(text) => text.trim().parse().map_err(|_| format!("{text:?} is not a number")),
+            Self::Text(text) => {
+                parse_value(text).ok_or_else(|| format!("strconv.ParseFloat: parsing {text:?}: invalid syntax"))
+            }
             other => Err(format!("can't convert {} to float", other.type_name())),
         }
     }
@@ -81,15 +103,21 @@ impl<'a> Value<'a> {
     pub fn field(&self, name: &str) -> Result<Self, String> {
         match self {
             Self::Labels(labels) => Ok(Self::Text(Cow::Borrowed(labels.get(name).unwrap_or("")))),
+            Self::SampleLabels(sample) => Ok(Self::text(sample.0.as_ref().get(name).unwrap_or(""))),
+            Self::Sample(sample) => match name {
+                "Labels" => Ok(Self::SampleLabels(Rc::clone(sample))),
+                "Value" => Ok(Self::Float(sample.1)),
+                _ => Err(format!("can't evaluate field {name} in type {}", self.type_name())),
+            },
             Self::Map(map) => Ok(map.get(name).cloned().unwrap_or(Self::Nil)),
             Self::Root(data) => match name {
                 "Labels" => Ok(Self::Labels(data.labels)),
                 "ExternalLabels" => Ok(Self::Labels(data.external_labels.as_ref())),
                 "ExternalURL" => Ok(Self::Text(Cow::Borrowed(data.external_url))),
                 "Value" => Ok(Self::Float(data.value)),
-                _ => Err(format!("can't evaluate field {name} in {}", self.type_name())),
+                _ => Err(format!("can't evaluate field {name} in type {}", self.type_name())),
             },
-            Self::Nil => Err(format!("nil has no field {name}")),
+            Self::Nil => Err(format!("nil data; no entry for key {name:?}")),
             _ => Err(format!("can't evaluate field {name} in type {}", self.type_name())),
         }
     }
@@ -99,6 +127,9 @@ impl<'a> Value<'a> {
         match self {
             Self::Labels(labels) => {
                 Some(labels.iter().map(|(name, value)| (name.to_owned(), Self::Text(Cow::Borrowed(value)))).collect())
+            }
+            Self::SampleLabels(sample) => {
+                Some(sample.0.as_ref().iter().map(|(name, value)| (name.to_owned(), Self::text(value))).collect())
             }
             Self::Map(map) => Some(map.iter().map(|(key, value)| (key.clone(), value.clone())).collect()),
             _ => None,
@@ -114,7 +145,14 @@ impl<'a> Value<'a> {
             Self::Text(s) => Cow::Borrowed(s),
             Self::Time(t) => Cow::Owned(format_time(*t)),
             Self::Duration(ns) => Cow::Owned(format_duration(*ns)),
-            Self::Nil | Self::Labels(_) | Self::Map(_) | Self::Root(_) => Cow::Borrowed("<nil>"),
+            Self::Named(_, name, _) => Cow::Borrowed(name),
+            Self::Nil
+            | Self::Labels(_)
+            | Self::Map(_)
+            | Self::Root(_)
+            | Self::Samples(_)
+            | Self::Sample(_)
+            | Self::SampleLabels(_) => Cow::Borrowed("<nil>"),
         }
     }
 }

@@ -34,7 +34,7 @@ fn operand(operand: &Operand) -> bool {
         // anything.
         Term::Dot => matches!(first, None | Some("Value")),
         Term::Variable(name) if name.is_empty() => matches!(first, None | Some("Value")),
-        Term::Function(function) => *function == Function::Now,
+        Term::Function(function) => matches!(function, Function::Now | Function::Query),
         Term::Pipeline(inner) => pipeline(inner),
         _ => false,
     }

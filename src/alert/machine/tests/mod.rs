@@ -6,7 +6,7 @@ mod tables;
 use std::sync::Arc;
 
 use super::*;
-use crate::alert::{AlertSettings, RuleRef};
+use crate::alert::{AlertSettings, NoQueries, RuleRef};
 
 /// Second, in milliseconds; ticks in the tests are given in these.
 const S: Millis = 1000;
@@ -30,7 +30,14 @@ fn rule(settings: AlertSettings, labels: &[(&str, &str)], annotations: &[(&str, 
 }
 
 fn context(external_labels: &Labels) -> AlertContext<'_> {
-    AlertContext { external_labels, external_url: "http://forewarn", resend_delay: 60 * S, template_bytes: 4096 }
+    AlertContext {
+        external_labels,
+        external_url: "http://forewarn",
+        resend_delay: 60 * S,
+        template_bytes: 4096,
+        queries: &NoQueries,
+        template_queries: 8,
+    }
 }
 
 /// A state's first letter.
