@@ -47,7 +47,7 @@ pub struct RuleFindings {
 pub struct Collector {
     start: Millis,
     rules: Vec<RuleFindings>,
-    /// Rules by what transitions say of theirs. Two that differ in their labels only are one to them.
+    /// Rules by what transitions say of theirs. Of two that differ in their labels only the first has the pages of both.
     index: HashMap<Arc<RuleRef>, usize>,
     /// Place of the page of each alert that fires now; None for those that began before the period.
     firing: HashMap<(usize, u128), usize>,
@@ -78,17 +78,15 @@ impl Collector {
                     alert: rule.name.clone(),
                     expr: rule.expr.clone(),
                 });
-                this.index.entry(Arc::clone(&reference)).or_insert_with(|| {
-                    let labels = rule.labels.clone();
-                    this.rules.push(RuleFindings { rule: reference, labels, hold: *hold, pages: vec![] });
-                    this.rules.len() - 1
-                });
+                this.index.entry(Arc::clone(&reference)).or_insert(this.rules.len());
+                let labels = rule.labels.clone();
+                this.rules.push(RuleFindings { rule: reference, labels, hold: *hold, pages: vec![] });
             }
         }
         this
     }
 
-    /// Takes a transition; they come in order of time. Gives the rule's index and whether its alert has just begun to fire.
+    /// Takes a transition; they come in order of time.
     pub fn take(&mut self, transition: &Transition) {
         let Some(&rule) = self.index.get(&transition.rule) else { return };
         let alert = (rule, transition.labels.as_ref().key());

@@ -1,6 +1,8 @@
 //! The command line: one file a command. Knows all other modules; nothing knows it.
 
+mod backtest;
 pub mod check;
+mod history;
 mod junit;
 mod run;
 pub mod test;
@@ -33,6 +35,8 @@ enum Command {
     /// Run unit tests
     #[command(subcommand)]
     Test(Test),
+    /// Try rules on history: what they would have paged, and what that would have been worth
+    Backtest(Box<backtest::BacktestArgs>),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -92,6 +96,7 @@ pub fn main() -> ExitCode {
         Some(Command::Test(Test::Rules { files, junit })) => on_stdout(|colour, out| {
             test::rules(&files, &test::TestOptions { profiles: builtin_profiles(), junit, colour }, out)
         }),
+        Some(Command::Backtest(args)) => on_stdout(|colour, out| backtest::run(&args, colour, out)),
     };
     done.unwrap_or_else(|error| {
         // Whoever reads standard output may have seen enough, as `head` does.
