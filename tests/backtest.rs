@@ -49,6 +49,9 @@ const INCIDENTS: &str = "
 - {name: unseen, start: 2026-01-01T22:00:00Z, end: 2026-01-01T22:30:00Z, match: {host: a}, rules: [DiskFull, HighLoad]}
 ";
 
+#[path = "support/skip.rs"]
+mod skip;
+
 struct Case {
     dir: tempfile::TempDir,
 }
@@ -67,7 +70,12 @@ impl Case {
     }
 
     fn run(&self, args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_forewarn")).arg("backtest").args(args).current_dir(self.dir.path()).output().unwrap()
+        Command::new(env!("CARGO_BIN_EXE_forewarn"))
+            .arg("backtest")
+            .args(args)
+            .current_dir(self.dir.path())
+            .output()
+            .unwrap()
     }
 
     fn stdout(&self, args: &[&str]) -> String {
@@ -95,7 +103,7 @@ fn the_table_is_the_one_counted_by_hand() {
     let table = case.stdout(&["--rules", "rules.yml", "--data", "day.om", "--incidents", "incidents.yml"]);
     let expected = "\
 2026-01-01T00:00:00.000Z to 2026-01-01T23:59:00.000Z (23h59m)
-4320 samples of 3 series that the rules read
+4320 samples that the rules read, of 3 series at most at a time
 
 ALERT     PAGES  FIRING  FLAPS  PRECISION     RECALL  MEDIAN LEAD
 DiskFull      2   2h39m      0  50% (1/2)  50% (1/2)        1h14m
@@ -127,14 +135,27 @@ fn the_json_keeps_its_shape() {
     let changed = RULES.replace("for: 5m", "for: 3m").replace("load > 8", "load > 10");
     std::fs::write(case.path("changed.yml"), changed).unwrap();
     case.stdout(&[
-        "--rules", "rules.yml", "--compare", "changed.yml", "--data", "day.om", "--incidents", "incidents.yml", "--json", "r.json",
+        "--rules",
+        "rules.yml",
+        "--compare",
+        "changed.yml",
+        "--data",
+        "day.om",
+        "--incidents",
+        "incidents.yml",
+        "--json",
+        "r.json",
     ]);
     let got = std::fs::read_to_string(case.path("r.json")).unwrap();
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/backtest/report.json");
     if std::env::var_os("FOREWARN_BLESS").is_some() {
         std::fs::write(&fixture, &got).unwrap();
     }
-    assert_eq!(got, std::fs::read_to_string(&fixture).unwrap(), "FOREWARN_BLESS=1 writes it anew, if the change is meant");
+    assert_eq!(
+        got,
+        std::fs::read_to_string(&fixture).unwrap(),
+        "FOREWARN_BLESS=1 writes it anew, if the change is meant"
+    );
 }
 
 #[test]
@@ -168,7 +189,10 @@ fn mistakes_say_what_is_wrong() {
         (vec!["--rules", "rules.yml", "--data", "none.om"], "no file matches"),
         (vec!["--rules", "rules.yml", "--data", "incidents.yml"], "does not tell the format"),
         (vec!["--rules", "rules.yml", "--data", "day.om", "--incidents", "bad_incidents.yml"], "before it starts"),
-        (vec!["--rules", "rules.yml", "--data", "day.om", "--start", "2026-02-01", "--end", "2026-01-01"], "is before --start"),
+        (
+            vec!["--rules", "rules.yml", "--data", "day.om", "--start", "2026-02-01", "--end", "2026-01-01"],
+            "is before --start",
+        ),
         (vec!["--rules", "rules.yml", "--data", "day.om", "--start", "2027-01-01"], "no sample that the rules read"),
     ] {
         let output = case.run(&args);
@@ -185,10 +209,74 @@ fn a_folder_of_files_is_one_history() {
     std::fs::write(case.path("data/load.csv"), format!("time,load\n{}", rows(9.0))).unwrap();
     std::fs::write(case.path("data/disk_free_bytes.csv"), format!("time,load\n{}", rows(5e9))).unwrap();
     std::fs::write(case.path("data/notes.txt"), "nothing").unwrap();
-    let args = "--rules rules.yml --data data --label host={stem} --timestamp-column time --value-column load --json r.json";
+    let args =
+        "--rules rules.yml --data data --label host={stem} --timestamp-column time --value-column load --json r.json";
     case.stdout(&args.split(' ').collect::<Vec<_>>());
     let rules = case.json("r.json")["rules"].clone();
     assert_eq!(rules[0]["alerts"][0]["labels"]["host"], "disk_free_bytes");
     assert_eq!(rules[1]["alerts"][0]["labels"]["host"], "load");
     assert_eq!(rules[1]["alerts"][0]["resolvedAt"], Value::Null);
+}
+
+/// What tries to become markup or script.
+const EVIL: &str = r#"</script><script>document.title='broken'</script><img src=x onerror="document.title='broken'">"#;
+
+fn page(case: &Case) -> String {
+    let rules = format!("{RULES}        annotations: {{summary: {}}}\n", serde_json::to_string(EVIL).unwrap());
+    let history =
+        history().replace("load{host=\"a\"}", &format!("load{{host={}}}", serde_json::to_string(EVIL).unwrap()));
+    let incidents =
+        format!("{INCIDENTS}- {{name: {}, start: 1767225600, end: 1767225900}}", serde_json::to_string(EVIL).unwrap());
+    for (name, text) in [("rules.yml", rules), ("day.om", history), ("incidents.yml", incidents)] {
+        std::fs::write(case.path(name), text).unwrap();
+    }
+    case.stdout(&["--rules", "rules.yml", "--data", "day.om", "--incidents", "incidents.yml", "--html", "r.html"]);
+    std::fs::read_to_string(case.path("r.html")).unwrap()
+}
+
+#[test]
+fn the_page_is_one_file_whose_data_stay_data() {
+    let page = page(&Case::usual());
+    for reference in
+        ["http:", "https:", "src=", "url(", "@import", "import(", "fetch(", "XMLHttp", "innerHTML", "<link rel=\"style"]
+    {
+        // The data are text and may hold anything.
+        let (before, rest) = page.split_once("<script type=\"application/json\" id=\"data\">").unwrap();
+        let (data, after) = rest.split_once("</script>").unwrap();
+        assert!(!before.contains(reference) && !after.contains(reference), "{reference}");
+        assert!(!data.contains('<'));
+        let data: Value = serde_json::from_str(data).unwrap();
+        assert_eq!(data["rules"][1]["alerts"][0]["annotations"][0][1], EVIL);
+        assert_eq!(data["rules"][1]["alerts"][0]["labels"]["host"], EVIL);
+        let chart = &data["rules"][0]["charts"][0];
+        assert_eq!(chart["labels"]["host"], "a");
+        assert_eq!(chart["threshold"]["at"], 10.0);
+        let low = chart["low"].as_array().unwrap();
+        // A day at one a minute does not fit into 1,024 buckets, so that each has two.
+        assert_eq!((low.len(), &chart["width"]), (720, &Value::from(120_000)));
+        assert_eq!(low.iter().filter_map(Value::as_f64).fold(f64::INFINITY, f64::min), 1.0);
+    }
+}
+
+#[test]
+fn a_browser_draws_the_page() {
+    let Some(chromium) = ["chromium", "chromium-browser", "google-chrome"]
+        .into_iter()
+        .find(|browser| Command::new(browser).arg("--version").output().is_ok_and(|output| output.status.success()))
+    else {
+        return skip::skipped("no chromium is installed");
+    };
+    let case = Case::usual();
+    page(&case);
+    let url = format!("file://{}", case.path("r.html").display());
+    let output = Command::new(chromium)
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000", "--dump-dom", &url])
+        .env("HOME", case.dir.path())
+        .output()
+        .unwrap();
+    let dom = String::from_utf8(output.stdout).unwrap();
+    assert!(dom.contains("<title>forewarn backtest</title>"), "script of others has run, or nothing: {dom:.300}");
+    assert_eq!(dom.matches("<canvas").count(), 3, "two disks' alerts and one of load");
+    assert!(dom.contains("<td>67%</td>") && dom.contains(">DiskFull</a>"));
+    assert!(!dom.contains("<img"));
 }

@@ -25,6 +25,8 @@ pub struct Chart {
     pub rule: usize,
     /// The element's labels, without a metric name.
     pub labels: Labels,
+    /// The expression that gives the series.
+    pub watched: String,
     /// The number that the rule compares a curve with.
     pub threshold: Option<(Curve, f64)>,
     /// Its curves.
@@ -116,8 +118,10 @@ impl Charts {
                 continue;
             }
             of_rule[trace.rule] += 1;
-            let threshold = self.rules[trace.rule].plot.as_ref().and_then(|plot| plot.threshold);
-            charts.push(Chart { rule: trace.rule, labels: trace.labels, threshold, curves: trace.curves });
+            let Some(plot) = &self.rules[trace.rule].plot else { continue };
+            let watched = plot.curves.first().map(|(_, expr)| expr.clone()).unwrap_or_default();
+            let Trace { rule, labels, curves, .. } = trace;
+            charts.push(Chart { rule, labels, watched, threshold: plot.threshold, curves });
         }
         (charts, left_out)
     }

@@ -84,7 +84,8 @@ mod tests {
 
     #[test]
     fn pages_only_one_side_gives_are_told() {
-        let before = [rule("A", &[("a", 10, Some(20)), ("a", 50, Some(60)), ("b", 50, None)]), rule("B", &[("a", 1, None)])];
+        let before =
+            [rule("A", &[("a", 10, Some(20)), ("a", 50, Some(60)), ("b", 50, None)]), rule("B", &[("a", 1, None)])];
         let after = [rule("A", &[("a", 15, Some(30)), ("a", 61, Some(70)), ("b", 90, None)]), rule("C", &[])];
         let changes = compare(&before, &after, 100);
         assert_eq!(changes.iter().map(|c| c.alert).collect::<Vec<_>>(), ["A", "B", "C"]);

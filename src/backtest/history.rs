@@ -53,7 +53,7 @@ pub struct History {
     pub pages_left_out: u64,
     /// Samples that the rules read.
     pub samples: u64,
-    /// Series of theirs.
+    /// Most series of theirs that were held at once.
     pub series: usize,
     /// Rules that failed at some instant, and why.
     pub faults: BTreeMap<String, String>,
@@ -204,7 +204,8 @@ impl Backtest {
         for transition in &out.transitions {
             collector.take(transition);
             let fires = transition.from != transition.to && transition.to == crate::alert::AlertState::Firing;
-            if fires && transition.at >= start
+            if fires
+                && transition.at >= start
                 && let (Some(charts), Some(rule)) = (&mut self.charts, collector.rule_of(transition))
             {
                 charts.fired(rule, &transition.labels);
@@ -243,4 +244,49 @@ pub fn recorded_names(rules: &RuleSet) -> Vec<String> {
     let rules = rules.groups.iter().flat_map(|group: &Arc<crate::rules::RuleGroup>| &group.rules);
     let recording = rules.filter(|rule| rule.kind == RuleKind::Record).map(|rule| rule.name.clone());
     recording.chain(["ALERTS".to_owned(), "ALERTS_FOR_STATE".to_owned()]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Labels;
+    use crate::engine::{Holdings, Inline, builtin_profiles};
+    use crate::rules::load_file;
+
+    const DAY: Millis = 86_400_000;
+
+    /// What the engine holds after so many days of two series at one sample a minute, and what came of them.
+    fn play(days: i64) -> (Holdings, History) {
+        let text =
+            "groups: [{name: g, rules: [{alert: A, expr: 'predict_anomaly(m) > 1e9 or avg_over_time(m[1h]) > 2'}]}]";
+        let rules = RuleSet { groups: load_file("r.yml", text).0.into_iter().map(Arc::new).collect() };
+        let period = Period::default();
+        let mut backtest = Backtest::new(EngineOptions::default(), &rules, &builtin_profiles(), period, true).unwrap();
+        for hour in 0..24 * days {
+            let mut batch = BatchBuilder::new(&Limits::default());
+            for x in ["a", "b"] {
+                batch.series(Labels::from_pairs([("__name__", "m"), ("x", x)]).as_ref());
+                for minute in 0..60 {
+                    let v = if hour % 24 == 5 && x == "a" { 3.0 } else { f64::from(minute % 2) };
+                    batch.sample((hour * 60 + i64::from(minute)) * 60_000, v);
+                }
+            }
+            backtest.take(&Slice { batch: batch.finish(), complete_until: (hour + 1) * 3_600_000 - 1 }, &Inline);
+            assert!(backtest.out.recorded.is_empty() && backtest.out.transitions.is_empty());
+        }
+        let held = backtest.engine().holdings();
+        (held, backtest.finish(&Inline))
+    }
+
+    #[test]
+    fn a_longer_history_takes_no_more_memory() {
+        let (short, _) = play(4);
+        let (long, history) = play(16);
+        assert!(long.series_bytes <= short.series_bytes * 3 / 2, "{} {}", long.series_bytes, short.series_bytes);
+        assert_eq!((long.waiting, long.models), (short.waiting, short.models));
+        assert_eq!(history.rules[0].pages.len(), 16);
+        assert_eq!((history.start, history.end, history.samples), (0, 16 * DAY - 60_000, 2 * 16 * 1440));
+        assert_eq!(history.charts.len(), 1, "of the one that fires");
+        assert!(history.charts[0].curves.buckets().len() <= super::super::BUCKETS);
+    }
 }

@@ -208,13 +208,13 @@ mod tests {
         let judgement =
             Judgement { incidents: Some(&incidents), lead_window: 30 * MINUTE, start: 0, end: 1_000 * MINUTE };
         let score = judgement.score(&findings(vec![
-            page("a", 80, Some(89)),    // one minute too early for incident one
-            page("a", 100, Some(110)),  // 20 minutes before it; 11 after the last: a flap
-            page("b", 115, Some(130)),  // another host: false, and no flap of a's
-            page("a", 131, Some(150)),  // true; 21 minutes after the last: no flap, `for` being 10
-            page("a", 170, Some(171)),  // 20 minutes after the last: a flap; after the incident: false
-            page("a", 400, Some(540)),  // reaches into the hour before incident two
-            page("a", 990, None),       // fires to the end
+            page("a", 80, Some(89)),   // one minute too early for incident one
+            page("a", 100, Some(110)), // 20 minutes before it; 11 after the last: a flap
+            page("b", 115, Some(130)), // another host: false, and no flap of a's
+            page("a", 131, Some(150)), // true; 21 minutes after the last: no flap, `for` being 10
+            page("a", 170, Some(171)), // 20 minutes after the last: a flap; after the incident: false
+            page("a", 400, Some(540)), // reaches into the hour before incident two
+            page("a", 990, None),      // fires to the end
         ]));
         assert_eq!((score.pages, score.flaps), (7, 2));
         assert_eq!(score.firing, (9 + 10 + 15 + 19 + 1 + 140 + 10) * MINUTE);

@@ -107,7 +107,8 @@ impl HistoryArgs {
         let config = self.replay_config();
         let progress = Arc::new(Progress::default());
         let limits = Limits::default();
-        let replay = Replay::open(&config, Path::new(""), 0, &limits, Arc::clone(&progress)).map_err(|e| e.to_string())?;
+        let replay =
+            Replay::open(&config, Path::new(""), 0, &limits, Arc::clone(&progress)).map_err(|e| e.to_string())?;
         let (sender, slices) = sync_channel(READ_AHEAD);
         let read = move || {
             for batch in replay {
@@ -184,7 +185,8 @@ fn escaped(path: &Path) -> String {
 }
 
 fn instant(text: &str) -> Result<Millis, String> {
-    parse_instant(text).ok_or_else(|| "not a time; write it like 2026-01-31T08:30:00Z, 2026-01-31 or a Unix time".to_owned())
+    parse_instant(text)
+        .ok_or_else(|| "not a time; write it like 2026-01-31T08:30:00Z, 2026-01-31 or a Unix time".to_owned())
 }
 
 fn step(text: &str) -> Result<Millis, String> {

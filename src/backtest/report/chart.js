@@ -84,7 +84,7 @@ class Chart {
     return [Math.max(0, at(view.from) - 1), Math.min(low.length - 1, at(view.to) + 1)];
   }
 
-  scale(columns, top, bottom, extra) {
+  extent(columns) {
     const [first, last] = this.range();
     let low = Infinity, high = -Infinity;
     for (const column of columns) {
@@ -94,7 +94,15 @@ class Chart {
         if (v !== null && v !== undefined) { if (v < low) low = v; if (v > high) high = v; }
       }
     }
+    return [low, high];
+  }
+
+  // A band that is wide because little is known yet must not flatten the series.
+  scale(columns, band, top, bottom, extra) {
+    let [low, high] = this.extent(columns);
     if (extra !== null && extra !== undefined && low <= high) { low = Math.min(low, extra); high = Math.max(high, extra); }
+    const [lowest, highest] = this.extent(band), room = (high - low) * 0.5;
+    if (lowest <= highest && low <= high) { low = Math.min(low, Math.max(lowest, low - room)); high = Math.max(high, Math.min(highest, high + room)); }
     if (low > high) { low = 0; high = 1; }
     if (low === high) { low -= Math.abs(low) * 0.05 || 1; high += Math.abs(high) * 0.05 || 1; }
     const pad = (high - low) * 0.06;
@@ -110,17 +118,19 @@ class Chart {
     g.clearRect(0, 0, w, h);
     const d = this.data, split = d.readingHigh ? h * 0.66 : h - 22;
     const threshold = d.threshold && d.threshold.at;
-    const main = this.scale([d.low, d.high, d.lower, d.upper], 6, split - 6, d.threshold && !d.threshold.reading ? threshold : null);
+    const main = this.scale([d.low, d.high, d.expected], [d.lower, d.upper], 6, split - 6, d.threshold && !d.threshold.reading ? threshold : null);
     this.axis(g, main, 6, split - 6, 4);
     g.save();
     g.beginPath(); g.rect(60, 0, this.width(), h); g.clip();
     this.shade(g, h - 20);
+    g.save(); g.beginPath(); g.rect(60, 0, this.width(), split); g.clip();
     if (d.lower && d.upper) this.band(g, main, d.lower, d.upper, color("band"));
     if (d.expected) this.envelope(g, main, d.expected, d.expected, color("expected"));
     this.envelope(g, main, d.low, d.high, color("value"));
     if (d.threshold && !d.threshold.reading) this.level(g, main, threshold);
+    g.restore();
     if (d.readingHigh) {
-      const below = this.scale([d.readingLow, d.readingHigh], split + 8, h - 22, d.threshold && d.threshold.reading ? threshold : null);
+      const below = this.scale([d.readingLow, d.readingHigh], [], split + 8, h - 22, d.threshold && d.threshold.reading ? threshold : null);
       this.envelope(g, below, d.readingLow, d.readingHigh, color("reading"));
       if (d.threshold && d.threshold.reading) this.level(g, below, threshold);
       g.restore();

@@ -79,6 +79,7 @@ fn chart(chart: &Chart) -> Value {
     };
     json!({
         "labels": labels(&chart.labels),
+        "watched": chart.watched,
         "origin": curves.origin(),
         "width": curves.width(),
         "threshold": chart.threshold.map(|(curve, at)| json!({"reading": curve == Curve::Reading, "at": number(at)})),

@@ -15,7 +15,8 @@ const CHART: &str = include_str!("chart.js");
 #[must_use]
 pub fn html(report: &Report<'_>) -> String {
     // `</script>` and `<!--` would end or change the block they stand in.
-    let data = data(report).to_string().replace('<', "\\u003c").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029");
+    let data =
+        data(report).to_string().replace('<', "\\u003c").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029");
     let mut page = String::with_capacity(data.len() + 32_768);
     let mut rest = PAGE;
     // Each part once, in the page's order, so that nothing within a part is taken for a mark.

@@ -52,7 +52,7 @@ function section(rule, index, main) {
   element("h2", rule.name, main).id = "rule-" + index;
   element("code", rule.expr, main);
   for (const chart of rule.charts) {
-    element("h3", labelText(chart.labels), main);
+    element("h3", chart.watched + "  " + labelText(chart.labels), main);
     const canvas = element("canvas", null, main), readout = element("div", "", main, "readout");
     new Chart(canvas, readout, chart, regionsOf(rule, chart));
   }
@@ -78,7 +78,7 @@ const main = document.getElementById("main");
 view.full = [data.start, Math.max(data.end, data.start + 1000)];
 [view.from, view.to] = view.full;
 document.getElementById("period").textContent =
-  data.title + ": " + when(data.start) + " to " + when(data.end) + ", " + data.samples.toLocaleString("en") + " samples of " + data.series + " series";
+  data.title + ": " + when(data.start) + " to " + when(data.end) + ", " + data.samples.toLocaleString("en") + " samples, " + data.series + " series at most at a time";
 table(main);
 element("p", "Drag to zoom in, wheel to zoom, shift-drag to move, double-click for the whole. Red: alerts. Yellow: incidents. " +
   "Shaded: 95% of what was expected." + (data.chartsLeftOut ? " " + data.chartsLeftOut + " more charts were left out." : ""), main, "hint");

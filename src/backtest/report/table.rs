@@ -42,7 +42,7 @@ fn write_head(out: &mut String, report: &Report<'_>) -> std::fmt::Result {
         Some(from) => writeln!(out, ", {} learnt before", span(start - from))?,
         None => writeln!(out)?,
     }
-    writeln!(out, "{} samples of {} series that the rules read", history.samples, history.series)?;
+    writeln!(out, "{} samples that the rules read, of {} series at most at a time", history.samples, history.series)?;
     if history.lost > 0 {
         writeln!(out, "warning: {} samples had no room (limits)", history.lost)?;
     }
