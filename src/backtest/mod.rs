@@ -2,13 +2,30 @@
 //!
 //! A host of the engine like the server, without threads, clocks or I/O. Reads no files and prints nothing.
 
+mod charts;
+mod compare;
+mod curves;
 mod diff;
+mod history;
+mod incident;
+mod pages;
+mod plot;
 mod promql_script;
+mod report;
+mod score;
 mod unit_test;
 mod verdict;
 mod virtual_time;
 
+pub use charts::Chart;
+pub use curves::{BUCKETS, Bucket, Curves};
+pub use history::{Backtest, History, Period, Slice, recorded_names};
+pub use incident::{Incident, IncidentError, parse_incidents};
+pub use pages::{Page, RuleFindings};
+pub use plot::{Curve, Plot};
 pub use promql_script::{EvalReport, ScriptOptions, ScriptReport, Verdict, run_script};
+pub use report::{Report, html, json, text};
+pub use score::{FLAP_WITHIN, Judgement, LEAD_WINDOW, Score, Truth};
 pub use unit_test::run_tests;
 pub use verdict::{Check, Failure, FiringAlert, TestReport};
 pub use virtual_time::{Track, VirtualTime};

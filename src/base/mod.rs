@@ -3,6 +3,7 @@
 //! Imports nothing of ours, does no I/O and never reads a clock.
 
 mod batch;
+mod instant;
 mod labels;
 mod limits;
 mod nearest;
@@ -11,6 +12,7 @@ mod time;
 mod value;
 
 pub use batch::{Batch, BatchBuilder, LabelError, SeriesRun};
+pub use instant::{parse_instant, unix_instant};
 pub use labels::{LabelBuilder, Labels, LabelsRef, METRIC_NAME};
 pub use limits::Limits;
 pub use nearest::nearest;

@@ -105,7 +105,7 @@ fn fault(file: &Path, message: &str) -> Diagnostic {
 }
 
 /// A path as a pattern of files.
-fn pattern(path: &Path) -> String {
+pub(super) fn pattern(path: &Path) -> String {
     let written = path.to_string_lossy();
     if path.is_dir() {
         format!("{}/**/*.y*ml", glob::Pattern::escape(written.trim_end_matches('/')))

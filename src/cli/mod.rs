@@ -1,7 +1,9 @@
 //! The command line: one file a command. Knows all other modules; nothing knows it.
 
+mod backtest;
 pub mod check;
 pub mod findings;
+mod history;
 mod junit;
 mod run;
 pub mod test;
@@ -37,6 +39,8 @@ enum Command {
     /// Run unit tests
     #[command(subcommand)]
     Test(Test),
+    /// Try rules on history: what they would have paged, and what that would have been worth
+    Backtest(Box<backtest::BacktestArgs>),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -153,6 +157,7 @@ pub fn main() -> ExitCode {
             let options = test_promql::PromqlOptions { deny_refused, junit, ..Default::default() };
             test_promql::promql(&files, &options, out)
         }),
+        Some(Command::Backtest(args)) => on_stdout(|colour, out| backtest::run(&args, colour, out)),
     };
     done.unwrap_or_else(|error| {
         // Whoever reads standard output may have seen enough, as `head` does.

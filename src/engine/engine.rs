@@ -199,6 +199,12 @@ impl Engine {
         held
     }
 
+    /// Series that rules ask for.
+    #[must_use]
+    pub fn series(&self) -> usize {
+        self.shards.iter().map(|shard| shard.evaluator.store.len()).sum()
+    }
+
     /// Models held.
     pub(super) fn models(&self) -> usize {
         let evaluators = self.shards.iter().map(|s| &s.evaluator).chain([&self.coordinator.evaluator]);
@@ -223,8 +229,7 @@ impl Engine {
 
     /// Who works on the shards: for a few series, waking other threads costs more than the work.
     fn hands<'e>(&self, executor: &'e dyn Executor) -> &'e dyn Executor {
-        let series: usize = self.shards.iter().map(|s| s.evaluator.store.len()).sum();
-        if series < FEW_SERIES { &Inline } else { executor }
+        if self.series() < FEW_SERIES { &Inline } else { executor }
     }
 
     fn oldest_waiting(&self) -> Option<Millis> {

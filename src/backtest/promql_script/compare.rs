@@ -24,7 +24,8 @@ pub(super) fn verdict(eval: &Eval, values: &[Value]) -> Verdict {
 fn compare(eval: &Eval, values: &[Value]) -> Result<f64, Failure> {
     let because = |message: String| Failure::because(Some(eval.line), check(eval), message);
     let error = values.iter().find_map(|value| value.as_ref().err());
-    let failure = eval.expectations.iter().find_map(|e| if let Expectation::Fail(wording) = e { Some(wording) } else { None });
+    let failure =
+        eval.expectations.iter().find_map(|e| if let Expectation::Fail(wording) = e { Some(wording) } else { None });
     match (failure, error) {
         (None, Some(error)) => return Err(because(error.to_string())),
         (Some(wording), Some(error)) if !wording.fits(&error.in_prometheus_words()) => {

@@ -91,7 +91,9 @@ fn refuse(eval: &Eval, plan: &Plan, loaded: &Loaded, has_order: bool) -> Result<
             return Err(format!("native histograms are not supported (loaded at line {line})"));
         }
         if let Some(line) = loaded.metadata_of(selector) {
-            return Err(format!("the labels __type__ and __unit__ are not dropped with the name (loaded at line {line})"));
+            return Err(format!(
+                "the labels __type__ and __unit__ are not dropped with the name (loaded at line {line})"
+            ));
         }
     }
     if let Some(series) = eval.expected_series().iter().find(|series| series.values.is_none()) {

@@ -85,7 +85,9 @@ fn run_eval(eval: &Eval, loaded: &Loaded, options: &ScriptOptions) -> EvalReport
     let failed = |message: String| Verdict::Failed(Box::new(Failure::because(Some(eval.line), check(eval), message)));
     let (verdict, values) = match evaluate::evaluate(eval, loaded, options) {
         // Whatever Prometheus says of it, it fails there, too.
-        Err(evaluate::Unable::Early(_)) if eval.expectations.iter().any(|e| matches!(e, Expectation::Fail(Wording::Any))) => {
+        Err(evaluate::Unable::Early(_))
+            if eval.expectations.iter().any(|e| matches!(e, Expectation::Fail(Wording::Any))) =>
+        {
             (Verdict::Passed { difference: 0.0 }, vec![])
         }
         Err(evaluate::Unable::Refused(reason) | evaluate::Unable::Early(reason)) => (Verdict::Refused(reason), vec![]),

@@ -13,7 +13,8 @@ use crate::source::config::Span;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReplayConfig {
-    /// Files, a glob pattern; relative to the folder of the configuration file.
+    /// Files, a glob pattern, or a folder, which stands for all files below it whose ending tells a format; relative to the
+    /// folder of the configuration file.
     pub files: String,
     /// Their format; by the name's ending where nothing is said.
     #[serde(default)]
@@ -92,14 +93,18 @@ pub(super) struct RecordedFile {
 impl ReplayConfig {
     /// The files, sorted by path.
     pub(super) fn find(&self, base: &Path) -> Result<Vec<RecordedFile>, ReplayError> {
-        let pattern = base.join(&self.files).to_string_lossy().into_owned();
+        let mut pattern = base.join(&self.files).to_string_lossy().into_owned();
+        let is_folder = is_folder(&pattern);
+        if is_folder {
+            pattern.push_str("/**/*");
+        }
         let none = || ReplayError::NoFiles(pattern.clone());
         let paths = glob::glob(&pattern).map_err(|e| ReplayError::Pattern(pattern.clone(), e.msg))?;
         let mut files = Vec::new();
         for path in paths {
             let path = path.map_err(|e| ReplayError::Io(e.path().to_owned(), e.into()))?;
             let meta = std::fs::metadata(&path).map_err(|e| ReplayError::Io(path.clone(), e))?;
-            if meta.is_file() {
+            if meta.is_file() && (!is_folder || by_ending(&path).is_some()) {
                 files.push(self.file(path, meta.len())?);
             }
         }
@@ -125,6 +130,12 @@ impl ReplayConfig {
         let labels = self.labels.iter().map(|(n, v)| (n.clone(), fill(v))).collect();
         Ok(RecordedFile { format, metric: self.metric.as_ref().map(fill), labels, bytes, path })
     }
+}
+
+/// Whether a pattern names one folder.
+fn is_folder(pattern: &str) -> bool {
+    glob::glob(pattern).is_ok_and(|mut found| found.next().is_some_and(|path| path.is_ok_and(|path| path.is_dir())))
+        && glob::glob(pattern).is_ok_and(|found| found.count() == 1)
 }
 
 fn by_ending(path: &Path) -> Option<FileFormat> {

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::config::CsvColumns;
 use super::error::{BadLines, ReplayError};
-use super::time;
-use crate::base::{Millis, Sample, parse_value};
+use crate::base::{Millis, Sample, parse_instant, parse_value};
 
 /// Reads a file row by row.
 #[derive(Debug)]
@@ -77,7 +76,7 @@ impl CsvReader {
         let last = tail.trim_ascii_end().rsplit(|b| *b == b'\n').next().unwrap_or(&[]);
         let mut reader = builder().has_headers(false).from_reader(last);
         let record = reader.byte_records().next().and_then(Result::ok).unwrap_or_default();
-        let newest = record.get(self.timestamp).and_then(|t| std::str::from_utf8(t).ok()).and_then(time::parse);
+        let newest = record.get(self.timestamp).and_then(|t| std::str::from_utf8(t).ok()).and_then(parse_instant);
         Ok((newest, rows))
     }
 }
@@ -100,7 +99,7 @@ fn row(record: &::csv::ByteRecord, timestamp: usize, value: usize) -> Result<Opt
     if v.is_empty() {
         return Ok(None);
     }
-    let t = time::parse(t).ok_or_else(|| format!("not a time: {t:?}"))?;
+    let t = parse_instant(t).ok_or_else(|| format!("not a time: {t:?}"))?;
     let v = parse_value(v).ok_or_else(|| format!("not a number: {v:?}"))?;
     Ok(Some(Sample { t, v }))
 }

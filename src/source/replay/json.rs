@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::time;
-use crate::base::{METRIC_NAME, Sample, parse_value};
+use crate::base::{METRIC_NAME, Sample, parse_instant, parse_value, unix_instant};
 
 /// One line.
 #[derive(Debug, Deserialize)]
@@ -69,8 +68,8 @@ pub(super) fn parse(text: &str, metric: Option<&str>) -> Result<(BTreeMap<String
 
 fn instant(t: &Number) -> Result<i64, String> {
     match t {
-        Number::Plain(n) => time::unix(*n),
-        Number::Text(text) => time::parse(text),
+        Number::Plain(n) => unix_instant(*n),
+        Number::Text(text) => parse_instant(text),
     }
     .ok_or_else(|| format!("not a time: {t:?}"))
 }

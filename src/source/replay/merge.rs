@@ -103,11 +103,13 @@ impl Merge {
             return Err(fault);
         }
         let Some(&Reverse((start, _))) = self.heads.peek() else { return Ok(None) };
-        let mut taken = Vec::new();
+        let (mut taken, mut newest) = (Vec::new(), start);
         while let Some(&Reverse((t, file))) = self.heads.peek() {
-            if taken.len() >= self.cut.samples_max || t.saturating_sub(start) > self.cut.span_max {
+            // Never between samples of one instant: whoever takes the newest for the watermark would find the others late.
+            if t > newest && (taken.len() >= self.cut.samples_max || t.saturating_sub(start) > self.cut.span_max) {
                 break;
             }
+            newest = t;
             self.heads.pop();
             let recording = &mut self.recordings[file];
             if let Some(record) = self.next[file].take() {

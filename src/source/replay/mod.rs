@@ -12,7 +12,6 @@ mod json;
 mod load;
 mod merge;
 mod progress;
-mod time;
 
 pub use config::{CsvColumns, FileFormat, Redate, ReplayConfig};
 pub use error::ReplayError;

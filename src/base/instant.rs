@@ -1,15 +1,16 @@
-//! Times as recordings write them. Pure.
+//! Instants as people and recordings write them.
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-use crate::base::{Millis, parse_rfc3339};
+use super::{Millis, parse_rfc3339};
 
-/// Reads RFC 3339, `YYYY-MM-DD HH:MM:SS` (taken as UTC; a `T` and fractions are fine) or Unix time.
-pub(super) fn parse(text: &str) -> Option<Millis> {
+/// Reads RFC 3339, `YYYY-MM-DD HH:MM:SS` (taken as UTC; a `T`, fractions, or a day alone are fine) or Unix time.
+#[must_use]
+pub fn parse_instant(text: &str) -> Option<Millis> {
     let text = text.trim();
     if let Ok(number) = text.parse::<f64>() {
-        return unix(number);
+        return unix_instant(number);
     }
     parse_rfc3339(text).or_else(|| {
         let civil: DateTime = text.parse().ok()?;
@@ -19,7 +20,8 @@ pub(super) fn parse(text: &str) -> Option<Millis> {
 
 /// Unix time in seconds, milliseconds, microseconds or nanoseconds, told apart by size: any instant from 1973 to 5138
 /// reads right.
-pub(super) fn unix(number: f64) -> Option<Millis> {
+#[must_use]
+pub fn unix_instant(number: f64) -> Option<Millis> {
     let millis = match number.abs() {
         n if n < 1e11 => number * 1e3,
         n if n < 1e14 => number,
@@ -40,16 +42,17 @@ mod tests {
             "2013-07-04T00:00:00Z",
             "2013-07-04T02:00:00+02:00",
             "2013-07-04 00:00:00",
+            "2013-07-04",
             " 2013-07-04T00:00:00.000 ",
             "1372896000",
             "1372896000.0",
             "1372896000000",
             "1372896000000000000",
         ] {
-            assert_eq!(parse(text), Some(1_372_896_000_000), "{text}");
+            assert_eq!(parse_instant(text), Some(1_372_896_000_000), "{text}");
         }
         for bad in ["", "yesterday", "2013-13-01 00:00:00", "NaN", "1e300"] {
-            assert_eq!(parse(bad), None, "{bad}");
+            assert_eq!(parse_instant(bad), None, "{bad}");
         }
     }
 }

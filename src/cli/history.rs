@@ -1,0 +1,202 @@
+//! What history a command is tried on: recorded files or a folder of them, read on a thread of their own while the engine
+//! works, with a progress bar on a terminal.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::backtest::{Backtest, Period, Slice};
+use crate::base::{Limits, Millis, format_rfc3339, parse_duration, parse_instant};
+use crate::engine::{EngineOptions, Executor, Profiles};
+use crate::rules::{RuleSet, Severity};
+use crate::server::{Parallel, RuleSource};
+use crate::source::config::Span;
+use crate::source::replay::{CsvColumns, Progress, Redate, Replay, ReplayConfig};
+
+/// Slices read ahead.
+const READ_AHEAD: usize = 4;
+
+/// Rules, a history and a period, as commands take them.
+#[derive(Clone, Debug, Args)]
+pub(super) struct HistoryArgs {
+    /// Rule files, folders or patterns
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    pub rules: Vec<PathBuf>,
+    /// History: a file (CSV, OpenMetrics, JSON lines), a folder or pattern of files, or the URL of a Prometheus
+    #[arg(long, value_name = "FILE|DIR|URL")]
+    pub data: String,
+    /// First instant whose findings count, like 2026-01-31T08:30:00Z or 2026-01-31 [default: the first sample]
+    #[arg(long, value_parser = instant)]
+    pub start: Option<Millis>,
+    /// Last instant [default: the last sample]
+    #[arg(long, value_parser = instant)]
+    pub end: Option<Millis>,
+    /// How long before --start windows and models learn
+    #[arg(long, default_value = "7d", value_parser = parse_duration)]
+    pub warm_up: Millis,
+    /// Interval of groups that give none
+    #[arg(long, default_value = "1m", value_parser = step)]
+    pub step: Millis,
+    /// Folder of profiles beside those the program carries
+    #[arg(long, value_name = "DIR")]
+    pub profile_dir: Option<PathBuf>,
+    /// Name of the metric in CSV files; {stem} is the file's name without ending
+    #[arg(long, default_value = "{stem}")]
+    pub metric: String,
+    /// Labels of the series in files, name=value; {stem} as above
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = pair)]
+    pub labels: Vec<(String, String)>,
+    /// Column of the time in CSV files
+    #[arg(long, default_value = "timestamp")]
+    pub timestamp_column: String,
+    /// Column of the value in CSV files
+    #[arg(long, default_value = "value")]
+    pub value_column: String,
+}
+
+/// A history being read.
+pub(super) struct History {
+    slices: Receiver<Result<Slice, String>>,
+    progress: Arc<Progress>,
+}
+
+impl HistoryArgs {
+    /// The period that is asked for.
+    pub(super) fn period(&self) -> Result<Period, String> {
+        if let (Some(start), Some(end)) = (self.start, self.end)
+            && end < start
+        {
+            return Err(format!("--end {} is before --start {}", format_rfc3339(end), format_rfc3339(start)));
+        }
+        let learn_from = self.start.map(|start| start.saturating_sub(self.warm_up));
+        Ok(Period { learn_from, start: self.start, end: self.end })
+    }
+
+    /// Reads rules and the profiles that they may name.
+    pub(super) fn read_rules(&self, files: &[PathBuf], colour: bool) -> Result<(RuleSet, Profiles), String> {
+        let profiles = |end: &str| Some(format!("{}/*.{end}", escaped(self.profile_dir.as_deref()?)));
+        let source = RuleSource {
+            rule_files: files.iter().map(|path| super::check::pattern(path)).collect(),
+            model_files: profiles("yaml").into_iter().chain(profiles("yml")).collect(),
+            dir: PathBuf::new(),
+            limits: Limits::default(),
+        };
+        let mut read = source.read();
+        let mut faults = read.profile_faults.join("\n");
+        for diagnostic in &mut read.loaded.diagnostics {
+            // Whoever names files wants them used; elsewhere they may come later.
+            if diagnostic.severity == Severity::Error || diagnostic.position.is_none() {
+                faults.push_str(&diagnostic.render(colour));
+            }
+        }
+        if faults.is_empty() { Ok((read.loaded.rule_set, read.profiles)) } else { Err(faults) }
+    }
+
+    /// The engine's settings.
+    pub(super) fn engine_options(&self) -> EngineOptions {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        EngineOptions { shards: processors.clamp(1, 8), evaluation_interval: self.step, ..EngineOptions::default() }
+    }
+
+    /// Begins to read the history.
+    pub(super) fn open(&self) -> Result<History, String> {
+        let config = self.replay_config();
+        let progress = Arc::new(Progress::default());
+        let limits = Limits::default();
+        let replay =
+            Replay::open(&config, Path::new(""), 0, &limits, Arc::clone(&progress)).map_err(|e| e.to_string())?;
+        let (sender, slices) = sync_channel(READ_AHEAD);
+        let read = move || {
+            for batch in replay {
+                let slice = batch.map_err(|e| e.to_string()).map(|batch| {
+                    // A replay never cuts within an instant.
+                    Slice { complete_until: batch.newest().unwrap_or(Millis::MIN), batch }
+                });
+                // Whoever has seen enough hangs up.
+                if sender.send(slice).is_err() {
+                    return;
+                }
+            }
+        };
+        std::thread::Builder::new().name("history".to_owned()).spawn(read).map_err(|e| e.to_string())?;
+        Ok(History { slices, progress })
+    }
+
+    fn replay_config(&self) -> ReplayConfig {
+        let path = Path::new(&self.data);
+        ReplayConfig {
+            files: if path.exists() { escaped(path) } else { self.data.clone() },
+            format: None,
+            metric: Some(self.metric.clone()),
+            labels: self.labels.iter().cloned().collect(),
+            csv: CsvColumns {
+                header: true,
+                timestamp: self.timestamp_column.clone(),
+                value: self.value_column.clone(),
+            },
+            redate: Redate::None,
+            interval: Span(Duration::from_secs(60)),
+            bad_lines_max: 100,
+        }
+    }
+}
+
+/// The threads that shards are worked on with.
+pub(super) fn executor(options: &EngineOptions) -> Result<Box<dyn Executor + Send>, String> {
+    Parallel::for_shards(options.shards).map_err(|e| e.to_string())
+}
+
+impl History {
+    /// Plays it, up to the end of the period.
+    pub(super) fn play(self, backtests: &mut [Backtest], executor: &dyn Executor) -> Result<(), String> {
+        let bar = bar();
+        for slice in &self.slices {
+            let slice = slice.inspect_err(|_| bar.finish_and_clear())?;
+            for backtest in &mut *backtests {
+                backtest.take(&slice, executor);
+            }
+            bar.set_length(self.progress.total());
+            bar.set_position(self.progress.done());
+            bar.set_message(format_rfc3339(slice.complete_until));
+            if backtests.iter().all(|backtest| backtest.is_over(&slice)) {
+                break;
+            }
+        }
+        bar.finish_and_clear();
+        Ok(())
+    }
+}
+
+/// A bar on standard error; indicatif draws nothing where that is no terminal.
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("  {bar:40} {percent:>3}%  {eta:>4} left  {msg}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn escaped(path: &Path) -> String {
+    glob::Pattern::escape(path.to_string_lossy().trim_end_matches('/'))
+}
+
+fn instant(text: &str) -> Result<Millis, String> {
+    parse_instant(text)
+        .ok_or_else(|| "not a time; write it like 2026-01-31T08:30:00Z, 2026-01-31 or a Unix time".to_owned())
+}
+
+fn step(text: &str) -> Result<Millis, String> {
+    match parse_duration(text).map_err(|e| e.to_string())? {
+        0 => Err("must be longer than 0".to_owned()),
+        step => Ok(step),
+    }
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write it like name=value")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
