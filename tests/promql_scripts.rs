@@ -154,6 +154,7 @@ fn run(name: &str, text: &str) -> Vec<EvalReport> {
     assert!(one.failures.is_empty(), "{name}: {:?}", one.failures);
     for (a, b) in one.evals.iter().zip(&three.evals) {
         assert_eq!(fingerprint(a), fingerprint(b), "{name}:{}: 1 shard and 3 shards differ", a.line);
+        assert_eq!(a.remarks, b.remarks, "{name}:{}: 1 shard and 3 shards differ", a.line);
     }
     one.evals
 }

@@ -59,7 +59,10 @@ fn several_files_are_one_verdict_and_one_junit_report() {
     suite("refused.test", "tests=\"5\" failures=\"0\" skipped=\"4\"");
     suite("failing.test", "tests=\"12\" failures=\"11\" skipped=\"0\"");
     suite("absent.test", "tests=\"1\" failures=\"1\" skipped=\"0\"");
-    assert!(report.contains("<skipped message=\"native histograms are not supported (loaded at line 3)\"/>"), "{report}");
+    assert!(
+        report.contains("<skipped message=\"native histograms are not supported (loaded at line 3)\"/>"),
+        "{report}"
+    );
     assert!(report.contains("name=\"line 28: up + on () up\""), "{report}");
 
     let denied = forewarn(&["--deny-refused", args[0], args[1]], &["refused.test"]);

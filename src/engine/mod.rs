@@ -3,6 +3,7 @@
 //! No clock, no I/O, no threads: a host hands in samples and says how far event time has come. Whoever wants the shards
 //! worked on in parallel brings an [`Executor`].
 
+mod annotations;
 mod apply;
 mod coordinator;
 mod directory;
@@ -28,6 +29,7 @@ mod value;
 mod view;
 mod writer;
 
+pub use annotations::Remarks;
 pub use engine::Engine;
 pub use executor::{Executor, Inline};
 pub use load::LoadError;

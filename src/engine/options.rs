@@ -7,6 +7,7 @@ use crate::alert::{AlertState, Transition};
 use crate::base::{Labels, Limits, Millis};
 use crate::model::Profile;
 
+use super::annotations::Remarks;
 use super::value::EvalError;
 
 /// Settings of an engine.
@@ -182,6 +183,8 @@ pub struct RuleView {
     pub labels: Vec<(String, String)>,
     /// Why the last evaluation failed.
     pub last_error: Option<String>,
+    /// What the last evaluation remarked.
+    pub remarks: Remarks,
     /// Whether it was evaluated at all.
     pub evaluated: bool,
     /// For alerting rules.

@@ -8,6 +8,7 @@ use std::cmp::Ordering;
 use crate::base::{Labels, Millis, Sample};
 use crate::promql::{Asked, LeafId, Order, Plan, Span};
 
+use super::annotations::{Remarking, Remarks};
 use super::coordinator::Run;
 use super::engine::Engine;
 use super::eval::Moment;
@@ -64,17 +65,18 @@ pub struct Query {
     asked: Asked,
     stage: Stage,
     query_offset: Millis,
+    remarking: Vec<Remarking>,
 }
 
 impl Query {
     /// The query for what was asked.
     #[must_use]
-    pub fn new(plan: &Plan, asked: Asked, query_offset: Millis) -> Self {
+    pub(super) fn new(plan: &Plan, asked: Asked, query_offset: Millis, remarking: Vec<Remarking>) -> Self {
         let stage = match &asked {
             Asked::Value { root, .. } => Stage::for_roots(plan, &[*root]),
             Asked::Samples(_) | Asked::Text(_) => Stage::default(),
         };
-        Self { asked, stage, query_offset }
+        Self { asked, stage, query_offset, remarking }
     }
 }
 
@@ -107,6 +109,15 @@ impl Engine {
         let mut elements: Vec<(Labels, f64)> = vector.iter().map(|(id, v)| (interner.labels(id), v)).collect();
         elements.sort_by(|a, b| by(order, a.1, b.1).then_with(|| a.0.cmp(&b.0)));
         Ok(Some(QueryValue::Vector(elements)))
+    }
+
+    /// What the evaluation of the `index`-th expression remarked, right after [`Self::query`] has given its value.
+    #[must_use]
+    pub fn query_remarks(&self, index: usize) -> Remarks {
+        let (Some(query), Some(watermark)) = (self.queries.get(index), self.watermark) else {
+            return Remarks::default();
+        };
+        self.remarks(&query.remarking, watermark - query.query_offset)
     }
 
     /// The samples in a leaf's windows at `t`, wherever they are.

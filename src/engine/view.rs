@@ -28,6 +28,7 @@ impl Engine {
                     expr: spec.expr.clone(),
                     labels: spec.labels.clone(),
                     last_error: state.last_error.clone(),
+                    remarks: state.remarks.clone(),
                     evaluated: group.last.is_some(),
                     alert: self.alert_view(state, &spec.kind),
                 })

@@ -33,6 +33,8 @@ pub struct Plan {
     pub(super) known_nodes: HashMap<String, NodeId>,
     pub(super) known_leaves: HashMap<String, LeafId>,
     pub(super) known_feeds: HashMap<String, FeedId>,
+    /// Calls and aggregations of the expression planned last, see [`super::sites`].
+    pub(super) planned: Vec<(usize, NodeId)>,
 }
 
 /// Instants at which something is evaluated: `k * interval`, once samples up to `query_offset` later are in.

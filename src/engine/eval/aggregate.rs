@@ -2,7 +2,7 @@
 //! keeps does not depend on the order of the values, so neither does the result on the number of shards.
 
 use crate::base::{METRIC_NAME, format_value};
-use crate::promql::{AggregateOp, ExactSum, Grouping, NodeId, quantile};
+use crate::promql::{AggregateOp, Annotation, ExactSum, Grouping, NodeId, quantile};
 
 use super::labels::LabelState;
 use super::{Context, Vector, vector};
@@ -42,6 +42,11 @@ impl Context<'_> {
     ) -> Result<(), EvalError> {
         let param = param.map_or(Ok(f64::NAN), |p| self.scalar(p))?;
         let k = if matches!(op, AggregateOp::Topk | AggregateOp::Bottomk) { limit_of(param)? } else { 0 };
+        if *op == AggregateOp::Quantile
+            && let Some(annotation) = Annotation::of_quantile(param)
+        {
+            self.annotations.add(annotation);
+        }
         let interner = &mut self.store.interner;
         let marks = &mut self.scratch.marks;
         marks.clear();

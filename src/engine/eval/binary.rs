@@ -65,7 +65,8 @@ impl Context<'_> {
                 let side = if swapped { "left" } else { "right" };
                 let mut pair = [interner.labels(id), interner.labels(one.ids[other as usize])];
                 pair.sort();
-                let (group, pair) = (interner.labels(signature).to_string(), Box::new(pair.map(|labels| pairs(&labels))));
+                let (group, pair) =
+                    (interner.labels(signature).to_string(), Box::new(pair.map(|labels| pairs(&labels))));
                 return Err(EvalError::ManyToMany { group, side, pair });
             }
         }

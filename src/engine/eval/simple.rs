@@ -1,7 +1,7 @@
 //! Operations on one vector, element by element, and those without any.
 
 use crate::base::METRIC_NAME;
-use crate::promql::{LeafId, LeafSource, Names, NodeId, Op, RangeFn, clamp, round};
+use crate::promql::{Annotation, LeafId, LeafSource, Names, NodeId, Op, RangeFn, clamp, round};
 
 use super::{Context, Evaluated, Value, Vector, vector};
 use crate::engine::value::EvalError;
@@ -100,7 +100,28 @@ impl Context<'_> {
         }
         let (tables, series) = (&mut self.store.tables, &self.store.series);
         tables[leaf].range(func, param, self.t, series, |id, v| out.push(id, v));
+        if out.len() > 0 {
+            self.remark(leaf, func, param);
+        }
         if func.keeps_names() { Ok(()) } else { self.check_leaf(leaf, out) }
+    }
+
+    /// Remarks on a function's parameter, and on the metric's name where all series have the same one.
+    fn remark(&mut self, leaf: LeafId, func: RangeFn, param: f64) {
+        let annotation = match func {
+            RangeFn::Quantile => Annotation::of_quantile(param),
+            RangeFn::Rate | RangeFn::Increase => match &self.plan.leaves[leaf].source {
+                LeafSource::Selector(selector) => selector.name.as_deref().and_then(Annotation::of_counter),
+                LeafSource::Feed(feed) => match &self.plan.nodes[self.plan.feeds[*feed].node].names {
+                    Names::One(name) => Annotation::of_counter(name),
+                    Names::None | Names::Many => None,
+                },
+            },
+            _ => None,
+        };
+        if let Some(annotation) = annotation {
+            self.annotations.add(annotation);
+        }
     }
 
     /// Refuses series that differed in nothing but the name, which is gone.

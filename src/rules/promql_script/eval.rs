@@ -258,7 +258,8 @@ mod tests {
 
     #[test]
     fn instants_and_ranges_are_read() {
-        let [instant, range] = &evals("eval  instant  at 1h5m  a +  b\n\neval range from 0 to 10s step 3s a\n  a 1 _x2 2")[..]
+        let [instant, range] =
+            &evals("eval  instant  at 1h5m  a +  b\n\neval range from 0 to 10s step 3s a\n  a 1 _x2 2")[..]
         else {
             panic!()
         };
@@ -271,7 +272,8 @@ mod tests {
     #[test]
     fn a_scalar_ends_its_block() {
         let read = evals("eval instant at 1m 16\n  0x10\neval instant at 1m -Inf\n  -Inf\n\neval instant at 0 x\n");
-        let scalars: Vec<_> = read.iter().map(|e| if let Expected::Scalar(v) = e.expected { Some(v) } else { None }).collect();
+        let scalars: Vec<_> =
+            read.iter().map(|e| if let Expected::Scalar(v) = e.expected { Some(v) } else { None }).collect();
         assert_eq!(scalars, [Some(16.0), Some(f64::NEG_INFINITY), None]);
     }
 
@@ -287,7 +289,9 @@ mod tests {
 
     #[test]
     fn failures_may_be_said_in_the_old_way() {
-        let read = evals("eval_fail instant at 1m x\n  expected_fail_message so it is\n\neval_fail range from 0 to 1m step 1m x\n");
+        let read = evals(
+            "eval_fail instant at 1m x\n  expected_fail_message so it is\n\neval_fail range from 0 to 1m step 1m x\n",
+        );
         assert!(matches!(&read[0].expectations[..], [Expectation::Fail(Wording::Exactly(m))] if m == "so it is"));
         assert!(matches!(&read[1].expectations[..], [Expectation::Fail(Wording::Any)]));
     }

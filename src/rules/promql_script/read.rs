@@ -132,14 +132,14 @@ mod tests {
                 "1: load: not a duration: \"5 m\" (write it like 5m, 1h30m or 15s; units ms, s, m, h, d, w, y, largest first; at most 292 years)",
             ),
             ("load 0\n a 1", "1: load: the time between samples must be longer than 0"),
-            (
-                "load 1m\n  a 1 x",
-                "2: not a value: \"x\" (write 5, 1+2x10, 3x10, _, _x5 or stale, parted by blanks)",
-            ),
+            ("load 1m\n  a 1 x", "2: not a value: \"x\" (write 5, 1+2x10, 3x10, _, _x5 or stale, parted by blanks)"),
             ("load 1m\n  a{b=1} 1", "2: not a series: unexpected `1`, expected a quoted string"),
             ("load 1m\n  {} 1", "2: a series needs a name or a label"),
             ("load 1m\n  a 1\n  clear", "3: `clear` within a block: leave the line before it empty"),
-            ("eval", "1: write `eval instant at TIME EXPRESSION` or `eval range from TIME to TIME step STEP EXPRESSION`"),
+            (
+                "eval",
+                "1: write `eval instant at TIME EXPRESSION` or `eval range from TIME to TIME step STEP EXPRESSION`",
+            ),
             (
                 "eval instant at 5m",
                 "1: write `eval instant at TIME EXPRESSION` or `eval range from TIME to TIME step STEP EXPRESSION`",
@@ -147,12 +147,24 @@ mod tests {
             ("eval range from 5m to 1m step 1m a", "1: the end (1m) is before the start (5m)"),
             ("eval range from 0 to 1m step 0 a", "1: the step must be longer than 0"),
             ("eval range from 0 to 1y step 1ms a", "1: more than 100000 steps"),
-            ("eval_wrn instant at 1m a", "1: not a command: eval_wrn (there are eval, eval_fail, eval_warn, eval_info and eval_ordered)"),
+            (
+                "eval_wrn instant at 1m a",
+                "1: not a command: eval_wrn (there are eval, eval_fail, eval_warn, eval_info and eval_ordered)",
+            ),
             ("eval_ordered range from 0 to 1m step 1m a", "1: a range has no order: eval_ordered is for instants"),
-            ("eval instant at 5m a\n  a 1 2", "2: several values at one instant (`expect range vector from … to … step …` before them makes them a range vector)"),
-            ("eval instant at 5m a\n  expect nothing", "2: not an expectation: \"expect nothing\" (there are fail, warn, no_warn, info, no_info and ordered, with msg: or regex: after the first three of these; and string, and range vector)"),
+            (
+                "eval instant at 5m a\n  a 1 2",
+                "2: several values at one instant (`expect range vector from … to … step …` before them makes them a range vector)",
+            ),
+            (
+                "eval instant at 5m a\n  expect nothing",
+                "2: not an expectation: \"expect nothing\" (there are fail, warn, no_warn, info, no_info and ordered, with msg: or regex: after the first three of these; and string, and range vector)",
+            ),
             ("eval instant at 5m a\n  expect warn regex: (", "2: not a regular expression: unclosed group"),
-            ("eval instant at 5m a\n  expect warn\n  expect no_warn", "3: `warn` and `no_warn` cannot both be expected"),
+            (
+                "eval instant at 5m a\n  expect warn\n  expect no_warn",
+                "3: `warn` and `no_warn` cannot both be expected",
+            ),
             ("eval instant at 5m a\n  expect string foo", "2: the string must stand in quotes"),
         ] {
             assert_eq!(fault(text), message, "{text}");

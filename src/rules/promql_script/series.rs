@@ -40,7 +40,8 @@ pub(super) fn start_times(line: u64, text: &str) -> Result<Option<Option<Labels>
 /// Refuses a line that was meant for a command: blocks end at an empty line only.
 pub(super) fn refuse_command(line: u64, text: &str) -> Result<(), ScriptError> {
     let word = text.split_whitespace().next().unwrap_or_default();
-    let is_command = text == "clear" || matches!(word, "load" | "load_with_nhcb" | "eval" | "eval_fail" | "eval_ordered");
+    let is_command =
+        text == "clear" || matches!(word, "load" | "load_with_nhcb" | "eval" | "eval_fail" | "eval_ordered");
     match is_command {
         true => Err(ScriptError::new(line, format!("`{word}` within a block: leave the line before it empty"))),
         false => Ok(()),

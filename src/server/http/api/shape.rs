@@ -60,6 +60,11 @@ struct RuleTail<'a> {
     health: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<&'a str>,
+    /// What PromQL warns of; Prometheus has these with queries only.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    warnings: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    infos: &'a [String],
     /// Always 0: the engine reads no clock.
     evaluation_time: Number,
     last_evaluation: String,
@@ -114,6 +119,8 @@ impl<'a> Rule<'a> {
             labels: (rule.alert.is_some() || !rule.labels.is_empty()).then(|| map(&rule.labels)),
             health,
             last_error: rule.last_error.as_deref(),
+            warnings: &rule.remarks.warnings,
+            infos: &rule.remarks.infos,
             evaluation_time: Number::from(0),
             last_evaluation: last_evaluation.to_owned(),
             kind: if rule.alert.is_some() { "alerting" } else { "recording" },
@@ -207,6 +214,7 @@ mod tests {
             expr: "a".into(),
             labels: vec![],
             last_error: error.map(str::to_owned),
+            remarks: Default::default(),
             evaluated: error.is_some(),
             alert: None,
         };
