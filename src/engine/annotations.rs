@@ -94,3 +94,62 @@ fn lag(plan: &Plan, root: NodeId, node: NodeId) -> Option<Millis> {
     });
     op.children().into_iter().filter_map(|child| lag(plan, child, node)).chain(fed).max()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::base::{BatchBuilder, Labels, Limits};
+    use crate::engine::{Engine, EngineOptions, Inline, Output, Remarks};
+    use crate::rules::{RuleSet, Severity, load_file};
+
+    const RULES: &str = r#"groups: [{name: g, interval: 1m, rules: [
+        {record: r:rate, expr: "rate(gauge[5m])"},
+        {record: r:quantile, expr: "histogram_quantile(0.5, x_bucket) or max_over_time(rate(gauge[5m])[3m:1m])"},
+        {record: r:plain, expr: "sum(gauge)"}]}]"#;
+
+    /// What each rule has remarked, tick by tick; samples come in the first minute only.
+    fn remarks(shards: usize) -> Vec<Vec<Remarks>> {
+        let mut engine = Engine::new(EngineOptions { shards, ..EngineOptions::default() });
+        let (groups, faults) = load_file("r.yml", RULES);
+        assert!(faults.iter().all(|fault| fault.severity != Severity::Error), "{faults:?}");
+        let rules = RuleSet { groups: groups.into_iter().map(Arc::new).collect() };
+        engine.load(&rules, &Default::default(), &mut Output::default()).unwrap();
+        let mut batch = BatchBuilder::new(&Limits::default());
+        for i in 0..30 {
+            let n = i.to_string();
+            batch.series(Labels::from_pairs([("__name__", "gauge"), ("i", &n)]).as_ref());
+            batch.sample(20_000, 1.0);
+            batch.sample(50_000, 2.0);
+            batch.series(Labels::from_pairs([("__name__", "x_bucket"), ("i", &n), ("le", &n.repeat(3))]).as_ref());
+            batch.sample(50_000, f64::from(-i));
+            batch.series(Labels::from_pairs([("__name__", "x_bucket"), ("i", &n), ("le", &format!("x{n}"))]).as_ref());
+            batch.sample(50_000, 1.0);
+        }
+        engine.ingest(&batch.finish());
+        let tick = |minute: i64| {
+            engine.advance(minute * 60_000, &Inline, &mut Output::default());
+            engine.groups()[0].rules.iter().map(|rule| rule.remarks.clone()).collect()
+        };
+        (1..=10).map(tick).collect()
+    }
+
+    #[test]
+    fn rules_show_what_their_last_evaluation_remarked_whatever_the_shards() {
+        let ticks = remarks(1);
+        let [rate, quantile, plain] = &ticks[0][..] else { panic!() };
+        let not_a_counter = |place: &str| {
+            let text = "PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket";
+            format!("{text}: \"gauge\" ({place})")
+        };
+        assert_eq!(*rate, Remarks { warnings: vec![], infos: vec![not_a_counter("1:6")] });
+        assert_eq!(quantile.infos, [not_a_counter("1:57")]);
+        assert_eq!(quantile.warnings.len(), 10, "bounded: {:?}", quantile.warnings);
+        assert!(quantile.warnings[0].ends_with("malformed value of \"x0\" for metric name \"x_bucket\" (1:25)"));
+        assert_eq!(*plain, Remarks::default());
+        // The rate has left the window of five minutes, and then the subquery's three.
+        assert_eq!((ticks[5][0].infos.len(), ticks[5][1].infos.len()), (0, 0), "{:?}", ticks[5]);
+        assert_eq!(ticks[9][1], Remarks::default());
+        assert_eq!(ticks, remarks(3));
+    }
+}

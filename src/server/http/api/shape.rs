@@ -190,6 +190,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::engine::Remarks;
 
     #[test]
     fn numbers_as_go_writes_them() {
@@ -218,13 +219,15 @@ mod tests {
             evaluated: error.is_some(),
             alert: None,
         };
+        let remarks = Remarks { warnings: vec!["w".into()], infos: vec!["i".into(), "j".into()] };
+        let remarked = RuleView { remarks, ..rule(None) };
         let group = GroupView {
             file: "f".into(),
             name: "g".into(),
             interval: 15_000,
             limit: 3,
             last_evaluation: None,
-            rules: vec![rule(None), rule(Some("many-to-many"))],
+            rules: vec![rule(None), rule(Some("many-to-many")), remarked],
         };
         let group = RuleGroup::new(&group, &Filter::default()).unwrap();
         let rule = json!({"name": "r", "query": "a", "health": "unknown", "evaluationTime": 0,
@@ -232,7 +235,9 @@ mod tests {
         let mut failing = rule.clone();
         failing["health"] = json!("err");
         failing["lastError"] = json!("many-to-many");
-        let want = json!({"name": "g", "file": "f", "rules": [rule, failing], "interval": 15, "limit": 3,
+        let mut remarked = rule.clone();
+        (remarked["warnings"], remarked["infos"]) = (json!(["w"]), json!(["i", "j"]));
+        let want = json!({"name": "g", "file": "f", "rules": [rule, failing, remarked], "interval": 15, "limit": 3,
                           "evaluationTime": 0, "lastEvaluation": NEVER});
         assert_eq!(serde_json::to_value(&group).unwrap(), want);
     }
