@@ -65,7 +65,7 @@ impl Context<'_> {
                 Some(known) => known as usize,
                 None => {
                     histograms.push(Vec::new());
-                    out.push(interner.nameless(group), 0.0);
+                    out.push(interner.dropped(group), 0.0);
                     histograms.len() - 1
                 }
             };
