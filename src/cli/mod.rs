@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::backtest::ScriptOptions;
 use crate::engine::builtin_profiles;
 
 /// Streaming anomaly detection and predictive alerting for metrics: Prometheus rules that page before the disk is full.
@@ -87,6 +88,9 @@ enum Test {
         /// Fail if an evaluation needs what forewarn does not have, such as native histograms
         #[arg(long)]
         deny_refused: bool,
+        /// Drop metric names at once, as rules do unless engine.delayed_name_removal is set; scripts expect it to happen late
+        #[arg(long)]
+        drop_names_at_once: bool,
         /// Write a report in JUnit's XML
         #[arg(long)]
         junit: Option<PathBuf>,
@@ -105,8 +109,9 @@ pub fn main() -> ExitCode {
         Some(Command::Test(Test::Rules { files, junit })) => on_stdout(|colour, out| {
             test::rules(&files, &test::TestOptions { profiles: builtin_profiles(), junit, colour }, out)
         }),
-        Some(Command::Test(Test::Promql { files, deny_refused, junit })) => on_stdout(|_, out| {
-            let options = test_promql::PromqlOptions { deny_refused, junit, ..Default::default() };
+        Some(Command::Test(Test::Promql { files, deny_refused, drop_names_at_once, junit })) => on_stdout(|_, out| {
+            let script = ScriptOptions { delayed_name_removal: !drop_names_at_once, ..ScriptOptions::default() };
+            let options = test_promql::PromqlOptions { script, deny_refused, junit };
             test_promql::promql(&files, &options, out)
         }),
     };

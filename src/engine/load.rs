@@ -72,6 +72,7 @@ impl Engine {
         out: &mut Output,
     ) -> Result<(), Vec<LoadError>> {
         let mut plan = Plan::default();
+        plan.drops_names_late = self.options.delayed_name_removal;
         let mut groups = Vec::new();
         let mut faults = Vec::new();
         let options = PlanOptions { lookback: self.options.lookback, default_step: self.options.evaluation_interval };

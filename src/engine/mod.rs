@@ -14,6 +14,7 @@ mod executor;
 mod failures;
 mod group;
 mod interner;
+mod late_names;
 mod load;
 mod options;
 mod pages;

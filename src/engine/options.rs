@@ -25,6 +25,8 @@ pub struct EngineOptions {
     pub query_offset: Millis,
     /// How long a firing alert is not sent again.
     pub resend_delay: Millis,
+    /// Whether names are dropped at the end of an expression only, as with Prometheus' `promql-delayed-name-removal`.
+    pub delayed_name_removal: bool,
     /// For templates.
     pub external_labels: Labels,
     /// Where this server is reached from outside, for templates.
@@ -46,6 +48,7 @@ impl Default for EngineOptions {
             epoch: 0,
             query_offset: 0,
             resend_delay: 60_000,
+            delayed_name_removal: false,
             external_labels: Labels::default(),
             external_url: String::new(),
             limits: Limits::default(),

@@ -122,17 +122,23 @@ impl Engine {
 
     /// The samples in a leaf's windows at `t`, wherever they are.
     fn samples(&mut self, leaf: LeafId, t: Millis) -> Result<Vec<(Labels, Vec<Sample>)>, EvalError> {
-        let mut found = Vec::new();
+        let mut found: Vec<(Labels, Vec<Sample>)> = Vec::new();
         let stores = self.shards.iter_mut().map(|shard| &mut shard.evaluator.store);
         for store in stores.chain([&mut self.coordinator.evaluator.store]) {
             if let Some(failure) = store.failure(&self.plan, leaf, t) {
                 return Err(failure.clone());
             }
-            let (tables, series, interner) = (&mut store.tables, &store.series, &store.interner);
-            tables[leaf].samples(t, series, |id, samples| found.push((interner.labels(id), samples)));
+            let (tables, series, interner) = (&mut store.tables, &store.series, &mut store.interner);
+            tables[leaf].samples(t, series, |id, samples| {
+                let id = interner.settled(id);
+                found.push((interner.labels(id), samples));
+            });
         }
         found.sort_by(|a, b| a.0.cmp(&b.0));
-        Ok(found)
+        match found.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            Some(pair) => Err(EvalError::SameLabels(pair[0].0.to_string())),
+            None => Ok(found),
+        }
     }
 }
 

@@ -30,6 +30,8 @@ pub struct Plan {
     pub leaves: Vec<Leaf>,
     /// Inner expressions of subqueries.
     pub feeds: Vec<Feed>,
+    /// Whether functions leave the names to be dropped at the end of an expression.
+    pub drops_names_late: bool,
     pub(super) known_nodes: HashMap<String, NodeId>,
     pub(super) known_leaves: HashMap<String, LeafId>,
     pub(super) known_feeds: HashMap<String, FeedId>,

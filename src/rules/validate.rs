@@ -11,8 +11,8 @@ use super::diagnostic::Collector;
 use super::format::{Group, Pairs, Rule as RuleNode, Scalar, span};
 use super::{Rule, RuleGroup, RuleKind, lint, scalar};
 use crate::alert::Template;
-use crate::base::{METRIC_NAME, Millis, parse_duration};
-use crate::promql::parse;
+use crate::base::{METRIC_NAME, Millis, format_duration, parse_duration};
+use crate::promql::{parse, reach};
 
 /// A group, as far as it can be made sense of. `names` are those of the file's groups so far.
 pub(super) fn group(
@@ -39,16 +39,17 @@ pub(super) fn group(
         names.push(name.clone());
     }
     let labels = pairs(found, group.labels.flatten(), "label");
+    let query_offset = duration(found, &group.query_offset);
     let mut rules = Vec::new();
     for node in group.rules.flatten().unwrap_or_default() {
-        rules.extend(rule(found, node, &labels));
+        rules.extend(rule(found, node, &labels, query_offset));
     }
     lint::duplicates(found, &rules);
     RuleGroup {
         file: found.file().to_owned(),
         name,
         interval: duration(found, &group.interval).filter(|interval| *interval > 0),
-        query_offset: duration(found, &group.query_offset),
+        query_offset,
         limit: limit(found, &group.limit),
         rules: rules.into_iter().map(|(rule, _)| rule).collect(),
     }
@@ -61,7 +62,12 @@ pub(super) fn unknown_key(found: &mut Collector, key: &Spanned<String>, of: &str
 }
 
 /// A rule and the bytes of its name in the file; None where it has no name or no expression.
-fn rule(found: &mut Collector, node: Spanned<RuleNode>, group_labels: &[Pair]) -> Option<(Rule, Range<usize>)> {
+fn rule(
+    found: &mut Collector,
+    node: Spanned<RuleNode>,
+    group_labels: &[Pair],
+    query_offset: Option<Millis>,
+) -> Option<(Rule, Range<usize>)> {
     let place = span(node.defined);
     let line = found.source()[place.clone()].find('\n').unwrap_or(place.len());
     let first_line = place.start..place.start + line;
@@ -73,7 +79,7 @@ fn rule(found: &mut Collector, node: Spanned<RuleNode>, group_labels: &[Pair]) -
     if !is_alert {
         recording(found, &rule, &name, &at);
     }
-    let expr = expression(found, &rule.expr, &at, &name);
+    let expr = expression(found, &rule.expr, &at, &name, query_offset);
     let mut labels: Vec<(String, String)> = group_labels.iter().map(|(n, v, _)| (n.clone(), v.clone())).collect();
     for (name, value, at) in pairs(found, rule.labels.flatten(), "label") {
         if is_alert {
@@ -139,7 +145,13 @@ fn recording(found: &mut Collector, rule: &RuleNode, name: &str, at: &Range<usiz
 }
 
 /// The rule's expression, if it can be evaluated.
-fn expression(found: &mut Collector, node: &Option<Scalar>, at: &Range<usize>, name: &str) -> Option<String> {
+fn expression(
+    found: &mut Collector,
+    node: &Option<Scalar>,
+    at: &Range<usize>,
+    name: &str,
+    query_offset: Option<Millis>,
+) -> Option<String> {
     let (written, place) = text(node, at);
     if written.trim().is_empty() {
         found.error(place, format!("the rule {name} has no expr"));
@@ -147,7 +159,21 @@ fn expression(found: &mut Collector, node: &Option<Scalar>, at: &Range<usize>, n
     }
     let (message, help, within) = match parse(&written) {
         Ok(expr) => match expr.value_type() {
-            ValueType::Vector | ValueType::Scalar => return Some(written),
+            ValueType::Vector | ValueType::Scalar => match reach(&expr, None) {
+                Ok(reach) if reach.ahead > query_offset.unwrap_or(0) => {
+                    let needed = format_duration(reach.ahead);
+                    let help = format!("give the group query_offset: {needed} or more");
+                    let message = "a negative offset asks for samples of the future";
+                    // Where the group says nothing, the configuration may.
+                    if query_offset.is_none() {
+                        found.warning(place, message, help);
+                        return Some(written);
+                    }
+                    (message.to_owned(), Some(help), None)
+                }
+                Ok(_) => return Some(written),
+                Err(error) => (error.to_string(), None, None),
+            },
             ValueType::Matrix => {
                 ("a rule needs an instant vector or a scalar, not a range vector".to_owned(), None, None)
             }

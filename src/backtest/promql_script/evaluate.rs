@@ -49,9 +49,14 @@ pub(super) fn evaluate(eval: &Eval, loaded: &Loaded, options: &ScriptOptions) ->
     })?;
     let span = Span { first: eval.instants.start, last: eval.instants.last() };
     let reach = reach(&expr, Some(span)).map_err(|error| Unable::Refused(error.to_string()))?;
-    let engine_options =
-        EngineOptions { shards: options.shards, evaluation_interval: DEFAULT_STEP, ..EngineOptions::default() };
+    let engine_options = EngineOptions {
+        shards: options.shards,
+        evaluation_interval: DEFAULT_STEP,
+        delayed_name_removal: options.delayed_name_removal,
+        ..EngineOptions::default()
+    };
     let mut plan = Plan::default();
+    plan.drops_names_late = options.delayed_name_removal;
     let plan_options = PlanOptions { lookback: engine_options.lookback, default_step: DEFAULT_STEP };
     let schedule = Schedule { interval: DEFAULT_STEP, query_offset: reach.ahead };
     let asked = Planner::new(&mut plan, plan_options, schedule).over(span).query(&expr);

@@ -20,11 +20,13 @@ use loaded::Loaded;
 pub struct ScriptOptions {
     /// Shards of the engine; no verdict depends on it.
     pub shards: usize,
+    /// Whether names are dropped at the end of an expression only, as in Prometheus' runner.
+    pub delayed_name_removal: bool,
 }
 
 impl Default for ScriptOptions {
     fn default() -> Self {
-        Self { shards: 1 }
+        Self { shards: 1, delayed_name_removal: true }
     }
 }
 

@@ -71,7 +71,7 @@ impl Context<'_> {
                 Some(known) => known as usize,
                 None => {
                     histograms.push((group, Vec::new()));
-                    out.push(interner.nameless(group), 0.0);
+                    out.push(interner.dropped(group), 0.0);
                     histograms.len() - 1
                 }
             };

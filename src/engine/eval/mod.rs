@@ -10,9 +10,9 @@ mod simple;
 
 use std::sync::Arc;
 
-use crate::base::Millis;
+use crate::base::{METRIC_NAME, Millis};
 use crate::model::Profile;
-use crate::promql::{Annotations, Names, NodeId, Op, Plan};
+use crate::promql::{Annotations, Grouping, Names, NodeId, Op, Plan};
 
 use super::interner::{Interner, LabelId};
 use super::store::Store;
@@ -277,7 +277,7 @@ impl Context<'_> {
                 if self.role == Role::Shard {
                     return Ok(Value::Groups(groups));
                 }
-                aggregate::finish(op, &groups, &mut out);
+                aggregate::finish(op, &groups, &mut self.store.interner, &mut out);
             }
             // How many elements there are, for the coordinator to add up.
             Op::Absent(_, arg) if self.role == Role::Shard => {
@@ -328,6 +328,13 @@ impl Context<'_> {
     /// Refuses elements made equal by dropping their names, where `arg`'s may differ in nothing else.
     fn check_unique(&mut self, arg: NodeId, ids: &[LabelId]) -> Result<(), EvalError> {
         if self.plan.nodes[arg].names == Names::Many { self.check_distinct(ids) } else { Ok(()) }
+    }
+
+    /// Whether elements differ in the names that are to go, so that groups made of them may have to lose theirs.
+    fn marks_groups(&self, grouping: &Grouping) -> bool {
+        self.store.interner.drops_names_late()
+            && !grouping.without
+            && grouping.labels.iter().any(|label| label == METRIC_NAME)
     }
 
     fn check_distinct(&mut self, ids: &[LabelId]) -> Result<(), EvalError> {

@@ -74,7 +74,7 @@ impl Context<'_> {
     fn each(&mut self, arg: NodeId, out: &mut Vector, f: impl Fn(f64) -> f64) -> Result<(), EvalError> {
         let input = vector(self.memos, arg)?;
         for (id, v) in input.iter() {
-            out.push(self.store.interner.nameless(id), f(v));
+            out.push(self.store.interner.dropped(id), f(v));
         }
         self.check_unique(arg, &out.ids)
     }
@@ -88,7 +88,7 @@ impl Context<'_> {
         let (tables, series) = (&mut self.store.tables, &self.store.series);
         tables[leaf].instant(self.t, series, |id, s| out.push(id, s.t as f64 / 1000.0));
         for id in &mut out.ids {
-            *id = self.store.interner.nameless(*id);
+            *id = self.store.interner.dropped(*id);
         }
         self.check_leaf(leaf, out)
     }
@@ -126,6 +126,9 @@ impl Context<'_> {
 
     /// Refuses series that differed in nothing but the name, which is gone.
     fn check_leaf(&mut self, leaf: LeafId, out: &Vector) -> Result<(), EvalError> {
+        if self.store.interner.drops_names_late() {
+            return Ok(());
+        }
         let may_clash = match &self.plan.leaves[leaf].source {
             LeafSource::Selector(selector) => selector.name.is_none(),
             LeafSource::Feed(feed) => self.plan.nodes[self.plan.feeds[*feed].node].names == Names::Many,
