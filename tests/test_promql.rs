@@ -71,6 +71,21 @@ fn several_files_are_one_verdict_and_one_junit_report() {
 }
 
 #[test]
+fn names_are_dropped_late_unless_told_otherwise() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("late.test");
+    let text =
+        "load 1m\n  x 1x5\n\neval instant at 1m label_replace(abs(x), \"was\", \"$1\", \"__name__\", \"(.*)\")\n  ";
+    std::fs::write(&script, format!("{text}{{was=\"x\"}} 1\n")).unwrap();
+    let script = script.to_str().unwrap();
+    let code = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_forewarn"));
+        command.args(["test", "promql", script]).args(args).output().unwrap().status.code()
+    };
+    assert_eq!((code(&[]), code(&["--drop-names-at-once"])), (Some(0), Some(1)));
+}
+
+#[test]
 fn files_must_be_named() {
     let output = forewarn(&[], &[]);
     assert_eq!(output.status.code(), Some(2));

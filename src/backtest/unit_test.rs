@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use crate::alert::AlertState;
 use crate::base::{Labels, Millis, Sample};
-use crate::engine::{Engine, EngineOptions, GroupView, Inline, Output, Profiles, QueryValue};
-use crate::promql::{Op, Plan, PlanOptions, Planner, Schedule, parse};
+use crate::engine::{Engine, EngineOptions, GroupView, Inline, Output, Profiles, QuerySpec, QueryValue};
+use crate::promql::{Op, Plan, PlanOptions, Planner, Schedule, Span, parse, reach};
 use crate::rules::unit_test::{AlertTest, ExpectedAlert, ExpectedSample, ExprTest, TestFile, TestGroup};
 use crate::rules::{Position, Rule, RuleGroup, RuleKind, RuleSet};
 
@@ -54,6 +54,8 @@ struct Run<'a> {
 /// An expression that can be evaluated.
 struct Asked<'a> {
     test: &'a ExprTest,
+    /// When all is known that it looks at: at its time, or later.
+    known_at: Millis,
     expected: Vec<(Labels, f64)>,
 }
 
@@ -66,14 +68,14 @@ impl<'a> Run<'a> {
     fn run(mut self, rules: &RuleSet, profiles: &Profiles) -> Result<Vec<Failure>, Vec<Failure>> {
         let tracks = self.tracks()?;
         let (mut asked, learning) = self.expressions();
-        asked.sort_by_key(|asked| asked.test.eval_time);
+        asked.sort_by_key(|asked| asked.known_at);
         let mut alerts: Vec<&AlertTest> = self.group.alert_rule_test.iter().collect();
         alerts.sort_by_key(|test| test.eval_time);
 
         let engine = self.engine(rules, &asked, learning, profiles)?;
         let (start, interval) = (self.group.start_timestamp, self.file.evaluation_interval);
         let mut time = VirtualTime::new(engine, start, tracks);
-        let end = self.end()?;
+        let end = self.end(&asked)?;
         let (mut asked, mut alerts) = (asked.into_iter().enumerate().peekable(), alerts.into_iter().peekable());
         let mut elapsed = 0;
         while elapsed <= end {
@@ -85,8 +87,8 @@ impl<'a> Run<'a> {
                     self.compare_alerts(test, &groups);
                 }
             }
-            while let Some((index, asked)) = asked.next_if(|(_, asked)| asked.test.eval_time < until) {
-                self.go(&mut time, asked.test.eval_time, rules)?;
+            while let Some((index, asked)) = asked.next_if(|(_, asked)| asked.known_at < until) {
+                self.go(&mut time, asked.known_at, rules)?;
                 self.compare_values(&asked, index, time.engine());
             }
             elapsed = until;
@@ -117,9 +119,9 @@ impl<'a> Run<'a> {
     }
 
     /// Milliseconds from the start to the last instant looked at.
-    fn end(&mut self) -> Result<Millis, Vec<Failure>> {
+    fn end(&mut self, asked: &[Asked<'_>]) -> Result<Millis, Vec<Failure>> {
         let alerts = self.group.alert_rule_test.iter().map(|test| test.eval_time);
-        let end = alerts.chain(self.group.promql_expr_test.iter().map(|test| test.eval_time)).max().unwrap_or(0);
+        let end = alerts.chain(asked.iter().map(|asked| asked.known_at)).max().unwrap_or(0);
         if end / self.file.evaluation_interval > MAX_EVALUATIONS {
             return Err(self.give_up(None, format!("more than {MAX_EVALUATIONS} evaluations up to the last eval_time")));
         }
@@ -162,24 +164,30 @@ impl<'a> Run<'a> {
         for test in &self.group.promql_expr_test {
             let expr = &test.expr.value;
             let interval = self.file.evaluation_interval;
-            let checked = has_models(expr, interval).and_then(|has_models| match has_models {
-                false => Ok(()),
+            let checked = look_at(expr, interval, self.span(test)).and_then(|(has_models, ahead)| match has_models {
+                false => Ok(ahead),
                 true if test.eval_time % interval == 0 => {
                     learning.push(expr.clone());
-                    Ok(())
+                    Ok(ahead)
                 }
                 true => Err(OFF_THE_GRID.to_owned()),
             });
             let expected = test.exp_samples.iter().map(expected_sample).collect::<Result<Vec<_>, _>>();
-            match checked.and(expected) {
-                Ok(mut expected) => {
+            match checked.and_then(|ahead| Ok((ahead, expected?))) {
+                Ok((ahead, mut expected)) => {
                     expected.sort_by(|a, b| a.0.cmp(&b.0));
-                    asked.push(Asked { test, expected });
+                    asked.push(Asked { test, known_at: test.eval_time.saturating_add(ahead), expected });
                 }
                 Err(message) => self.failures.push(Failure::because(Some(line(test)), check(test), message)),
             }
         }
         (asked, learning)
+    }
+
+    /// An expression's one instant.
+    fn span(&self, test: &ExprTest) -> Span {
+        let t = self.group.start_timestamp.saturating_add(test.eval_time);
+        Span { first: t, last: t }
     }
 
     fn engine(
@@ -200,7 +208,12 @@ impl<'a> Run<'a> {
         if !learning.is_empty() {
             rules.groups.push(Arc::new(learning_group(learning)));
         }
-        let queries: Vec<String> = asked.iter().map(|asked| asked.test.expr.value.clone()).collect();
+        let query = |asked: &Asked<'_>| QuerySpec {
+            expr: asked.test.expr.value.clone(),
+            query_offset: asked.known_at - asked.test.eval_time,
+            span: Some(self.span(asked.test)),
+        };
+        let queries: Vec<QuerySpec> = asked.iter().map(query).collect();
         match engine.load_with_queries(&rules, &queries, profiles, &mut Output::default()) {
             Ok(()) => Ok(engine),
             Err(faults) => {
@@ -228,7 +241,11 @@ impl<'a> Run<'a> {
     fn compare_values(&mut self, asked: &Asked<'_>, index: usize, engine: &mut Engine) {
         let (line, check) = (line(asked.test), check(asked.test));
         let got = match engine.query(index, &Inline) {
-            Ok(got) => got.map(QueryValue::into_elements).unwrap_or_default(),
+            Ok(got) => {
+                let mut elements = got.map(QueryValue::into_elements).unwrap_or_default();
+                elements.sort_by(|a, b| a.0.cmp(&b.0));
+                elements
+            }
             Err(error) => return self.failures.push(Failure::because(Some(line), check, error.to_string())),
         };
         let same = |(e, g): (&(Labels, f64), &(Labels, f64))| e.0 == g.0 && equal(e.1, g.1, self.file.fuzzy_compare);
@@ -248,14 +265,15 @@ fn in_order(file: &TestFile, rules: &RuleSet) -> RuleSet {
     RuleSet { groups }
 }
 
-/// Whether an expression has models in it.
-fn has_models(expr: &str, interval: Millis) -> Result<bool, String> {
+/// Whether an expression has models in it, and how far it looks ahead.
+fn look_at(expr: &str, interval: Millis, span: Span) -> Result<(bool, Millis), String> {
     let parsed = parse(expr).map_err(|e| e.to_string())?;
+    let ahead = reach(&parsed, Some(span)).map_err(|e| e.to_string())?.ahead;
     let mut plan = Plan::default();
     let options = PlanOptions { lookback: EngineOptions::default().lookback, default_step: interval };
-    let schedule = Schedule { interval, query_offset: 0 };
-    Planner::new(&mut plan, options, schedule).add(&parsed).map_err(|e| e.to_string())?;
-    Ok(plan.nodes.iter().any(|node| matches!(node.op, Op::Model { .. })))
+    let schedule = Schedule { interval, query_offset: ahead };
+    Planner::new(&mut plan, options, schedule).over(span).add(&parsed).map_err(|e| e.to_string())?;
+    Ok((plan.nodes.iter().any(|node| matches!(node.op, Op::Model { .. })), ahead))
 }
 
 fn learning_group(learning: Vec<String>) -> RuleGroup {

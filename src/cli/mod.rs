@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::backtest::ScriptOptions;
 use crate::base::{Millis, parse_duration};
 use crate::engine::builtin_profiles;
 use crate::rules::{Lint, LintOptions};
@@ -136,6 +137,9 @@ enum Test {
         /// Fail if an evaluation needs what forewarn does not have, such as native histograms
         #[arg(long)]
         deny_refused: bool,
+        /// Drop metric names at once, as rules do unless engine.delayed_name_removal is set; scripts expect it to happen late
+        #[arg(long)]
+        drop_names_at_once: bool,
         /// Write a report in JUnit's XML
         #[arg(long)]
         junit: Option<PathBuf>,
@@ -153,8 +157,9 @@ pub fn main() -> ExitCode {
         Some(Command::Test(Test::Rules { files, junit })) => on_stdout(|colour, out| {
             test::rules(&files, &test::TestOptions { profiles: builtin_profiles(), junit, colour }, out)
         }),
-        Some(Command::Test(Test::Promql { files, deny_refused, junit })) => on_stdout(|_, out| {
-            let options = test_promql::PromqlOptions { deny_refused, junit, ..Default::default() };
+        Some(Command::Test(Test::Promql { files, deny_refused, drop_names_at_once, junit })) => on_stdout(|_, out| {
+            let script = ScriptOptions { delayed_name_removal: !drop_names_at_once, ..ScriptOptions::default() };
+            let options = test_promql::PromqlOptions { script, deny_refused, junit };
             test_promql::promql(&files, &options, out)
         }),
         Some(Command::Backtest(args)) => on_stdout(|colour, out| backtest::run(&args, colour, out)),

@@ -21,7 +21,12 @@ impl Engine {
             if result.is_err() {
                 out.failures += 1;
             }
-            self.groups[group].rules[rule].last_error = result.err().map(|e| e.to_string());
+            let state = &mut self.groups[group].rules[rule];
+            state.last_error = result.err().map(|e| e.to_string());
+            if !state.remarking.is_empty() {
+                let remarks = self.remarks(&self.groups[group].rules[rule].remarking, t);
+                self.groups[group].rules[rule].remarks = remarks;
+            }
         }
     }
 

@@ -84,10 +84,13 @@ impl Coordinator {
         }
     }
 
-    /// The elements of a rule's result; a scalar counts as one element without labels.
+    /// The elements of a rule's result; a scalar counts as one element without labels. Names that were to go are gone.
     pub fn result(&mut self, root: NodeId) -> Result<Vector, EvalError> {
         match self.evaluator.value(root) {
-            Ok(Value::Vector(vector)) => Ok(vector.clone()),
+            Ok(Value::Vector(vector)) => {
+                let vector = vector.clone();
+                self.settled(vector)
+            }
             Ok(Value::Scalar(v)) => {
                 let v = *v;
                 let id = self.evaluator.store.interner.intern(LabelsRef::from_canonical(&[]));
@@ -96,6 +99,20 @@ impl Coordinator {
             Ok(_) => Ok(Vector::default()),
             Err(e) => Err(e.clone()),
         }
+    }
+
+    fn settled(&mut self, mut vector: Vector) -> Result<Vector, EvalError> {
+        let interner = &mut self.evaluator.store.interner;
+        if interner.drops_names_late() {
+            self.marks.clear();
+            for id in &mut vector.ids {
+                *id = interner.settled(*id);
+                if self.marks.insert(*id, 0).is_some() {
+                    return Err(EvalError::SameLabels(interner.labels(*id).to_string()));
+                }
+            }
+        }
+        Ok(vector)
     }
 
     /// Drops what is out of reach and label sets nobody uses but those `pinned`; says what became of each.
@@ -135,7 +152,7 @@ impl Coordinator {
             }
         }
         match &plan.nodes[id].op {
-            Op::Aggregate { op, .. } => finish(op, &groups, &mut out),
+            Op::Aggregate { op, .. } => finish(op, &groups, &mut self.evaluator.store.interner, &mut out),
             Op::Absent(labels, _) if elements == 0.0 => {
                 let labels = crate::base::Labels::from_pairs(labels.iter().map(|(n, v)| (n.as_str(), v.as_str())));
                 out.push(self.evaluator.store.interner.intern(labels.as_ref()), 1.0);

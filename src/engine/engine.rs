@@ -80,13 +80,18 @@ impl Engine {
     /// An engine without rules.
     #[must_use]
     pub fn new(options: EngineOptions) -> Self {
-        let shards = options.shards.max(1);
+        let mut shards: Vec<Shard> = (0..options.shards.max(1)).map(|_| Shard::default()).collect();
+        let mut coordinator = Coordinator::new(shards.len());
+        if options.delayed_name_removal {
+            coordinator.evaluator.store.interner.drop_names_late();
+            shards.iter_mut().for_each(|shard| shard.evaluator.store.interner.drop_names_late());
+        }
         Self {
             plan: Plan::default(),
             index: SelectorIndex::default(),
             directory: Directory::default(),
-            shards: (0..shards).map(|_| Shard::default()).collect(),
-            coordinator: Coordinator::new(shards),
+            shards,
+            coordinator,
             groups: vec![],
             feeds: vec![],
             queries: vec![],

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use crate::alert::{AlertMachine, AlertSettings, AlertingRule, RuleRef};
 use crate::base::Millis;
-use crate::promql::{NodeId, Plan, Schedule};
+use crate::promql::{NodeId, Plan, Schedule, Site};
 use crate::rules::{Rule, RuleGroup, RuleKind};
 
+use super::annotations::{Remarking, Remarks};
 use super::options::EngineOptions;
 use super::recording::Recording;
 use super::task::{Stage, can_see};
@@ -43,6 +44,10 @@ pub struct RuleState {
     pub last_error: Option<String>,
     /// How long its stage took, which it shares with the rules beside it.
     pub took: Duration,
+    /// The nodes of the expression that may remark something; few have any.
+    pub(super) remarking: Vec<Remarking>,
+    /// What they remarked at the last evaluation.
+    pub remarks: Remarks,
 }
 
 /// What a rule does with its result.
@@ -71,15 +76,24 @@ impl Group {
     pub fn new(
         spec: &Arc<RuleGroup>,
         plan: &Plan,
-        roots: &[NodeId],
+        planned: Vec<(NodeId, Vec<Site>)>,
         options: &EngineOptions,
     ) -> Result<Self, super::LoadError> {
         let schedule = schedule_of(spec, options);
         let mut rules = Vec::new();
-        for (rule, &root) in spec.rules.iter().zip(roots) {
-            rules.push(RuleState { root, kind: work(spec, rule, schedule)?, last_error: None, took: Duration::ZERO });
+        let roots: Vec<NodeId> = planned.iter().map(|(root, _)| *root).collect();
+        for (rule, (root, sites)) in spec.rules.iter().zip(planned) {
+            let (kind, remarking) = (work(spec, rule, schedule)?, Remarking::of(plan, root, sites));
+            rules.push(RuleState {
+                root,
+                kind,
+                last_error: None,
+                took: Duration::ZERO,
+                remarking,
+                remarks: Remarks::default(),
+            });
         }
-        let stages = stages(plan, spec, roots);
+        let stages = stages(plan, spec, &roots);
         Ok(Self { spec: Arc::clone(spec), schedule, next: None, last: None, took: Duration::ZERO, rules, stages })
     }
 
@@ -127,7 +141,9 @@ impl Group {
         if let Some(next) = self.next.filter(|_| instants > 0) {
             self.last = Some(next + (instants - 1) * self.schedule.interval);
             self.next = Some(next + instants * self.schedule.interval);
-            self.rules.iter_mut().for_each(|rule| (rule.last_error, rule.took) = (None, Duration::ZERO));
+            for rule in &mut self.rules {
+                (rule.last_error, rule.took, rule.remarks) = (None, Duration::ZERO, Remarks::default());
+            }
         }
         instants.unsigned_abs() * self.rules.len() as u64
     }

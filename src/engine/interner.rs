@@ -3,6 +3,7 @@
 
 use hashbrown::HashTable;
 
+use super::late_names::{LateNames, MARK};
 use crate::base::{LabelBuilder, Labels, LabelsRef, METRIC_NAME};
 
 /// Number of a label set within one interner.
@@ -17,6 +18,8 @@ pub struct Interner {
     table: HashTable<LabelId>,
     entries: Vec<Entry>,
     scratch: Vec<u8>,
+    /// Where names are not dropped at once, see [`super::late_names`].
+    pub(super) late: Option<Box<LateNames>>,
 }
 
 #[derive(Debug)]
@@ -88,7 +91,7 @@ impl Interner {
 
     /// Forgets every set but those of `live`, and says what became of each id ([`UNKNOWN`] for those forgotten).
     pub fn compact(&mut self, live: &[bool]) -> Vec<LabelId> {
-        let mut kept = Interner::default();
+        let mut kept = Interner { late: self.late.as_ref().map(|_| Box::default()), ..Interner::default() };
         let mut remap = vec![UNKNOWN; self.entries.len()];
         let is_live = |id: LabelId| live.get(id as usize) == Some(&true);
         for id in (0..self.entries.len() as LabelId).filter(|&id| is_live(id)) {
@@ -129,6 +132,12 @@ impl Interner {
 
     #[cold]
     fn find_nameless(&mut self, id: LabelId) -> LabelId {
+        if self.is_marked(id) {
+            let nameless = self.filtered(id, |n| n != METRIC_NAME && n != MARK);
+            self.entries[nameless as usize].nameless = nameless;
+            self.entries[id as usize].nameless = nameless;
+            return nameless;
+        }
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
         let named = self.with(id, |labels| {

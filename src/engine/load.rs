@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use crate::alert::AlertOutput;
 use crate::base::{Labels, Millis, stale_nan};
-use crate::promql::{Asked, NodeId, Op, Plan, PlanOptions, Planner, Schedule, parse};
+use crate::promql::{Asked, NodeId, Op, Plan, PlanOptions, Planner, Schedule, Site, parse, sites};
 use crate::rules::{Position, Rule, RuleGroup, RuleSet};
 
+use super::annotations::Remarking;
 use super::apply::context;
 use super::directory::SelectorIndex;
 use super::engine::{Engine, FeedWork};
@@ -71,19 +72,20 @@ impl Engine {
         out: &mut Output,
     ) -> Result<(), Vec<LoadError>> {
         let mut plan = Plan::default();
+        plan.drops_names_late = self.options.delayed_name_removal;
         let mut groups = Vec::new();
         let mut faults = Vec::new();
         let options = PlanOptions { lookback: self.options.lookback, default_step: self.options.evaluation_interval };
         for spec in &rules.groups {
-            let mut roots = Vec::new();
+            let mut planned = Vec::new();
             for rule in &spec.rules {
                 match add(&mut plan, options, schedule_of(spec, &self.options), &rule.expr) {
-                    Ok(root) => roots.push(root),
+                    Ok(root) => planned.push(root),
                     Err(message) => faults.push(LoadError::new(spec, rule, message)),
                 }
             }
-            if roots.len() == spec.rules.len() {
-                match Group::new(spec, &plan, &roots, &self.options) {
+            if planned.len() == spec.rules.len() {
+                match Group::new(spec, &plan, planned, &self.options) {
                     Ok(group) => groups.push(group),
                     Err(fault) => faults.push(fault),
                 }
@@ -109,7 +111,8 @@ impl Engine {
         if !faults.is_empty() {
             return Err(faults);
         }
-        self.queries = asked.into_iter().map(|(asked, offset)| Query::new(&plan, asked, offset)).collect();
+        let query = |((asked, remarking), offset)| Query::new(&plan, asked, offset, remarking);
+        self.queries = asked.into_iter().map(query).collect();
         self.replace(plan, groups, profiles, out);
         Ok(())
     }
@@ -180,10 +183,11 @@ impl Engine {
     }
 }
 
-/// Adds an expression to a plan.
-fn add(plan: &mut Plan, options: PlanOptions, schedule: Schedule, expr: &str) -> Result<NodeId, String> {
-    let expr = parse(expr).map_err(|e| e.to_string())?;
-    Planner::new(plan, options, schedule).add(&expr).map_err(|e| e.to_string())
+/// Adds an expression to a plan; gives its node, and those below it that may remark something.
+fn add(plan: &mut Plan, options: PlanOptions, schedule: Schedule, text: &str) -> Result<(NodeId, Vec<Site>), String> {
+    let expr = parse(text).map_err(|e| e.to_string())?;
+    let root = Planner::new(plan, options, schedule).add(&expr).map_err(|e| e.to_string())?;
+    Ok((root, sites(text, &expr, plan)))
 }
 
 /// Adds a query's expression to a plan.
@@ -193,17 +197,17 @@ fn ask(
     schedule: Schedule,
     query: &QuerySpec,
     profiles: &Profiles,
-) -> Result<Asked, String> {
+) -> Result<(Asked, Vec<Remarking>), String> {
     let expr = parse(&query.expr).map_err(|e| e.to_string())?;
     let mut planner = Planner::new(plan, options, schedule);
     if let Some(span) = query.span {
         planner = planner.over(span);
     }
     let asked = planner.query(&expr).map_err(|e| e.to_string())?;
-    if let Asked::Value { root, .. } = asked {
-        check_profiles(plan, root, profiles)?;
-    }
-    Ok(asked)
+    let sites = sites(&query.expr, &expr, plan);
+    let Asked::Value { root, .. } = asked else { return Ok((asked, vec![])) };
+    check_profiles(plan, root, profiles)?;
+    Ok((asked, Remarking::of(plan, root, sites)))
 }
 
 /// Whether there are all profiles that the nodes below one name.

@@ -3,6 +3,7 @@
 //! No clock, no I/O, no threads: a host hands in samples and says how far event time has come. Whoever wants the shards
 //! worked on in parallel brings an [`Executor`].
 
+mod annotations;
 mod apply;
 mod coordinator;
 mod directory;
@@ -13,6 +14,7 @@ mod executor;
 mod failures;
 mod group;
 mod interner;
+mod late_names;
 mod load;
 mod options;
 mod pages;
@@ -28,6 +30,7 @@ mod value;
 mod view;
 mod writer;
 
+pub use annotations::Remarks;
 pub use engine::Engine;
 pub use executor::{Executor, Inline};
 pub use load::LoadError;

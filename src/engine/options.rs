@@ -8,6 +8,7 @@ use crate::alert::{AlertState, Transition};
 use crate::base::{Labels, Limits, Millis};
 use crate::model::Profile;
 
+use super::annotations::Remarks;
 use super::value::EvalError;
 
 /// Settings of an engine.
@@ -25,6 +26,8 @@ pub struct EngineOptions {
     pub query_offset: Millis,
     /// How long a firing alert is not sent again.
     pub resend_delay: Millis,
+    /// Whether names are dropped at the end of an expression only, as with Prometheus' `promql-delayed-name-removal`.
+    pub delayed_name_removal: bool,
     /// For templates.
     pub external_labels: Labels,
     /// Where this server is reached from outside, for templates.
@@ -46,6 +49,7 @@ impl Default for EngineOptions {
             epoch: 0,
             query_offset: 0,
             resend_delay: 60_000,
+            delayed_name_removal: false,
             external_labels: Labels::default(),
             external_url: String::new(),
             limits: Limits::default(),
@@ -185,6 +189,8 @@ pub struct RuleView {
     pub labels: Vec<(String, String)>,
     /// Why the last evaluation failed.
     pub last_error: Option<String>,
+    /// What the last evaluation remarked.
+    pub remarks: Remarks,
     /// Whether it was evaluated at all.
     pub evaluated: bool,
     /// How long the evaluation took that it shares with the rules beside it.

@@ -8,6 +8,7 @@ use std::cmp::Ordering;
 use crate::base::{Labels, Millis, Sample};
 use crate::promql::{Asked, LeafId, Order, Plan, Span};
 
+use super::annotations::{Remarking, Remarks};
 use super::coordinator::Run;
 use super::engine::Engine;
 use super::eval::Moment;
@@ -64,17 +65,18 @@ pub struct Query {
     asked: Asked,
     stage: Stage,
     query_offset: Millis,
+    remarking: Vec<Remarking>,
 }
 
 impl Query {
     /// The query for what was asked.
     #[must_use]
-    pub fn new(plan: &Plan, asked: Asked, query_offset: Millis) -> Self {
+    pub(super) fn new(plan: &Plan, asked: Asked, query_offset: Millis, remarking: Vec<Remarking>) -> Self {
         let stage = match &asked {
             Asked::Value { root, .. } => Stage::for_roots(plan, &[*root]),
             Asked::Samples(_) | Asked::Text(_) => Stage::default(),
         };
-        Self { asked, stage, query_offset }
+        Self { asked, stage, query_offset, remarking }
     }
 }
 
@@ -109,19 +111,34 @@ impl Engine {
         Ok(Some(QueryValue::Vector(elements)))
     }
 
+    /// What the evaluation of the `index`-th expression remarked, right after [`Self::query`] has given its value.
+    #[must_use]
+    pub fn query_remarks(&self, index: usize) -> Remarks {
+        let (Some(query), Some(watermark)) = (self.queries.get(index), self.watermark) else {
+            return Remarks::default();
+        };
+        self.remarks(&query.remarking, watermark - query.query_offset)
+    }
+
     /// The samples in a leaf's windows at `t`, wherever they are.
     fn samples(&mut self, leaf: LeafId, t: Millis) -> Result<Vec<(Labels, Vec<Sample>)>, EvalError> {
-        let mut found = Vec::new();
+        let mut found: Vec<(Labels, Vec<Sample>)> = Vec::new();
         let stores = self.shards.iter_mut().map(|shard| &mut shard.evaluator.store);
         for store in stores.chain([&mut self.coordinator.evaluator.store]) {
             if let Some(failure) = store.failure(&self.plan, leaf, t) {
                 return Err(failure.clone());
             }
-            let (tables, series, interner) = (&mut store.tables, &store.series, &store.interner);
-            tables[leaf].samples(t, series, |id, samples| found.push((interner.labels(id), samples)));
+            let (tables, series, interner) = (&mut store.tables, &store.series, &mut store.interner);
+            tables[leaf].samples(t, series, |id, samples| {
+                let id = interner.settled(id);
+                found.push((interner.labels(id), samples));
+            });
         }
         found.sort_by(|a, b| a.0.cmp(&b.0));
-        Ok(found)
+        match found.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            Some(pair) => Err(EvalError::SameLabels(pair[0].0.to_string())),
+            None => Ok(found),
+        }
     }
 }
 

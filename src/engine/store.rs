@@ -252,7 +252,7 @@ impl Store {
         for table in &mut self.tables {
             for i in 0..table.ids.len() {
                 table.ids[i] = remap[table.ids[i] as usize];
-                table.nameless[i] = self.interner.nameless(table.ids[i]);
+                table.nameless[i] = self.interner.dropped(table.ids[i]);
             }
         }
         for feed in &mut self.feeds {
@@ -299,7 +299,7 @@ impl Store {
             }
             series.ring = Some(ring);
         }
-        let nameless = self.interner.nameless(series.id);
+        let nameless = self.interner.dropped(series.id);
         let mut rows = std::mem::take(&mut series.rows).into_vec();
         for &leaf in leaves {
             let series = &self.series[slot as usize];

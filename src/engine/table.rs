@@ -65,7 +65,7 @@ pub struct Table {
     pub slots: Vec<u32>,
     /// Label set of each row's series.
     pub ids: Vec<LabelId>,
-    /// The same without the name.
+    /// The same without the name, or marked to lose it.
     pub nameless: Vec<LabelId>,
     kept: Kept,
     intake: Intake,

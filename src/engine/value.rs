@@ -37,6 +37,8 @@ pub struct Part {
     pub squares: ExactSum,
     /// Minimum or maximum.
     pub extreme: Option<f64>,
+    /// Whether the group's name is to go, because that of any element is.
+    pub drops_name: bool,
 }
 
 /// Why an expression has no value at a tick. The rule's state stays as it was.

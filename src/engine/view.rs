@@ -29,6 +29,7 @@ impl Engine {
                     expr: spec.expr.clone(),
                     labels: spec.labels.clone(),
                     last_error: state.last_error.clone(),
+                    remarks: state.remarks.clone(),
                     evaluated: group.last.is_some(),
                     evaluation_time: state.took,
                     alert: self.alert_view(state, &spec.kind),

@@ -3,6 +3,7 @@
 //!
 //! Knows nothing of files, series stores, shards or time as it passes: those are others'.
 
+mod annotation;
 mod arith;
 mod asked;
 mod calendar;
@@ -29,8 +30,10 @@ mod reach;
 mod refuse;
 mod regex;
 mod selector;
+mod sites;
 mod syntax;
 
+pub use annotation::{Annotation, Annotations, Severity};
 pub use arith::{BinaryOp, SetOp};
 pub use asked::{Asked, Order};
 pub use calendar::CalendarFn;
@@ -48,3 +51,4 @@ pub use planner::{PlanError, PlanOptions, Planner};
 pub use quantile::{Bucket, bucket_fraction, bucket_quantile, median_deviation, quantile};
 pub use reach::{Reach, Span, reach};
 pub use regex::anchored;
+pub use sites::{Site, ineffective_sorts, sites};

@@ -93,19 +93,38 @@ impl Planner<'_> {
     pub(super) fn names(&self, op: &Op) -> Names {
         let of = |id: &NodeId| self.plan.nodes[*id].names.clone();
         let leaf_names = |leaf: LeafId| self.leaf_names(leaf);
+        // What drops names gives elements without, or marks those it takes.
+        let dropped = |names: Names| if self.plan.drops_names_late { names } else { Names::None };
         match op {
             Op::Instant(leaf) => leaf_names(*leaf),
             Op::Range { leaf, func, .. } if func.keeps_names() => leaf_names(*leaf),
+            Op::InstantTime(leaf) | Op::Range { leaf, .. } => dropped(leaf_names(*leaf)),
             Op::Set { op: SetOp::Or, lhs, rhs, .. } if of(lhs) != of(rhs) => Names::Many,
             Op::Set { lhs, .. } => of(lhs),
-            Op::Binary { op, lhs, rhs, return_bool: false, matching } if op.is_comparison() => {
-                let kept = match (self.plan.nodes[*lhs].is_scalar, matching.cardinality) {
+            Op::Binary { op, lhs, rhs, return_bool, matching } => {
+                let scalars = (self.plan.nodes[*lhs].is_scalar, self.plan.nodes[*rhs].is_scalar);
+                let kept = match (scalars.0, matching.cardinality) {
                     (true, _) | (_, Cardinality::OneToMany) => of(rhs),
                     _ => of(lhs),
                 };
                 // group_left(__name__) may bring any name in.
-                if matching.include.iter().any(|l| l == METRIC_NAME) { Names::Many } else { kept }
+                let many = matching.include.iter().any(|l| l == METRIC_NAME);
+                match (op.is_comparison(), return_bool) {
+                    (true, false) if many => Names::Many,
+                    (true, false) => kept,
+                    (true, true) => dropped(kept),
+                    (false, _) if scalars.0 || scalars.1 => dropped(kept),
+                    (false, _) => Names::None,
+                }
             }
+            Op::Negate(arg)
+            | Op::Math(_, arg)
+            | Op::Clamp(arg, ..)
+            | Op::Round(arg, _)
+            | Op::Calendar(_, Some(arg))
+            | Op::EvaluationTime(arg)
+            | Op::HistogramQuantile(_, arg)
+            | Op::HistogramFraction(_, _, arg) => dropped(of(arg)),
             Op::Aggregate { op: AggregateOp::Topk | AggregateOp::Bottomk, arg, .. } => of(arg),
             Op::Aggregate { grouping, .. } if !grouping.without && grouping.labels.iter().any(|l| l == METRIC_NAME) => {
                 Names::Many

@@ -30,9 +30,13 @@ pub struct Plan {
     pub leaves: Vec<Leaf>,
     /// Inner expressions of subqueries.
     pub feeds: Vec<Feed>,
+    /// Whether functions leave the names to be dropped at the end of an expression.
+    pub drops_names_late: bool,
     pub(super) known_nodes: HashMap<String, NodeId>,
     pub(super) known_leaves: HashMap<String, LeafId>,
     pub(super) known_feeds: HashMap<String, FeedId>,
+    /// Calls and aggregations of the expression planned last, see [`super::sites`].
+    pub(super) planned: Vec<(usize, NodeId)>,
 }
 
 /// Instants at which something is evaluated: `k * interval`, once samples up to `query_offset` later are in.

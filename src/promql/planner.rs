@@ -15,6 +15,7 @@ use super::leaf::{Feed, LabelMatcher, Leaf, LeafKind, LeafSource, Selector, Test
 use super::plan::{AggregateOp, Cardinality, FeedId, Grouping, LeafId, Matching, Node, NodeId, Op, Plan, Schedule};
 use super::reach::{End, Scope, Span, millis};
 use super::regex::anchored;
+use super::sites::address;
 
 /// What the plan depends on besides the expression.
 #[derive(Clone, Copy, Debug)]
@@ -92,9 +93,17 @@ impl<'p> Planner<'p> {
                 let leaf = self.instant(selector)?;
                 Ok(self.node(Op::Instant(leaf)))
             }
-            Expr::Aggregate(aggregate) => self.aggregate(aggregate),
+            Expr::Aggregate(aggregate) => {
+                let node = self.aggregate(aggregate)?;
+                self.plan.planned.push((address(expr), node));
+                Ok(node)
+            }
             Expr::Binary(binary) => self.binary(binary),
-            Expr::Call(call) => self.call(call),
+            Expr::Call(call) => {
+                let node = self.call(call)?;
+                self.plan.planned.push((address(expr), node));
+                Ok(node)
+            }
             Expr::StringLiteral(_) => fail("a string is not a vector or a scalar; rules need one of those"),
             Expr::MatrixSelector(_) | Expr::Subquery(_) => {
                 fail("a range of samples is not a vector; wrap it in a function such as rate() or avg_over_time()")

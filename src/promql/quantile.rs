@@ -47,22 +47,27 @@ const NOISE: f64 = 1e-12;
 
 /// `histogram_quantile` over the buckets of one histogram, as Prometheus' `BucketQuantile`: buckets of equal bounds are
 /// merged, counts forced to rise, values interpolated linearly within a bucket. NaN without a `+Inf` bucket or with
-/// fewer than two buckets; the second highest bound if the quantile lies in the `+Inf` bucket.
+/// fewer than two buckets; the second highest bound if the quantile lies in the `+Inf` bucket. Also, whether counts had to be
+/// forced by more than noise.
 #[must_use]
-pub fn bucket_quantile(phi: f64, buckets: &mut Vec<Bucket>) -> f64 {
+pub fn bucket_quantile(phi: f64, buckets: &mut Vec<Bucket>) -> (f64, bool) {
     if phi.is_nan() {
-        return f64::NAN;
+        return (f64::NAN, false);
     }
     if phi < 0.0 {
-        return f64::NEG_INFINITY;
+        return (f64::NEG_INFINITY, false);
     }
     if phi > 1.0 {
-        return f64::INFINITY;
+        return (f64::INFINITY, false);
     }
     if !merge_equal_bounds(buckets) {
-        return f64::NAN;
+        return (f64::NAN, false);
     }
-    force_rising(buckets);
+    let forced = force_rising(buckets);
+    (quantile_of_rising(phi, buckets), forced)
+}
+
+fn quantile_of_rising(phi: f64, buckets: &[Bucket]) -> f64 {
     if buckets.len() < 2 {
         return f64::NAN;
     }
@@ -133,16 +138,19 @@ fn merge_equal_bounds(buckets: &mut Vec<Bucket>) -> bool {
     buckets.last().is_some_and(|b| b.upper == f64::INFINITY)
 }
 
-fn force_rising(buckets: &mut [Bucket]) {
+fn force_rising(buckets: &mut [Bucket]) -> bool {
     let mut highest = f64::NEG_INFINITY;
+    let mut forced = false;
     for bucket in buckets {
         let noise = (bucket.count - highest).abs() <= NOISE * (bucket.count.abs().min(highest.abs()));
+        forced |= !noise && bucket.count < highest;
         if noise || bucket.count < highest {
             bucket.count = highest;
         } else {
             highest = bucket.count;
         }
     }
+    forced
 }
 
 #[cfg(test)]
@@ -178,12 +186,12 @@ mod tests {
     fn quantiles_of_buckets() {
         let inf = f64::INFINITY;
         let h = [(0.1, 5.0), (0.2, 15.0), (inf, 20.0)];
-        assert!((bucket_quantile(0.5, &mut buckets(&h)) - 0.15).abs() < 1e-12);
-        assert_eq!(bucket_quantile(0.99, &mut buckets(&h)), 0.2);
-        assert!(bucket_quantile(0.5, &mut buckets(&h[..2])).is_nan());
-        assert!(bucket_quantile(0.5, &mut buckets(&[(inf, 3.0)])).is_nan());
+        assert!((bucket_quantile(0.5, &mut buckets(&h)).0 - 0.15).abs() < 1e-12);
+        assert_eq!(bucket_quantile(0.99, &mut buckets(&h)).0, 0.2);
+        assert!(bucket_quantile(0.5, &mut buckets(&h[..2])).0.is_nan());
+        assert!(bucket_quantile(0.5, &mut buckets(&[(inf, 3.0)])).0.is_nan());
         // A dip is flattened, not answered with nonsense.
         let dip = [(1.0, 10.0), (2.0, 9.0), (inf, 10.0)];
-        assert_eq!(bucket_quantile(1.0, &mut buckets(&dip)), 1.0);
+        assert_eq!(bucket_quantile(1.0, &mut buckets(&dip)).0, 1.0);
     }
 }

@@ -2,11 +2,9 @@
 //!
 //! A stream knows only the past. A host that wants the value of an expression that looks ahead has to wait for as long.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use promql_parser::parser::{AtModifier, Expr, MatrixSelector, Offset, SubqueryExpr, VectorSelector};
 
-use crate::base::{LONGEST_SPAN, Millis};
+use crate::base::{FAR, LONGEST_SPAN, Millis};
 
 use super::planner::{PlanError, fail};
 
@@ -91,7 +89,7 @@ impl Scope {
         };
         let pin = match (at, self.edges) {
             (None, _) | (Some(AtModifier::Start | AtModifier::End), Edges::Evaluation) => None,
-            (Some(AtModifier::At(t)), _) => Some(instant(*t)),
+            (Some(at @ AtModifier::At(_)), _) => Some(instant(at)),
             (Some(AtModifier::Start), Edges::Query(span)) => Some(span.first),
             (Some(AtModifier::End), Edges::Query(span)) => Some(span.last),
             (Some(_), Edges::Outer) => {
@@ -170,14 +168,16 @@ impl Scope {
     }
 }
 
-pub(super) fn millis(span: std::time::Duration) -> Millis {
+pub(super) fn millis(span: core::time::Duration) -> Millis {
     Millis::try_from(span.as_millis()).map_or(LONGEST_SPAN, |span| span.min(LONGEST_SPAN))
 }
 
 /// Milliseconds since 1970 of an instant that the grammar has bounded.
-fn instant(t: SystemTime) -> Millis {
-    match t.duration_since(UNIX_EPOCH) {
-        Ok(after) => Millis::try_from(after.as_millis()).unwrap_or(Millis::MAX),
-        Err(before) => Millis::try_from(before.duration().as_millis()).map_or(Millis::MIN, |t| -t),
+fn instant(at: &AtModifier) -> Millis {
+    // The core names no clock: the parser's zero is the epoch of its instants.
+    let (AtModifier::At(t), Ok(AtModifier::At(epoch))) = (at, AtModifier::try_from(0.0)) else { return 0 };
+    match t.duration_since(epoch) {
+        Ok(after) => Millis::try_from(after.as_millis()).unwrap_or(FAR),
+        Err(before) => Millis::try_from(before.duration().as_millis()).map_or(-FAR, |t| -t),
     }
 }

@@ -10,7 +10,8 @@ use super::collector::Collector;
 use super::format::Scalar;
 use super::scalar;
 use super::validate::text;
-use crate::promql::{Parsed, parse_parts};
+use crate::base::{Millis, format_duration};
+use crate::promql::{Parsed, parse_parts, reach};
 
 /// An expression that can be evaluated.
 pub(super) struct Expression {
@@ -29,6 +30,7 @@ impl Expression {
         node: &Option<Scalar>,
         at: &Range<usize>,
         name: &str,
+        query_offset: Option<Millis>,
     ) -> Option<Self> {
         let (written, scalar) = text(node, at);
         if written.trim().is_empty() {
@@ -36,9 +38,24 @@ impl Expression {
             found.error_with_help("promql", scalar, message, "expr: is what the rule evaluates, in PromQL");
             return None;
         }
+        let start = written.len() - written.trim_start().len();
         let (message, help, within) = match parse_parts(&written) {
             Ok(parsed) => match parsed.expr.value_type() {
-                ValueType::Vector | ValueType::Scalar => return Some(Self { written, parsed, scalar }),
+                ValueType::Vector | ValueType::Scalar => match reach(&parsed.expr, None) {
+                    Ok(reach) if reach.ahead > query_offset.unwrap_or(0) => {
+                        let help = format!("give the group query_offset: {} or more", format_duration(reach.ahead));
+                        let message = "a negative offset asks for samples of the future";
+                        // Where the group says nothing, the configuration may.
+                        if query_offset.is_none() {
+                            let place = place(found.source(), &scalar, &written, start..written.trim_end().len());
+                            found.warning("promql", place, message, help);
+                            return Some(Self { written, parsed, scalar });
+                        }
+                        (message.to_owned(), Some(help), None)
+                    }
+                    Ok(_) => return Some(Self { written, parsed, scalar }),
+                    Err(error) => (error.to_string(), None, None),
+                },
                 ValueType::Matrix => (
                     "a rule needs an instant vector or a scalar, not a range vector".to_owned(),
                     Some("put a function of ranges like rate() or max_over_time() around it".to_owned()),
@@ -52,7 +69,6 @@ impl Expression {
             },
             Err(error) => (error.message, error.help, error.span),
         };
-        let start = written.len() - written.trim_start().len();
         let within = within.unwrap_or(start..written.trim_end().len());
         let place = place(found.source(), &scalar, &written, within);
         match help {

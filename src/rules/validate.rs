@@ -47,17 +47,18 @@ pub(super) fn group(
         names.push(name.clone());
     }
     let labels = pairs(found, group.labels.flatten(), "label");
+    let query_offset = duration(found, &group.query_offset);
     let mut rules = Vec::new();
     let interval = duration(found, &group.interval).filter(|interval| *interval > 0);
     for node in group.rules.flatten().unwrap_or_default() {
-        rules.extend(rule(found, node, &labels, interval));
+        rules.extend(rule(found, node, &labels, interval, query_offset));
     }
     duplicates(found, &rules);
     RuleGroup {
         file: found.file().to_owned(),
         name,
         interval,
-        query_offset: duration(found, &group.query_offset),
+        query_offset,
         limit: limit(found, &group.limit),
         rules: rules.into_iter().map(|(rule, _)| rule).collect(),
     }
@@ -82,6 +83,7 @@ fn rule(
     node: Spanned<RuleNode>,
     group_labels: &[Pair],
     interval: Option<Millis>,
+    query_offset: Option<Millis>,
 ) -> Option<(Rule, Range<usize>)> {
     let place = span(node.defined);
     found.enter(Scope::Rule, place.start);
@@ -95,7 +97,7 @@ fn rule(
     if let Some((name, at, false)) = &name {
         recording(found, &rule, name, at);
     }
-    let expr = Expression::read(found, &rule.expr, &at, name.as_ref().map_or("", |(name, _, _)| name));
+    let expr = Expression::read(found, &rule.expr, &at, name.as_ref().map_or("", |(name, _, _)| name), query_offset);
     let mut labels: Vec<(String, String)> = group_labels.iter().map(|(n, v, _)| (n.clone(), v.clone())).collect();
     let mut texts: Vec<Text> = group_labels
         .iter()

@@ -107,6 +107,8 @@ pub struct EngineConfig {
     pub resend_delay: Span,
     /// How often rule files are looked at for changes.
     pub rule_watch_interval: Span,
+    /// Whether names are dropped at the end of an expression only, as with Prometheus' `promql-delayed-name-removal`.
+    pub delayed_name_removal: bool,
 }
 
 /// What is wrong with a configuration.
@@ -144,7 +146,13 @@ impl Default for Web {
 
 impl Default for EngineConfig {
     fn default() -> Self {
-        Self { shards: None, lookback_delta: seconds(300), resend_delay: seconds(60), rule_watch_interval: seconds(5) }
+        Self {
+            shards: None,
+            lookback_delta: seconds(300),
+            resend_delay: seconds(60),
+            rule_watch_interval: seconds(5),
+            delayed_name_removal: false,
+        }
     }
 }
 
@@ -194,6 +202,7 @@ impl Config {
             evaluation_interval: self.global.evaluation_interval.millis(),
             query_offset: self.global.rule_query_offset.millis(),
             resend_delay: self.engine.resend_delay.millis(),
+            delayed_name_removal: self.engine.delayed_name_removal,
             external_labels: Labels::from_pairs(self.global.external_labels.clone()),
             external_url: self.external_url(),
             limits: self.limits.clone(),

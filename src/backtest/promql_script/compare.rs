@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::check;
 use super::evaluate::Value;
-use super::{Verdict, check};
 use crate::backtest::verdict::Failure;
 use crate::base::{Labels, Sample, format_duration, format_value};
 use crate::engine::QueryValue;
@@ -12,16 +12,8 @@ use crate::rules::promql_script::{Eval, Expectation, Expected, ExpectedSeries, I
 /// Relative difference of values that counts as none: of the sum of both (`util/almost` in prometheus/prometheus).
 const TOLERANCE: f64 = 1e-6;
 
-/// The verdict, where the expression could be evaluated.
-pub(super) fn verdict(eval: &Eval, values: &[Value]) -> Verdict {
-    match compare(eval, values) {
-        Ok(difference) => Verdict::Passed { difference },
-        Err(failure) => Verdict::Failed(Box::new(failure)),
-    }
-}
-
-/// The greatest relative difference.
-fn compare(eval: &Eval, values: &[Value]) -> Result<f64, Failure> {
+/// The greatest relative difference of the values; Err if they are not as expected.
+pub(super) fn compare(eval: &Eval, values: &[Value]) -> Result<f64, Failure> {
     let because = |message: String| Failure::because(Some(eval.line), check(eval), message);
     let error = values.iter().find_map(|value| value.as_ref().err());
     let failure =

@@ -4,9 +4,10 @@ use super::ScriptOptions;
 use super::loaded::Loaded;
 use crate::backtest::virtual_time::VirtualTime;
 use crate::base::Millis;
-use crate::engine::{Engine, EngineOptions, EvalError, Inline, Output, Profiles, QuerySpec, QueryValue};
+use crate::engine::{Engine, EngineOptions, EvalError, Inline, Output, Profiles, QuerySpec, QueryValue, Remarks};
 use crate::promql::{
-    Asked, FaultKind, LeafSource, Op, Order, Plan, PlanOptions, Planner, RangeFn, Schedule, Span, parse, reach,
+    Asked, FaultKind, LeafSource, Op, Order, Plan, PlanOptions, Planner, RangeFn, Schedule, Span, ineffective_sorts,
+    parse, reach,
 };
 use crate::rules::RuleSet;
 use crate::rules::promql_script::{Eval, Expectation};
@@ -21,6 +22,14 @@ const DEFAULT_STEP: Millis = 60_000;
 /// The value of an expression at an instant, or why there is none.
 pub(super) type Value = Result<QueryValue, EvalError>;
 
+/// What an expression gave.
+pub(super) struct Evaluated {
+    /// At each of its instants.
+    pub(super) values: Vec<Value>,
+    /// What was remarked at any of them.
+    pub(super) remarks: Remarks,
+}
+
 /// Why an expression was not evaluated.
 pub(super) enum Unable {
     /// It needs what the engine does not have.
@@ -32,7 +41,7 @@ pub(super) enum Unable {
 }
 
 /// Evaluates an expression over what is loaded, at each of its instants.
-pub(super) fn evaluate(eval: &Eval, loaded: &Loaded, options: &ScriptOptions) -> Result<Vec<Value>, Unable> {
+pub(super) fn evaluate(eval: &Eval, loaded: &Loaded, options: &ScriptOptions) -> Result<Evaluated, Unable> {
     let expr = parse(&eval.expr).map_err(|error| match error.kind {
         FaultKind::Mistake => Unable::Invalid(error.message),
         FaultKind::Refusal => Unable::Refused(error.message),
@@ -40,9 +49,14 @@ pub(super) fn evaluate(eval: &Eval, loaded: &Loaded, options: &ScriptOptions) ->
     })?;
     let span = Span { first: eval.instants.start, last: eval.instants.last() };
     let reach = reach(&expr, Some(span)).map_err(|error| Unable::Refused(error.to_string()))?;
-    let engine_options =
-        EngineOptions { shards: options.shards, evaluation_interval: DEFAULT_STEP, ..EngineOptions::default() };
+    let engine_options = EngineOptions {
+        shards: options.shards,
+        evaluation_interval: DEFAULT_STEP,
+        delayed_name_removal: options.delayed_name_removal,
+        ..EngineOptions::default()
+    };
     let mut plan = Plan::default();
+    plan.drops_names_late = options.delayed_name_removal;
     let plan_options = PlanOptions { lookback: engine_options.lookback, default_step: DEFAULT_STEP };
     let schedule = Schedule { interval: DEFAULT_STEP, query_offset: reach.ahead };
     let asked = Planner::new(&mut plan, plan_options, schedule).over(span).query(&expr);
@@ -65,13 +79,19 @@ pub(super) fn evaluate(eval: &Eval, loaded: &Loaded, options: &ScriptOptions) ->
         // What comes of these shows in the values after them only.
         let _ = value(&mut time, t, reach.ahead);
     }
+    let mut remarks = Remarks::default();
     for t in eval.instants.iter() {
         values.extend(value(&mut time, t, reach.ahead));
+        remarks.merge(time.engine().query_remarks(0));
+    }
+    if span.first < span.last {
+        let warnings = ineffective_sorts(&eval.expr, &expr);
+        remarks.merge(Remarks { warnings, infos: vec![] });
     }
     if time.lost() > 0 {
         return Err(Unable::Invalid(format!("{} samples were lost: more series than limits.series", time.lost())));
     }
-    Ok(values)
+    Ok(Evaluated { values, remarks })
 }
 
 /// The expression's value at an instant, for which `ahead` more of the samples are needed.

@@ -6,11 +6,13 @@
 mod compare;
 mod evaluate;
 mod loaded;
+mod remarks;
 
-use crate::engine::{EvalError, QueryValue};
+use crate::engine::{EvalError, QueryValue, Remarks};
 use crate::rules::promql_script::{Command, Eval, Expectation, Script, Wording};
 
 use super::verdict::{Check, Failure};
+use evaluate::{Evaluated, Unable};
 use loaded::Loaded;
 
 /// What scripts are run with.
@@ -18,11 +20,13 @@ use loaded::Loaded;
 pub struct ScriptOptions {
     /// Shards of the engine; no verdict depends on it.
     pub shards: usize,
+    /// Whether names are dropped at the end of an expression only, as in Prometheus' runner.
+    pub delayed_name_removal: bool,
 }
 
 impl Default for ScriptOptions {
     fn default() -> Self {
-        Self { shards: 1 }
+        Self { shards: 1, delayed_name_removal: true }
     }
 }
 
@@ -46,6 +50,8 @@ pub struct EvalReport {
     pub verdict: Verdict,
     /// Its value at each of its instants, or why there is none; nothing where it was not evaluated.
     pub values: Vec<Result<QueryValue, EvalError>>,
+    /// What was remarked at any of them.
+    pub remarks: Remarks,
 }
 
 /// Whether an evaluation is as expected.
@@ -82,19 +88,25 @@ pub fn run_script(script: &Script, options: &ScriptOptions) -> ScriptReport {
 }
 
 fn run_eval(eval: &Eval, loaded: &Loaded, options: &ScriptOptions) -> EvalReport {
-    let failed = |message: String| Verdict::Failed(Box::new(Failure::because(Some(eval.line), check(eval), message)));
-    let (verdict, values) = match evaluate::evaluate(eval, loaded, options) {
-        // Whatever Prometheus says of it, it fails there, too.
-        Err(evaluate::Unable::Early(_))
-            if eval.expectations.iter().any(|e| matches!(e, Expectation::Fail(Wording::Any))) =>
-        {
-            (Verdict::Passed { difference: 0.0 }, vec![])
+    let unable = match evaluate::evaluate(eval, loaded, options) {
+        Ok(Evaluated { values, remarks }) => {
+            let verdict =
+                match compare::compare(eval, &values).and_then(|d| remarks::compare(eval, &remarks).map(|()| d)) {
+                    Ok(difference) => Verdict::Passed { difference },
+                    Err(failure) => Verdict::Failed(Box::new(failure)),
+                };
+            return EvalReport { line: eval.line, expr: eval.expr.clone(), verdict, values, remarks };
         }
-        Err(evaluate::Unable::Refused(reason) | evaluate::Unable::Early(reason)) => (Verdict::Refused(reason), vec![]),
-        Err(evaluate::Unable::Invalid(message)) => (failed(message), vec![]),
-        Ok(values) => (compare::verdict(eval, &values), values),
+        Err(unable) => unable,
     };
-    EvalReport { line: eval.line, expr: eval.expr.clone(), verdict, values }
+    let fails_anyhow = eval.expectations.iter().any(|e| matches!(e, Expectation::Fail(Wording::Any)));
+    let verdict = match unable {
+        // Whatever Prometheus says of it, it fails there, too.
+        Unable::Early(_) if fails_anyhow => Verdict::Passed { difference: 0.0 },
+        Unable::Refused(reason) | Unable::Early(reason) => Verdict::Refused(reason),
+        Unable::Invalid(message) => Verdict::Failed(Box::new(Failure::because(Some(eval.line), check(eval), message))),
+    };
+    EvalReport { line: eval.line, expr: eval.expr.clone(), verdict, values: vec![], remarks: Remarks::default() }
 }
 
 fn check(eval: &Eval) -> Check {

@@ -2,7 +2,7 @@
 //! keeps does not depend on the order of the values, so neither does the result on the number of shards.
 
 use crate::base::{METRIC_NAME, format_value};
-use crate::promql::{AggregateOp, ExactSum, Grouping, NodeId, quantile};
+use crate::promql::{AggregateOp, Annotation, ExactSum, Grouping, NodeId, quantile};
 
 use super::labels::LabelState;
 use super::{Context, Vector, vector};
@@ -18,6 +18,7 @@ impl Context<'_> {
         grouping: &Grouping,
         state: &mut LabelState,
     ) -> Result<Vec<(LabelId, Part)>, EvalError> {
+        let marked = self.marks_groups(grouping);
         let interner = &mut self.store.interner;
         let marks = &mut self.scratch.marks;
         marks.clear();
@@ -26,6 +27,7 @@ impl Context<'_> {
             let group = state.kept(interner, id, !grouping.without, &grouping.labels);
             let at = part_of(group, marks, &mut groups);
             groups[at].1.add(op, v);
+            groups[at].1.drops_name |= marked && interner.is_marked(id);
         }
         Ok(groups)
     }
@@ -41,7 +43,13 @@ impl Context<'_> {
         out: &mut Vector,
     ) -> Result<(), EvalError> {
         let param = param.map_or(Ok(f64::NAN), |p| self.scalar(p))?;
+        let marked = self.marks_groups(grouping);
         let k = if matches!(op, AggregateOp::Topk | AggregateOp::Bottomk) { limit_of(param)? } else { 0 };
+        if *op == AggregateOp::Quantile
+            && let Some(annotation) = Annotation::of_quantile(param)
+        {
+            self.annotations.add(annotation);
+        }
         let interner = &mut self.store.interner;
         let marks = &mut self.scratch.marks;
         marks.clear();
@@ -60,6 +68,8 @@ impl Context<'_> {
                 }
                 AggregateOp::Quantile => {
                     let mut values: Vec<f64> = members.iter().map(|m| m.1).collect();
+                    let drops_name = marked && members.iter().any(|m| interner.is_marked(m.0));
+                    let group = if drops_name { interner.dropped(group) } else { group };
                     out.push(group, quantile(param, &mut values));
                 }
                 AggregateOp::CountValues(label) => {
@@ -83,9 +93,10 @@ pub fn merge_groups(into: &mut Vec<(LabelId, Part)>, from: Vec<(LabelId, Part)>,
 }
 
 /// The values of groups that are summed up.
-pub fn finish(op: &AggregateOp, groups: &[(LabelId, Part)], out: &mut Vector) {
+pub fn finish(op: &AggregateOp, groups: &[(LabelId, Part)], interner: &mut Interner, out: &mut Vector) {
     for (group, part) in groups {
-        out.push(*group, part.value(op));
+        let group = if part.drops_name { interner.dropped(*group) } else { *group };
+        out.push(group, part.value(op));
     }
 }
 
@@ -105,6 +116,7 @@ impl Part {
 
     fn merge(&mut self, other: &Self, op: &AggregateOp) {
         self.count += other.count;
+        self.drops_name |= other.drops_name;
         self.sum.merge(&other.sum);
         self.squares.merge(&other.squares);
         if let Some(v) = other.extreme {

@@ -1,11 +1,12 @@
 //! Operators on two vectors, or on a vector and a number.
 
-use crate::base::{Labels, METRIC_NAME};
+use crate::base::Labels;
 use crate::promql::{BinaryOp, Cardinality, Matching, NodeId, SetOp};
 
 use super::labels::LabelState;
 use super::{Context, Vector, vector};
 use crate::engine::interner::{Interner, LabelId, UNKNOWN};
+use crate::engine::late_names::MARK;
 use crate::engine::value::EvalError;
 
 impl Context<'_> {
@@ -32,7 +33,7 @@ impl Context<'_> {
         }
         for (id, v) in input.iter() {
             let (a, b) = sides(v);
-            out.push(self.store.interner.nameless(id), op.apply(a, b));
+            out.push(self.store.interner.dropped(id), op.apply(a, b));
         }
         self.check_unique(arg, &out.ids)
     }
@@ -70,7 +71,12 @@ impl Context<'_> {
                 return Err(EvalError::ManyToMany { group, side, pair });
             }
         }
-        let drop_name = !op.is_comparison() || return_bool;
+        let names = match (op.is_comparison(), return_bool) {
+            (true, false) => Name::Kept,
+            (true, true) => Name::Dropped,
+            // Even where others are dropped late.
+            (false, _) => Name::Gone,
+        };
         for (id, v) in many.iter() {
             let signature = state.signature(interner, id, matching);
             let Some(at) = sides.get(signature) else { continue };
@@ -85,7 +91,7 @@ impl Context<'_> {
                 (true, false) => a,
                 _ => op.apply(a, b),
             };
-            let result = state.result(interner, id, one.ids[at as usize], drop_name, matching);
+            let result = state.result(interner, id, one.ids[at as usize], names, matching);
             if !one_to_one && results.insert(result, 0).is_some() {
                 return Err(EvalError::NotUnique(interner.labels(result).to_string()));
             }
@@ -127,9 +133,28 @@ impl Context<'_> {
     }
 }
 
+/// What becomes of the name of a match's result.
+#[derive(Clone, Copy)]
+enum Name {
+    Kept,
+    Dropped,
+    Gone,
+}
+
+impl Name {
+    fn of(self, interner: &mut Interner, id: LabelId) -> LabelId {
+        match self {
+            Self::Kept => id,
+            Self::Dropped => interner.dropped(id),
+            Self::Gone => interner.nameless(id),
+        }
+    }
+}
+
 /// All labels in braces, the name as one of them.
 fn pairs(labels: &Labels) -> String {
-    let pairs: Vec<String> = labels.as_ref().iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+    let shown = labels.as_ref().iter().filter(|(name, _)| *name != MARK);
+    let pairs: Vec<String> = shown.map(|(name, value)| format!("{name}={value:?}")).collect();
     format!("{{{}}}", pairs.join(", "))
 }
 
@@ -140,11 +165,11 @@ impl LabelState {
         interner: &mut Interner,
         many: LabelId,
         one: LabelId,
-        drop_name: bool,
+        name: Name,
         matching: &Matching,
     ) -> LabelId {
         if matching.is_plain() && matching.include.is_empty() {
-            return if drop_name { interner.nameless(many) } else { many };
+            return name.of(interner, many);
         }
         if matching.include.is_empty() {
             let known = self.results.get(many);
@@ -156,10 +181,8 @@ impl LabelState {
         }
         let listed = |name: &str| matching.labels.iter().any(|l| l == name);
         let one_to_one = matching.cardinality == Cardinality::OneToOne;
-        let kept = interner.filtered(many, |name| {
-            let stays = !one_to_one || listed(name) == matching.on;
-            stays && !(drop_name && name == METRIC_NAME)
-        });
+        let kept = interner.filtered(many, |name| !one_to_one || listed(name) == matching.on);
+        let kept = name.of(interner, kept);
         if matching.include.is_empty() {
             self.results.set(many, kept);
             return kept;

@@ -4,10 +4,12 @@ use hashbrown::HashMap;
 use regex::Regex;
 use rustc_hash::FxBuildHasher;
 
+use crate::base::METRIC_NAME;
 use crate::promql::{Matching, NodeId};
 
 use super::{Context, State, Vector, vector};
 use crate::engine::interner::{IdMap, Interner, LabelId, UNKNOWN};
+use crate::engine::late_names::MARK;
 use crate::engine::value::EvalError;
 
 /// Transforms looked up once for each label set.
@@ -54,11 +56,21 @@ impl LabelState {
         }
         let signature = interner.filtered(id, |name| {
             let listed = labels.iter().any(|l| l == name);
-            if only { listed } else { !listed && name != crate::base::METRIC_NAME }
+            if only { listed } else { !listed && name != METRIC_NAME && name != MARK }
         });
         self.signatures.set(id, signature);
         signature
     }
+}
+
+/// The set with a label set anew. A name that is set is there to stay.
+fn with_label(interner: &mut Interner, id: LabelId, name: &str, value: String) -> LabelId {
+    let mut builder = interner.builder(id);
+    if name == METRIC_NAME {
+        builder.remove(MARK);
+    }
+    builder.set(name, value);
+    interner.intern(builder.build().as_ref())
 }
 
 impl Context<'_> {
@@ -77,9 +89,7 @@ impl Context<'_> {
             let captures = regex.captures(interner.value(id, src))?;
             let mut value = String::new();
             captures.expand(replacement, &mut value);
-            let mut builder = interner.builder(id);
-            builder.set(dst, value);
-            Some(interner.intern(builder.build().as_ref()))
+            Some(with_label(interner, id, dst, value))
         })
     }
 
@@ -95,9 +105,7 @@ impl Context<'_> {
         self.relabel(arg, state, out, |interner, id| {
             let values: Vec<&str> = src.iter().map(|name| interner.value(id, name)).collect();
             let value = values.join(separator);
-            let mut builder = interner.builder(id);
-            builder.set(dst, value);
-            Some(interner.intern(builder.build().as_ref()))
+            Some(with_label(interner, id, dst, value))
         })
     }
 

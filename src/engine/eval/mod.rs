@@ -10,9 +10,9 @@ mod simple;
 
 use std::sync::Arc;
 
-use crate::base::Millis;
+use crate::base::{METRIC_NAME, Millis};
 use crate::model::Profile;
-use crate::promql::{Names, NodeId, Op, Plan};
+use crate::promql::{Annotations, Grouping, Names, NodeId, Op, Plan};
 
 use super::interner::{Interner, LabelId};
 use super::store::Store;
@@ -63,6 +63,13 @@ pub struct Moment {
 struct Memo {
     at: Option<Moment>,
     value: Result<Value, EvalError>,
+    annotations: Annotations,
+}
+
+impl Default for Memo {
+    fn default() -> Self {
+        Self { at: None, value: Ok(Value::Scalar(f64::NAN)), annotations: Annotations::default() }
+    }
 }
 
 /// What a node remembers from tick to tick.
@@ -86,6 +93,7 @@ struct Context<'a> {
     store: &'a mut Store,
     scratch: &'a mut Scratch,
     role: Role,
+    annotations: &'a mut Annotations,
 }
 
 type Evaluated = Result<Value, EvalError>;
@@ -114,7 +122,10 @@ impl Evaluator {
             let memo = &mut rest[0];
             let old = std::mem::replace(&mut memo.value, Ok(Value::Scalar(f64::NAN)));
             let (store, scratch, role) = (&mut self.store, &mut self.scratch, self.role);
-            let mut cx = Context { plan, t: at.t, new_models: at.new_models, memos: done, store, scratch, role };
+            let annotations = &mut memo.annotations;
+            annotations.clear();
+            let new_models = at.new_models;
+            let mut cx = Context { plan, t: at.t, new_models, memos: done, store, scratch, role, annotations };
             memo.value = cx.evaluate(id, reuse(old), &mut state, &self.states);
             memo.at = Some(at);
             self.states[id] = state;
@@ -126,9 +137,15 @@ impl Evaluator {
         &self.memos[id].value
     }
 
+    /// What a node has remarked, if it was evaluated within `lag` before `t`.
+    pub fn annotations(&self, id: NodeId, t: Millis, lag: Millis) -> Option<&Annotations> {
+        let memo = &self.memos[id];
+        memo.at.filter(|at| at.t > t.saturating_sub(lag).saturating_sub(1)).map(|_| &memo.annotations)
+    }
+
     /// Sets the value of a node that was evaluated elsewhere.
     pub fn put(&mut self, id: NodeId, at: Moment, value: Evaluated) {
-        self.memos[id] = Memo { at: Some(at), value };
+        self.memos[id] = Memo { at: Some(at), value, annotations: Annotations::default() };
     }
 
     /// Stores the elements of a subquery's inner expression.
@@ -168,7 +185,7 @@ impl Evaluator {
             .collect();
         self.modelled = (0..self.states.len()).filter(|&id| matches!(self.states[id], State::Models(_))).collect();
         self.unmodelled_before += unmodelled - self.unmodelled();
-        self.memos = plan.nodes.iter().map(|_| Memo { at: None, value: Ok(Value::Scalar(f64::NAN)) }).collect();
+        self.memos = plan.nodes.iter().map(|_| Memo::default()).collect();
     }
 
     /// Drops series out of reach of every window (but for slots `awaited`), models not fed for long, and label sets nobody
@@ -260,7 +277,7 @@ impl Context<'_> {
                 if self.role == Role::Shard {
                     return Ok(Value::Groups(groups));
                 }
-                aggregate::finish(op, &groups, &mut out);
+                aggregate::finish(op, &groups, &mut self.store.interner, &mut out);
             }
             // How many elements there are, for the coordinator to add up.
             Op::Absent(_, arg) if self.role == Role::Shard => {
@@ -311,6 +328,13 @@ impl Context<'_> {
     /// Refuses elements made equal by dropping their names, where `arg`'s may differ in nothing else.
     fn check_unique(&mut self, arg: NodeId, ids: &[LabelId]) -> Result<(), EvalError> {
         if self.plan.nodes[arg].names == Names::Many { self.check_distinct(ids) } else { Ok(()) }
+    }
+
+    /// Whether elements differ in the names that are to go, so that groups made of them may have to lose theirs.
+    fn marks_groups(&self, grouping: &Grouping) -> bool {
+        self.store.interner.drops_names_late()
+            && !grouping.without
+            && grouping.labels.iter().any(|label| label == METRIC_NAME)
     }
 
     fn check_distinct(&mut self, ids: &[LabelId]) -> Result<(), EvalError> {

@@ -1,7 +1,7 @@
 //! Operations on one vector, element by element, and those without any.
 
 use crate::base::METRIC_NAME;
-use crate::promql::{LeafId, LeafSource, Names, NodeId, Op, RangeFn, clamp, round};
+use crate::promql::{Annotation, LeafId, LeafSource, Names, NodeId, Op, RangeFn, clamp, round};
 
 use super::{Context, Evaluated, Value, Vector, vector};
 use crate::engine::value::EvalError;
@@ -74,7 +74,7 @@ impl Context<'_> {
     fn each(&mut self, arg: NodeId, out: &mut Vector, f: impl Fn(f64) -> f64) -> Result<(), EvalError> {
         let input = vector(self.memos, arg)?;
         for (id, v) in input.iter() {
-            out.push(self.store.interner.nameless(id), f(v));
+            out.push(self.store.interner.dropped(id), f(v));
         }
         self.check_unique(arg, &out.ids)
     }
@@ -88,7 +88,7 @@ impl Context<'_> {
         let (tables, series) = (&mut self.store.tables, &self.store.series);
         tables[leaf].instant(self.t, series, |id, s| out.push(id, s.t as f64 / 1000.0));
         for id in &mut out.ids {
-            *id = self.store.interner.nameless(*id);
+            *id = self.store.interner.dropped(*id);
         }
         self.check_leaf(leaf, out)
     }
@@ -100,11 +100,35 @@ impl Context<'_> {
         }
         let (tables, series) = (&mut self.store.tables, &self.store.series);
         tables[leaf].range(func, param, self.t, series, |id, v| out.push(id, v));
+        if out.len() > 0 {
+            self.remark(leaf, func, param);
+        }
         if func.keeps_names() { Ok(()) } else { self.check_leaf(leaf, out) }
+    }
+
+    /// Remarks on a function's parameter, and on the metric's name where all series have the same one.
+    fn remark(&mut self, leaf: LeafId, func: RangeFn, param: f64) {
+        let annotation = match func {
+            RangeFn::Quantile => Annotation::of_quantile(param),
+            RangeFn::Rate | RangeFn::Increase => match &self.plan.leaves[leaf].source {
+                LeafSource::Selector(selector) => selector.name.as_deref().and_then(Annotation::of_counter),
+                LeafSource::Feed(feed) => match &self.plan.nodes[self.plan.feeds[*feed].node].names {
+                    Names::One(name) => Annotation::of_counter(name),
+                    Names::None | Names::Many => None,
+                },
+            },
+            _ => None,
+        };
+        if let Some(annotation) = annotation {
+            self.annotations.add(annotation);
+        }
     }
 
     /// Refuses series that differed in nothing but the name, which is gone.
     fn check_leaf(&mut self, leaf: LeafId, out: &Vector) -> Result<(), EvalError> {
+        if self.store.interner.drops_names_late() {
+            return Ok(());
+        }
         let may_clash = match &self.plan.leaves[leaf].source {
             LeafSource::Selector(selector) => selector.name.is_none(),
             LeafSource::Feed(feed) => self.plan.nodes[self.plan.feeds[*feed].node].names == Names::Many,

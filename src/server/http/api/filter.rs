@@ -109,6 +109,7 @@ mod tests {
             expr: "up".into(),
             labels: vec![("severity".into(), "page".into())],
             last_error: None,
+            remarks: Default::default(),
             evaluated: true,
             evaluation_time: Default::default(),
             alert: None,

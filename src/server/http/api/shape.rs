@@ -61,6 +61,11 @@ struct RuleTail<'a> {
     health: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<&'a str>,
+    /// What PromQL warns of; Prometheus has these with queries only.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    warnings: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    infos: &'a [String],
     /// Seconds, which it shares with rules that are evaluated at once with it.
     evaluation_time: Number,
     last_evaluation: String,
@@ -115,6 +120,8 @@ impl<'a> Rule<'a> {
             labels: (rule.alert.is_some() || !rule.labels.is_empty()).then(|| map(&rule.labels)),
             health,
             last_error: rule.last_error.as_deref(),
+            warnings: &rule.remarks.warnings,
+            infos: &rule.remarks.infos,
             evaluation_time: took(rule.evaluation_time),
             last_evaluation: last_evaluation.to_owned(),
             kind: if rule.alert.is_some() { "alerting" } else { "recording" },
@@ -191,6 +198,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::engine::Remarks;
 
     #[test]
     fn numbers_as_go_writes_them() {
@@ -215,10 +223,13 @@ mod tests {
             expr: "a".into(),
             labels: vec![],
             last_error: error.map(str::to_owned),
+            remarks: Default::default(),
             evaluated: error.is_some(),
             evaluation_time: Duration::from_micros(if error.is_some() { 250 } else { 0 }),
             alert: None,
         };
+        let remarks = Remarks { warnings: vec!["w".into()], infos: vec!["i".into(), "j".into()] };
+        let remarked = RuleView { remarks, ..rule(None) };
         let group = GroupView {
             file: "f".into(),
             name: "g".into(),
@@ -226,7 +237,7 @@ mod tests {
             limit: 3,
             last_evaluation: None,
             evaluation_time: Duration::from_millis(2),
-            rules: vec![rule(None), rule(Some("many-to-many"))],
+            rules: vec![rule(None), rule(Some("many-to-many")), remarked],
         };
         let group = RuleGroup::new(&group, &Filter::default()).unwrap();
         let rule = json!({"name": "r", "query": "a", "health": "unknown", "evaluationTime": 0,
@@ -235,7 +246,9 @@ mod tests {
         failing["health"] = json!("err");
         failing["evaluationTime"] = json!(0.00025);
         failing["lastError"] = json!("many-to-many");
-        let want = json!({"name": "g", "file": "f", "rules": [rule, failing], "interval": 15, "limit": 3,
+        let mut remarked = rule.clone();
+        (remarked["warnings"], remarked["infos"]) = (json!(["w"]), json!(["i", "j"]));
+        let want = json!({"name": "g", "file": "f", "rules": [rule, failing, remarked], "interval": 15, "limit": 3,
                           "evaluationTime": 0.002, "lastEvaluation": NEVER});
         assert_eq!(serde_json::to_value(&group).unwrap(), want);
     }

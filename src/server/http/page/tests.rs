@@ -31,6 +31,7 @@ fn alerting(name: &str, expr: &str, alerts: Vec<AlertView>) -> RuleView {
         expr: expr.into(),
         labels: vec![],
         last_error: None,
+        remarks: Default::default(),
         evaluated: true,
         evaluation_time: Default::default(),
         alert: Some(AlertRuleView { hold: 60_000, keep_firing: 0, annotations: vec![], state, active: alerts }),
