@@ -42,7 +42,8 @@ pub(super) fn plan(planner: &mut Planner<'_>, name: &str, args: &Args) -> Planne
         }
         "absent_over_time" => {
             let leaf = planner.range(arg(args, 0)?, LeafKind::Counter)?;
-            let vector = planner.node(Op::Range { leaf, func: RangeFn::Present, param: None });
+            // With their names: two series that differ in nothing else are no clash here.
+            let vector = planner.node(Op::Range { leaf, func: RangeFn::Last, param: None });
             Ok(planner.node(Op::Absent(equalities(arg(args, 0)?), vector)))
         }
         "clamp" | "clamp_min" | "clamp_max" => clamp(planner, name, args),

@@ -125,7 +125,8 @@ impl Window<Regression> {
         let x = Double::from_i128(x);
         let spread = Double::from_i128(n * xx) - x.times_double(x);
         let slope = (xy.times(count) - x.times_double(sums.y)).value() / spread.value();
-        let value = (sums.y - x.times(slope)).divided_by(count).value();
+        // Not by way of the slope, whose rounding would show where the line crosses zero.
+        let value = (sums.y.times_double(Double::from_i128(xx)) - x.times_double(xy)).value() / spread.value();
         Some(Line { slope: slope * 1000.0, value })
     }
 }

@@ -54,7 +54,8 @@ impl Writer {
 
     /// Arithmetic and comparisons with a number.
     fn with_number(&mut self, d: u32) -> String {
-        let op = self.one_of(&["+", "-", "*", "/", "^", "%", "<", ">=", "!=", "==", "> bool", "<= bool", "atan2"]);
+        let atan2 = self.atan2();
+        let op = self.one_of(&["+", "-", "*", "/", "^", "%", "<", ">=", "!=", "==", "> bool", "<= bool", atan2]);
         let number = self.one_of(&["2", "-0.5", "1e9", "NaN", "100", "0", "Inf", "scalar(sum(up))", "time()", "pi()"]);
         let arg = match op {
             // A remainder of a giant is noise; equality is for what is exact.
@@ -65,9 +66,15 @@ impl Writer {
         if matches!(op, "<" | ">=" | "!=" | "==") { text } else { mark(text) }
     }
 
+    /// Prometheus 2 keeps the name of its left side.
+    fn atan2(&self) -> &'static str {
+        if self.edition.is_new() { "atan2" } else { "*" }
+    }
+
     /// Two vectors.
     fn matched(&mut self, d: u32) -> String {
-        let op = self.one_of(&["+", "-", "*", "/", ">", "<=", "< bool", "atan2"]);
+        let atan2 = self.atan2();
+        let op = self.one_of(&["+", "-", "*", "/", ">", "<=", "< bool", atan2]);
         let text = match self.rng.u8(..6) {
             0 => format!("({}) {op} on (instance) group_left (zone) info", self.vector(d)),
             1 => format!("sum by (job) ({}) {op} on (job) group_right () ({})", self.leaf(), self.vector(d)),
@@ -197,11 +204,11 @@ impl Writer {
                 format!(r#"count_values {grouping} ("{}", {counted})"#, self.one_of(&["v", "job"]))
             }
             4 => format!("{} {grouping} ({})", self.one_of(&["min", "max", "count", "group"]), self.vector(d)),
-            _ => mark(format!(
-                "{} {grouping} ({})",
-                self.one_of(&["sum", "sum", "avg", "stddev", "stdvar"]),
-                self.vector(d)
-            )),
+            // The spread of a single NaN is 0 in Prometheus 2.
+            5 if self.edition.is_new() => {
+                mark(format!("{} {grouping} ({})", self.one_of(&["stddev", "stdvar"]), self.vector(d)))
+            }
+            _ => mark(format!("{} {grouping} ({})", self.one_of(&["sum", "sum", "avg"]), self.vector(d))),
         }
     }
 }

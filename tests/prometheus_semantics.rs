@@ -1,0 +1,62 @@
+//! What our own script of exact semantics expects is what a real Prometheus 3 says.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use forewarn::base::Millis;
+use support::hard_series::Edition;
+use support::oracle::{Grid, Matrix, Prometheus};
+use support::script::{Command, Expected, read};
+use support::series::{Event, World};
+
+/// Where the script's time begins: a multiple of every step in it.
+const ORIGIN: Millis = 1_699_920_000_000;
+
+#[tokio::test]
+async fn the_script_of_exact_semantics_is_right() {
+    let Some(prometheus) = Prometheus::start().await else { return };
+    if !Edition::of(&prometheus.version).is_new() {
+        return println!("Prometheus {} has other ranges than 3", prometheus.version);
+    }
+    let mut evaluations = 0;
+    for command in read(include_str!("fixtures/promql/exact_semantics.test")) {
+        match command {
+            Command::Load { series, .. } => {
+                let mut world = World { series: Vec::new(), events: Vec::new() };
+                for (at, (labels, samples)) in series.into_iter().enumerate() {
+                    world.series.push(labels);
+                    world.events.extend(samples.into_iter().map(|mut sample| {
+                        sample.t += ORIGIN;
+                        Event { series: at, sample }
+                    }));
+                }
+                // The last is looked for.
+                world.events.sort_by_key(|e| e.sample.t);
+                prometheus.fill(&world).await;
+            }
+            Command::Eval(eval) => {
+                evaluations += 1;
+                let at = ORIGIN + eval.instants[0];
+                let got = prometheus.ask(Grid { start: at, end: at, interval: 1000 }, &eval.expr).await.unwrap();
+                let Expected::Series(series) = eval.expected else { panic!("line {}", eval.line) };
+                let expected: Matrix =
+                    series.into_iter().map(|(l, v)| (l, BTreeMap::from([(at, v[0].unwrap())]))).collect();
+                assert!(alike(&got, &expected), "line {}: {}: {got:?}", eval.line, eval.expr);
+            }
+            Command::Clear => panic!("one world is enough"),
+        }
+    }
+    println!("Prometheus {}: {evaluations} evaluations as expected", prometheus.version);
+    assert!(evaluations > 40);
+}
+
+fn alike(a: &Matrix, b: &Matrix) -> bool {
+    a.len() == b.len()
+        && a.iter().zip(b).all(|((a, x), (b, y))| {
+            let same = |x: f64, y: f64| x == y || (x.is_nan() && y.is_nan()) || (x - y).abs() <= 1e-14 * x.abs();
+            a == b && x.values().zip(y.values()).all(|(x, y)| same(*x, *y))
+        })
+}
