@@ -10,5 +10,5 @@ mod transition;
 
 pub use machine::{ActiveAlert, AlertError, AlertMachine, AlertOutput, AlertSample, EndedSeries, SeriesHandle};
 pub use rule::{AlertContext, AlertSettings, AlertingRule, RuleTemplateError};
-pub use template::{NoQueries, Queries, Template, TemplateContext, TemplateError};
+pub use template::{AskedQuery, NUMBER_HOLE, NoQueries, Queries, TEXT_HOLE, Template, TemplateContext, TemplateError};
 pub use transition::{AlertState, Reason, RuleRef, Transition};

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use crate::alert::{AlertMachine, AlertSettings, AlertingRule, RuleRef};
 use crate::base::Millis;
-use crate::promql::{NodeId, Plan, Schedule};
+use crate::promql::{LeafId, NodeId, Plan, Schedule};
 use crate::rules::{Rule, RuleGroup, RuleKind};
 
 use super::options::EngineOptions;
 use super::recording::Recording;
 use super::task::{Stage, can_see};
+use super::template_query::retain;
 
 /// A group.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub struct RuleState {
     pub root: NodeId,
     /// What becomes of it.
     pub kind: RuleWork,
+    /// Leaves that keep samples for the queries of its templates.
+    pub retained: Vec<LeafId>,
     /// Why the last evaluation failed.
     pub last_error: Option<String>,
 }
@@ -72,10 +75,19 @@ impl Group {
         let schedule = schedule_of(spec, options);
         let mut rules = Vec::new();
         for (rule, &root) in spec.rules.iter().zip(roots) {
-            rules.push(RuleState { root, kind: work(spec, rule, schedule)?, last_error: None });
+            rules.push(RuleState { root, kind: work(spec, rule, schedule)?, retained: vec![], last_error: None });
         }
         let stages = stages(plan, spec, roots);
         Ok(Self { spec: Arc::clone(spec), schedule, next: None, last: None, rules, stages })
+    }
+
+    /// Plans what the queries of its rules' templates read.
+    pub fn retain(&mut self, plan: &mut Plan, options: &EngineOptions) {
+        for rule in &mut self.rules {
+            if let RuleWork::Alert(machine) = &rule.kind {
+                rule.retained = retain(plan, machine.rule().queries(), self.schedule, options);
+            }
+        }
     }
 
     /// Takes over what an earlier version of the group knows: timers and alerts of rules that are still there. Rules that

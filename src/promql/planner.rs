@@ -174,7 +174,13 @@ impl<'p> Planner<'p> {
         Ok(id)
     }
 
-    fn leaf(&mut self, source: LeafSource, kind: LeafKind, range: Millis, offset: Millis) -> Result<LeafId, PlanError> {
+    pub(super) fn leaf(
+        &mut self,
+        source: LeafSource,
+        kind: LeafKind,
+        range: Millis,
+        offset: Millis,
+    ) -> Result<LeafId, PlanError> {
         let query_offset = self.schedule.query_offset;
         let from = match &source {
             LeafSource::Selector(s) => format!("{s:?}"),
@@ -335,7 +341,7 @@ pub(super) fn fail<T>(message: impl Into<String>) -> Result<T, PlanError> {
     Err(PlanError(message.into()))
 }
 
-fn millis(span: Duration) -> Millis {
+pub(super) fn millis(span: Duration) -> Millis {
     Millis::try_from(span.as_millis()).map_or(LONGEST_SPAN, |span| span.min(LONGEST_SPAN))
 }
 
@@ -387,7 +393,7 @@ fn binary_op(op: TokenType) -> Result<BinaryOp, PlanError> {
     })
 }
 
-fn selector_of(selector: &VectorSelector) -> Result<Selector, PlanError> {
+pub(super) fn selector_of(selector: &VectorSelector) -> Result<Selector, PlanError> {
     if selector.at.is_some() {
         return fail("the @ modifier is not supported");
     }

@@ -8,6 +8,7 @@ mod group;
 mod lint;
 mod load;
 mod scalar;
+mod template_check;
 pub mod unit_test;
 mod validate;
 

@@ -9,8 +9,8 @@ use serde_saphyr::Spanned;
 
 use super::diagnostic::Collector;
 use super::format::{Group, Pairs, Rule as RuleNode, Scalar, span};
+use super::template_check::template;
 use super::{Rule, RuleGroup, RuleKind, lint, scalar};
-use crate::alert::Template;
 use crate::base::{METRIC_NAME, Millis, parse_duration};
 use crate::promql::parse;
 
@@ -186,13 +186,6 @@ fn pairs(found: &mut Collector, pairs: Option<Pairs>, what: &str) -> Vec<Pair> {
         }
     }
     out
-}
-
-fn template(found: &mut Collector, text: &str, at: &Range<usize>) {
-    match Template::parse(text) {
-        Err(fault) => found.error(at.clone(), format!("not a template: {}", fault.message)),
-        Ok(_) => {}
-    }
 }
 
 fn limit(found: &mut Collector, node: &Option<Scalar>) -> usize {
