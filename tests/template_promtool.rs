@@ -138,7 +138,7 @@ fn promtool() -> Option<PathBuf> {
 
 /// `~` before a text says that it is an error whose words are ours.
 fn same(expected: &str, got: &str) -> bool {
-    expected.trim_start_matches(['~', '=']) == got.trim_start_matches('=')
+    expected == got || (expected.starts_with('~') && got.starts_with("= \"<error expanding template"))
 }
 
 fn check_or_write(path: &str) {

@@ -8,9 +8,13 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 
+use promql_parser::parser::value::ValueType;
+
 use crate::alert::{NUMBER_HOLE, Queries, TEXT_HOLE};
 use crate::base::{BatchBuilder, Labels, Limits, Millis, Sample};
-use crate::promql::{LeafId, LeafSource, Plan, PlanOptions, Planner, Read, Reads, Schedule, Selector, Test, parse};
+use crate::promql::{
+    ExprError, LeafId, LeafSource, Plan, PlanOptions, Planner, Read, Reads, Schedule, Selector, Test, parse,
+};
 use crate::rules::RuleSet;
 
 use super::engine::Engine;
@@ -94,7 +98,10 @@ impl<'a> TemplateQueries<'a> {
     }
 
     fn answer(&self, text: &str, at: Millis) -> Answer {
-        let expr = parse(text).map_err(|e| e.to_string())?;
+        let expr = parse(text).map_err(|fault| parse_error(text, &fault))?;
+        if !matches!(expr.value_type(), ValueType::Vector | ValueType::Scalar) {
+            return Err("rule result is not a vector or scalar".to_owned());
+        }
         let reads = Reads::of(&expr, plan_options(self.options), &[]).map_err(|e| e.to_string())?;
         let limit = self.options.limits.template_query_samples;
         if reads.steps > limit as i64 {
@@ -187,6 +194,13 @@ impl<'a> TemplateQueries<'a> {
         });
         by_value.get(value).cloned().unwrap_or_default()
     }
+}
+
+/// As Prometheus places it; the words are ours.
+fn parse_error(text: &str, fault: &ExprError) -> String {
+    let before = fault.span.as_ref().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let (line, start) = (1 + before.matches('\n').count(), before.rfind('\n').map_or(0, |at| at + 1));
+    format!("{line}:{}: parse error: {}", before.len() - start + 1, fault.message)
 }
 
 fn plan_options(options: &EngineOptions) -> PlanOptions {
