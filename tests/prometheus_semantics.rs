@@ -6,10 +6,10 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use forewarn::base::Millis;
+use forewarn::base::{Millis, Sample};
+use forewarn::rules::promql_script::{Command, Expected, Points, Script};
 use support::hard_series::Edition;
 use support::oracle::{Grid, Matrix, Prometheus};
-use support::script::{Command, Expected, read};
 use support::series::{Event, World};
 
 /// Where the script's time begins: a multiple of every step in it.
@@ -22,16 +22,16 @@ async fn the_script_of_exact_semantics_is_right() {
         return println!("Prometheus {} has other ranges than 3", prometheus.version);
     }
     let mut evaluations = 0;
-    for command in read(include_str!("fixtures/promql/exact_semantics.test")) {
+    for command in Script::parse(include_str!("fixtures/promql/exact_semantics.test")).unwrap().commands {
         match command {
-            Command::Load { series, .. } => {
+            Command::Load(load) => {
                 let mut world = World { series: Vec::new(), events: Vec::new() };
-                for (at, (labels, samples)) in series.into_iter().enumerate() {
-                    world.series.push(labels);
-                    world.events.extend(samples.into_iter().map(|mut sample| {
-                        sample.t += ORIGIN;
-                        Event { series: at, sample }
-                    }));
+                for (at, series) in load.series.into_iter().enumerate() {
+                    world.series.push(series.labels);
+                    let Points::Numbers(values) = series.points else { panic!("line {}", series.line) };
+                    let times = (ORIGIN..).step_by(load.step as usize);
+                    let samples = times.zip(values.iter()).filter_map(|(t, v)| Some(Sample { t, v: v? }));
+                    world.events.extend(samples.map(|sample| Event { series: at, sample }));
                 }
                 // The last is looked for.
                 world.events.sort_by_key(|e| e.sample.t);
@@ -39,11 +39,13 @@ async fn the_script_of_exact_semantics_is_right() {
             }
             Command::Eval(eval) => {
                 evaluations += 1;
-                let at = ORIGIN + eval.instants[0];
+                let at = ORIGIN + eval.instants.start;
                 let got = prometheus.ask(Grid { start: at, end: at, interval: 1000 }, &eval.expr).await.unwrap();
                 let Expected::Series(series) = eval.expected else { panic!("line {}", eval.line) };
-                let expected: Matrix =
-                    series.into_iter().map(|(l, v)| (l, BTreeMap::from([(at, v[0].unwrap())]))).collect();
+                let expected: Matrix = series
+                    .into_iter()
+                    .map(|s| (s.labels, BTreeMap::from([(at, s.values.unwrap()[0].unwrap())])))
+                    .collect();
                 assert!(alike(&got, &expected), "line {}: {}: {got:?}", eval.line, eval.expr);
             }
             Command::Clear => panic!("one world is enough"),

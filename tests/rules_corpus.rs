@@ -7,7 +7,8 @@ mod skip;
 
 use std::path::{Path, PathBuf};
 
-use forewarn::rules::{Diagnostic, Severity, load_file};
+use forewarn::alert::Template;
+use forewarn::rules::{Diagnostic, RuleKind, Severity, load_file};
 
 /// The corpora beside the project or where `FOREWARN_CORPUS` says, or None with a message.
 fn corpus() -> Option<PathBuf> {
@@ -77,6 +78,36 @@ fn public_rule_files_load_without_errors() {
     println!("{rules} rules in {read} files of {}", files.len());
     assert!(rules > 1_500, "{rules}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn templates_of_public_rule_files_are_planned() {
+    let Some(root) = corpus() else { return };
+    let mut files = Vec::new();
+    for folder in ["rules_yaml", "unit_tests", "rules_fixtures", "promtool"] {
+        yaml_files(&root.join(folder), &mut files);
+    }
+    files.sort();
+    let (mut templates, mut querying, mut queries, mut refused) = (0, 0, 0, Vec::new());
+    for path in &files {
+        let text = std::fs::read_to_string(path).unwrap();
+        let (groups, diagnostics) = load_file(&path.display().to_string(), &text);
+        for rule in groups.iter().flat_map(|group| &group.rules) {
+            let RuleKind::Alert { annotations, .. } = &rule.kind else { continue };
+            for (_, text) in rule.labels.iter().chain(annotations) {
+                let Ok(template) = Template::parse(text) else { continue };
+                let asked = template.queries().len();
+                templates += usize::from(template.is_static().is_none());
+                querying += usize::from(asked > 0);
+                queries += asked;
+            }
+        }
+        refused.extend(diagnostics.iter().map(Diagnostic::to_string).filter(|d| d.contains("query of this template")));
+    }
+    println!("{templates} templates; {querying} of them make {queries} queries, {} not planned", refused.len());
+    refused.iter().for_each(|why| println!("{why}"));
+    assert!(templates > 1_000 && queries > 0, "{templates} {queries}");
+    assert!(refused.is_empty(), "{}", refused.join("\n"));
 }
 
 /// Files that are refused, and with what words.

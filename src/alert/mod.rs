@@ -10,5 +10,7 @@ mod transition;
 
 pub use machine::{ActiveAlert, AlertError, AlertMachine, AlertOutput, AlertSample, EndedSeries, SeriesHandle};
 pub use rule::{AlertContext, AlertSettings, AlertingRule, RuleTemplateError};
-pub use template::{LabelRead, NoQueries, Queries, Template, TemplateContext, TemplateError};
+pub use template::{
+    AskedQuery, LabelRead, NUMBER_HOLE, NoQueries, Queries, TEXT_HOLE, Template, TemplateContext, TemplateError,
+};
 pub use transition::{AlertState, Reason, RuleRef, Transition};

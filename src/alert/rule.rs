@@ -16,6 +16,8 @@ pub struct AlertingRule {
     labels: Vec<(String, Template)>,
     annotations: Vec<(String, Template)>,
     labels_vary: bool,
+    /// What its templates query, with holes.
+    queries: Vec<String>,
 }
 
 /// The numbers of a rule and its group.
@@ -83,7 +85,9 @@ impl AlertingRule {
         let labels = parse_all("label", labels)?;
         let annotations = parse_all("annotation", annotations)?;
         let labels_vary = labels.iter().any(|(_, template)| template.uses_value());
-        Ok(Self { reference, settings, labels, annotations, labels_vary })
+        let templates = labels.iter().chain(&annotations).map(|(_, template)| template);
+        let queries = templates.flat_map(Template::queries).map(|query| query.expr).collect();
+        Ok(Self { reference, settings, labels, annotations, labels_vary, queries })
     }
 
     /// Which rule it is.
@@ -103,6 +107,13 @@ impl AlertingRule {
     #[must_use]
     pub fn same_identity(&self, other: &Self) -> bool {
         self.reference.alert == other.reference.alert && self.labels == other.labels
+    }
+
+    /// The expressions that its templates query, with [`super::TEXT_HOLE`] and [`super::NUMBER_HOLE`] for what is not known
+    /// before an alert begins.
+    #[must_use]
+    pub fn queries(&self) -> &[String] {
+        &self.queries
     }
 
     /// Whether the labels of an alert may differ from tick to tick for the same element.

@@ -2,13 +2,14 @@
 
 use std::ops::Range;
 
-use crate::alert::{AlertContext, AlertOutput, NoQueries};
+use crate::alert::{AlertContext, AlertOutput, Queries};
 use crate::base::{Labels, Millis, stale_nan};
 
 use super::engine::Engine;
 use super::group::RuleWork;
 use super::interner::{Interner, LabelId};
 use super::options::{Output, RuleResult, RuleValue};
+use super::template_query::TemplateQueries;
 use super::value::{EvalError, Vector};
 use super::writer::Places;
 
@@ -31,6 +32,7 @@ impl Engine {
     }
 
     fn apply_one(&mut self, group: usize, rule: usize, t: Millis, out: &mut Output) -> Result<(), EvalError> {
+        let interval = self.groups[group].schedule.interval;
         let state = &mut self.groups[group].rules[rule];
         let vector = self.coordinator.result(state.root);
         if self.options.collect_results {
@@ -52,7 +54,9 @@ impl Engine {
             }
             RuleWork::Alert(machine) => {
                 let elements: Vec<(LabelId, f64)> = vector.iter().collect();
-                let context = context(&self.options);
+                let (options, plan, shards) = (&self.options, &self.plan, &self.shards);
+                let queries = TemplateQueries::new(options, plan, shards, &state.retained, t, interval);
+                let context = context(options, &queries);
                 let mut given = AlertOutput::default();
                 let interner = &*interner;
                 let labels_of = |id: LabelId| interner.labels(id);
@@ -138,13 +142,13 @@ fn rule_value(vector: &Vector, is_scalar: bool, interner: &Interner) -> RuleValu
 }
 
 /// What alerts are evaluated with.
-pub(super) fn context(options: &super::EngineOptions) -> AlertContext<'_> {
+pub(super) fn context<'a>(options: &'a super::EngineOptions, queries: &'a dyn Queries) -> AlertContext<'a> {
     AlertContext {
         external_labels: &options.external_labels,
         external_url: &options.external_url,
         resend_delay: options.resend_delay,
         template_bytes: options.limits.template_bytes,
-        queries: &NoQueries,
+        queries,
         template_queries: options.limits.template_queries,
     }
 }

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use crate::alert::{AlertMachine, AlertSettings, AlertingRule, RuleRef};
 use crate::base::Millis;
-use crate::promql::{NodeId, Plan, Schedule, Site};
+use crate::promql::{LeafId, NodeId, Plan, Schedule, Site};
 use crate::rules::{Rule, RuleGroup, RuleKind};
 
 use super::annotations::{Remarking, Remarks};
 use super::options::EngineOptions;
 use super::recording::Recording;
 use super::task::{Stage, can_see};
+use super::template_query::retain;
 
 /// A group.
 #[derive(Debug)]
@@ -40,6 +41,8 @@ pub struct RuleState {
     pub root: NodeId,
     /// What becomes of it.
     pub kind: RuleWork,
+    /// Leaves that keep samples for the queries of its templates.
+    pub retained: Vec<LeafId>,
     /// Why the last evaluation failed.
     pub last_error: Option<String>,
     /// How long its stage took, which it shares with the rules beside it.
@@ -87,6 +90,7 @@ impl Group {
             rules.push(RuleState {
                 root,
                 kind,
+                retained: vec![],
                 last_error: None,
                 took: Duration::ZERO,
                 remarking,
@@ -95,6 +99,15 @@ impl Group {
         }
         let stages = stages(plan, spec, &roots);
         Ok(Self { spec: Arc::clone(spec), schedule, next: None, last: None, took: Duration::ZERO, rules, stages })
+    }
+
+    /// Plans what the queries of its rules' templates read.
+    pub fn retain(&mut self, plan: &mut Plan, options: &EngineOptions) {
+        for rule in &mut self.rules {
+            if let RuleWork::Alert(machine) = &rule.kind {
+                rule.retained = retain(plan, machine.rule().queries(), self.schedule, options);
+            }
+        }
     }
 
     /// Takes over what an earlier version of the group knows: timers and alerts of rules that are still there. Rules that

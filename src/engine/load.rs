@@ -15,6 +15,7 @@ use super::group::{Group, RuleWork, recorded_names, schedule_of};
 use super::options::{Output, Profiles};
 use super::query::{Query, QuerySpec};
 use super::task::{Stage, volatile_nodes};
+use super::template_query::TemplateQueries;
 
 /// A rule that cannot be loaded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -111,6 +112,7 @@ impl Engine {
         if !faults.is_empty() {
             return Err(faults);
         }
+        groups.iter_mut().for_each(|group| group.retain(&mut plan, &self.options));
         let query = |((asked, remarking), offset)| Query::new(&plan, asked, offset, remarking);
         self.queries = asked.into_iter().map(query).collect();
         self.replace(plan, groups, profiles, out);
@@ -169,7 +171,12 @@ impl Engine {
             let mut ended = Vec::new();
             for rule in group.rules {
                 match rule.kind {
-                    RuleWork::Alert(machine) => machine.remove(t, &context(&self.options), &mut given),
+                    RuleWork::Alert(machine) => {
+                        let (tick, interval) = (group.last.unwrap_or(t), group.schedule.interval);
+                        let (options, plan, shards) = (&self.options, &self.plan, &self.shards);
+                        let queries = TemplateQueries::new(options, plan, shards, &rule.retained, tick, interval);
+                        machine.remove(t, &context(options, &queries), &mut given);
+                    }
                     RuleWork::Record(mut recording) => {
                         ended.extend(recording.end().into_iter().map(|(id, v)| (interner.labels(id), v)));
                     }

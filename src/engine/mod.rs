@@ -19,11 +19,13 @@ mod load;
 mod options;
 mod pages;
 mod query;
+mod query_order;
 mod recording;
 mod shard;
 mod store;
 mod table;
 mod task;
+mod template_query;
 #[cfg(test)]
 mod tests;
 mod value;

@@ -3,16 +3,15 @@
 //!
 //! They are planned together with the rules, so that their windows are kept from the first sample on.
 
-use std::cmp::Ordering;
-
 use crate::base::{Labels, Millis, Sample};
-use crate::promql::{Asked, LeafId, Order, Plan, Span};
+use crate::promql::{Asked, LeafId, Plan, Span};
 
 use super::annotations::{Remarking, Remarks};
 use super::coordinator::Run;
 use super::engine::Engine;
 use super::eval::Moment;
 use super::executor::Executor;
+use super::query_order::put_in_order;
 use super::task::Stage;
 use super::value::EvalError;
 
@@ -95,7 +94,7 @@ impl Engine {
         let (root, order) = match &query.asked {
             Asked::Text(text) => return Ok(Some(QueryValue::Text(text.clone()))),
             Asked::Samples(leaf) => return self.samples(*leaf, t).map(|s| Some(QueryValue::Matrix(s))),
-            Asked::Value { root, order } => (*root, *order),
+            Asked::Value { root, order } => (*root, order),
         };
         self.round += 1;
         let at = Moment { t, round: self.round, new_models: self.models() < self.options.limits.models };
@@ -107,7 +106,7 @@ impl Engine {
         }
         let interner = &self.coordinator.evaluator.store.interner;
         let mut elements: Vec<(Labels, f64)> = vector.iter().map(|(id, v)| (interner.labels(id), v)).collect();
-        elements.sort_by(|a, b| by(order, a.1, b.1).then_with(|| a.0.cmp(&b.0)));
+        put_in_order(order, &mut elements);
         Ok(Some(QueryValue::Vector(elements)))
     }
 
@@ -140,13 +139,4 @@ impl Engine {
             None => Ok(found),
         }
     }
-}
-
-fn by(order: Order, a: f64, b: f64) -> Ordering {
-    let by_value = match order {
-        Order::Labels => return Ordering::Equal,
-        Order::Ascending => a.partial_cmp(&b),
-        Order::Descending => b.partial_cmp(&a),
-    };
-    a.is_nan().cmp(&b.is_nan()).then(by_value.unwrap_or(Ordering::Equal))
 }

@@ -98,7 +98,8 @@ impl Store {
         series.any = true;
         if let Some(ring) = &mut series.ring {
             if ring.is_full() {
-                let tails = series.rows.iter().map(|&(leaf, row)| self.tables[leaf as usize].tail(row, ring));
+                let tables = &mut self.tables;
+                let tails = series.rows.iter().map(|&(leaf, row)| tables[leaf as usize].tail(row, ring));
                 let oldest = tails.reduce(|a, b| ring.older(a, b)).unwrap_or(ring.head());
                 ring.trim(oldest);
             }

@@ -54,6 +54,8 @@ pub enum Kept {
     Max(Rows<Extreme<Max>>),
     /// Functions that walk the window.
     Samples(Rows<Nothing>),
+    /// Nothing is evaluated; for each row, the place in the ring from which on samples are kept.
+    Retained(Vec<Cursor>),
 }
 
 /// One leaf's rows.
@@ -71,13 +73,14 @@ pub struct Table {
     intake: Intake,
     range: Millis,
     offset: Millis,
+    query_offset: Millis,
 }
 
 /// Runs the same code on whatever kind of rows there is; the second form is for kinds without rows.
 macro_rules! on_rows {
     ($kept:expr, $rows:ident => $run:expr, $otherwise:expr) => {
         match $kept {
-            Kept::Newest => $otherwise,
+            Kept::Newest | Kept::Retained(_) => $otherwise,
             Kept::Lagging($rows) | Kept::Samples($rows) => $run,
             Kept::Counter($rows) => $run,
             Kept::Recent($rows) => $run,
@@ -110,6 +113,7 @@ impl Table {
             LeafKind::Min => Kept::Min(Rows::default()),
             LeafKind::Max => Kept::Max(Rows::default()),
             LeafKind::Samples => Kept::Samples(Rows::default()),
+            LeafKind::Retained => Kept::Retained(vec![]),
         };
         let (range, offset) = (leaf.range, leaf.offset);
         Self {
@@ -121,6 +125,7 @@ impl Table {
             intake,
             range,
             offset,
+            query_offset: leaf.query_offset,
         }
     }
 
@@ -152,7 +157,10 @@ impl Table {
         self.ids.push(id);
         self.nameless.push(nameless);
         let intake = self.intake;
-        on_rows!(&mut self.kept, rows => rows.add(ring, intake), ());
+        match &mut self.kept {
+            Kept::Retained(tails) => tails.push(ring.origin()),
+            kept => on_rows!(kept, rows => rows.add(ring, intake), ()),
+        }
         row
     }
 
@@ -162,7 +170,12 @@ impl Table {
         self.slots.swap_remove(i);
         self.ids.swap_remove(i);
         self.nameless.swap_remove(i);
-        on_rows!(&mut self.kept, rows => rows.remove(i), ());
+        match &mut self.kept {
+            Kept::Retained(tails) => {
+                tails.swap_remove(i);
+            }
+            kept => on_rows!(kept, rows => rows.remove(i), ()),
+        }
         self.slots.get(i).copied()
     }
 
@@ -180,9 +193,33 @@ impl Table {
 
     /// The oldest place in the ring that a row needs.
     #[must_use]
-    pub fn tail(&self, row: u32, ring: &Ring) -> Cursor {
+    pub fn tail(&mut self, row: u32, ring: &Ring) -> Cursor {
         let intake = self.intake;
+        let memory = self.memory(self.query_offset);
+        if let Kept::Retained(tails) = &mut self.kept {
+            let tail = &mut tails[row as usize];
+            let mut at = *tail;
+            while ring.next(&mut at).is_some_and(|sample| sample.t <= ring.head().t().saturating_sub(memory)) {
+                *tail = at;
+            }
+            return *tail;
+        }
         on_rows!(&self.kept, rows => rows.tail(row as usize, ring, intake), ring.head())
+    }
+
+    /// The samples kept of a row's series with `start < t <= end`, staleness markers among them.
+    pub fn retained<'a>(
+        &self,
+        row: usize,
+        ring: &'a Ring,
+        start: Millis,
+        end: Millis,
+    ) -> impl Iterator<Item = Sample> + 'a {
+        let mut at = match &self.kept {
+            Kept::Retained(tails) => tails[row],
+            _ => ring.head(),
+        };
+        std::iter::from_fn(move || ring.next(&mut at)).skip_while(move |s| s.t <= start).take_while(move |s| s.t <= end)
     }
 
     /// The newest sample of each series at `t`, within the look-back and not stale.
@@ -246,7 +283,7 @@ impl Table {
             };
         }
         match &mut self.kept {
-            Kept::Newest | Kept::Lagging(_) => {}
+            Kept::Newest | Kept::Lagging(_) | Kept::Retained(_) => {}
             Kept::Counter(rows) => each!(rows, w, _ring => counter_value(w, func, end, span)),
             Kept::Recent(rows) => each!(rows, w, _ring => w.last_step(func == RangeFn::Irate)),
             Kept::Regression(rows) => each!(rows, w, _ring => w.line(t).map(|line| match func {

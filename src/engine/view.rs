@@ -6,6 +6,7 @@ use super::apply::context;
 use super::engine::Engine;
 use super::group::{Group, RuleState, RuleWork};
 use super::options::{AlertRuleView, AlertView, GroupView, RuleView};
+use super::template_query::TemplateQueries;
 
 impl Engine {
     /// All groups, in order, with their rules and active alerts.
@@ -32,17 +33,19 @@ impl Engine {
                     remarks: state.remarks.clone(),
                     evaluated: group.last.is_some(),
                     evaluation_time: state.took,
-                    alert: self.alert_view(state, &spec.kind),
+                    alert: self.alert_view(group, state, &spec.kind),
                 })
                 .collect(),
         }
     }
 
-    fn alert_view(&self, state: &RuleState, kind: &RuleKind) -> Option<AlertRuleView> {
+    fn alert_view(&self, group: &Group, state: &RuleState, kind: &RuleKind) -> Option<AlertRuleView> {
         let (RuleWork::Alert(machine), RuleKind::Alert { hold, keep_firing, annotations }) = (&state.kind, kind) else {
             return None;
         };
-        let active = machine.active(&context(&self.options)).into_iter().map(|alert| AlertView {
+        let (tick, interval) = (group.last.unwrap_or_default(), group.schedule.interval);
+        let queries = TemplateQueries::new(&self.options, &self.plan, &self.shards, &state.retained, tick, interval);
+        let active = machine.active(&context(&self.options, &queries)).into_iter().map(|alert| AlertView {
             labels: alert.labels.clone(),
             annotations: alert.annotations,
             state: alert.state,

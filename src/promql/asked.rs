@@ -1,9 +1,9 @@
 //! What a query may ask for beyond what a rule may: a string, the samples of a range, an order of the elements.
 
-use promql_parser::parser::{Expr, token};
+use promql_parser::parser::{Expr, LabelModifier, token};
 
 use super::leaf::LeafKind;
-use super::plan::{LeafId, NodeId};
+use super::plan::{Grouping, LeafId, NodeId};
 use super::planner::{PlanError, Planner};
 
 /// What a query's answer is made of.
@@ -23,14 +23,38 @@ pub enum Asked {
 }
 
 /// Orders of a vector's elements. Equal values are in the order of their labels, and NaN comes last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// By labels.
+    /// By labels: Prometheus promises nothing there.
     Labels,
-    /// The smallest value first: `sort`, `bottomk`.
-    Ascending,
-    /// The largest value first: `sort_desc`, `topk`.
-    Descending,
+    /// In each group, the smallest value first: `sort`, `bottomk`.
+    Ascending(Grouping),
+    /// In each group, the largest value first: `sort_desc`, `topk`.
+    Descending(Grouping),
+}
+
+impl Order {
+    /// The order of an expression's value: that of the function around the whole.
+    #[must_use]
+    pub fn of(expr: &Expr) -> Self {
+        let whole = || Grouping { without: false, labels: vec![] };
+        match expr {
+            Expr::Paren(inner) => Self::of(&inner.expr),
+            Expr::Call(call) if call.func.name == "sort" => Self::Ascending(whole()),
+            Expr::Call(call) if call.func.name == "sort_desc" => Self::Descending(whole()),
+            Expr::Aggregate(a) if a.op.id() == token::T_BOTTOMK => Self::Ascending(grouping(a.modifier.as_ref())),
+            Expr::Aggregate(a) if a.op.id() == token::T_TOPK => Self::Descending(grouping(a.modifier.as_ref())),
+            _ => Self::Labels,
+        }
+    }
+}
+
+fn grouping(modifier: Option<&LabelModifier>) -> Grouping {
+    match modifier {
+        None => Grouping { without: false, labels: vec![] },
+        Some(LabelModifier::Include(by)) => Grouping { without: false, labels: by.labels.clone() },
+        Some(LabelModifier::Exclude(without)) => Grouping { without: true, labels: without.labels.clone() },
+    }
 }
 
 impl Planner<'_> {
@@ -46,18 +70,7 @@ impl Planner<'_> {
                 self.check_ahead(expr)?;
                 Ok(Asked::Samples(self.range(expr, LeafKind::Samples)?))
             }
-            _ => Ok(Asked::Value { root: self.add(expr)?, order: order(expr) }),
+            _ => Ok(Asked::Value { root: self.add(expr)?, order: Order::of(expr) }),
         }
-    }
-}
-
-fn order(expr: &Expr) -> Order {
-    match expr {
-        Expr::Paren(inner) => order(&inner.expr),
-        Expr::Call(call) if call.func.name == "sort" => Order::Ascending,
-        Expr::Call(call) if call.func.name == "sort_desc" => Order::Descending,
-        Expr::Aggregate(aggregate) if aggregate.op.id() == token::T_BOTTOMK => Order::Ascending,
-        Expr::Aggregate(aggregate) if aggregate.op.id() == token::T_TOPK => Order::Descending,
-        _ => Order::Labels,
     }
 }

@@ -19,6 +19,8 @@ pub enum LeafKind {
     Min,
     Max,
     Samples,
+    /// Samples are kept, and nothing is evaluated.
+    Retained,
 }
 
 /// A window, or the newest sample, of every series that a selector matches.
@@ -109,10 +111,33 @@ impl Selector {
         self.matchers.iter().all(|m| m.test.holds(labels.get(&m.name).unwrap_or("")))
     }
 
+    /// Whether a series without any labels would match, so that there is nothing that all it matches have in common.
+    #[must_use]
+    pub fn could_be_anything(&self) -> bool {
+        self.matchers.iter().all(|m| m.test.holds(""))
+    }
+
+    /// Whether all that `other` matches is matched here, as far as their matchers tell.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        self.matchers.iter().all(|own| other.matchers.iter().any(|theirs| own.same(theirs)))
+    }
+
     /// Whether a series of this name could match, whatever its other labels.
     #[must_use]
     pub fn could_match_name(&self, name: &str) -> bool {
         self.matchers.iter().filter(|m| m.name == METRIC_NAME).all(|m| m.test.holds(name))
+    }
+}
+
+impl LabelMatcher {
+    fn same(&self, other: &Self) -> bool {
+        let same_test = match (&self.test, &other.test) {
+            (Test::Equal(a), Test::Equal(b)) | (Test::NotEqual(a), Test::NotEqual(b)) => a == b,
+            (Test::Regex(a), Test::Regex(b)) | (Test::NotRegex(a), Test::NotRegex(b)) => a.as_str() == b.as_str(),
+            _ => false,
+        };
+        self.name == other.name && same_test
     }
 }
 

@@ -214,7 +214,13 @@ impl<'p> Planner<'p> {
         Ok(id)
     }
 
-    fn leaf(&mut self, source: LeafSource, kind: LeafKind, range: Millis, end: End) -> Result<LeafId, PlanError> {
+    pub(super) fn leaf(
+        &mut self,
+        source: LeafSource,
+        kind: LeafKind,
+        range: Millis,
+        end: End,
+    ) -> Result<LeafId, PlanError> {
         let from = match &source {
             LeafSource::Selector(s) => format!("{s:?}"),
             LeafSource::Feed(f) => self.plan.feeds[*f].identity.clone(),
@@ -310,7 +316,7 @@ fn binary_op(op: TokenType) -> Result<BinaryOp, PlanError> {
     })
 }
 
-fn selector_of(selector: &VectorSelector) -> Result<Selector, PlanError> {
+pub(super) fn selector_of(selector: &VectorSelector) -> Result<Selector, PlanError> {
     if !selector.matchers.or_matchers.is_empty() {
         return fail("`or` between matchers is not PromQL");
     }

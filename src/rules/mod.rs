@@ -12,6 +12,7 @@ mod lint;
 mod load;
 pub mod promql_script;
 mod scalar;
+mod template_check;
 pub mod unit_test;
 mod validate;
 mod yaml;

@@ -11,8 +11,8 @@ use super::duplicates::duplicates;
 use super::expression::Expression;
 use super::format::{Group, Pairs, Rule as RuleNode, Scalar, span};
 use super::lint::{self, Subject, Text};
-use super::{Rule, RuleGroup, RuleKind, scalar};
-use crate::alert::Template;
+use super::template_check::template;
+use super::{Rule, RuleGroup, RuleKind};
 use crate::base::{METRIC_NAME, Millis, nearest, parse_duration};
 
 /// A group, as far as it can be made sense of. `names` are those of the file's groups so far.
@@ -213,31 +213,6 @@ fn pairs(found: &mut Collector<'_>, pairs: Option<Pairs>, what: &str) -> Vec<Pai
         }
     }
     out
-}
-
-fn template(found: &mut Collector<'_>, text: &str, at: &Range<usize>) -> Option<Template> {
-    let fault = match Template::parse(text) {
-        Ok(template) => return Some(template),
-        Err(fault) => fault,
-    };
-    // To the end of the word there, or one character.
-    let rest = text.get(fault.offset..).unwrap_or_default();
-    let word = rest.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '$' | '.'))).unwrap_or(rest.len());
-    let length = word.max(rest.chars().next().map_or(0, char::len_utf8));
-    let place = scalar::place(found.source(), at.clone(), text, fault.offset..fault.offset + length);
-    let message = format!("not a template: {}", fault.message);
-    found.error_with_help("template", place.unwrap_or(at.clone()), message, template_help(&fault.message));
-    None
-}
-
-fn template_help(message: &str) -> &'static str {
-    if message.contains("function") {
-        "Prometheus' template reference lists the functions: humanize, humanizeDuration, humanizePercentage, title, …"
-    } else if message.contains("variable") {
-        "there are $labels, $value, $externalLabels and $externalURL"
-    } else {
-        "an action is written {{ … }}: {{ $labels.instance }}, {{ $value | humanize }}; braces to be shown {{ \"{{\" }}"
-    }
 }
 
 fn limit(found: &mut Collector<'_>, node: &Option<Scalar>) -> usize {

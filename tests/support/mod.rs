@@ -18,7 +18,6 @@ pub mod oracle;
 pub mod peer;
 pub mod process;
 pub mod receiver;
-pub mod script;
 pub mod series;
 pub mod server;
 pub mod skip;

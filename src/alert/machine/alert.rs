@@ -3,7 +3,7 @@
 
 use super::series::AlertSeriesPair;
 use crate::alert::rule::Evaluated;
-use crate::alert::{AlertSettings, AlertState, Reason};
+use crate::alert::{AlertContext, AlertSettings, AlertState, AlertingRule, Reason};
 use crate::base::{Labels, Millis};
 
 /// How long a resolved alert is kept, and sent again, so that an Alertmanager that was away learns of it.
@@ -37,6 +37,9 @@ pub(super) struct Alert {
     pub keep_firing_since: Option<Millis>,
     /// The step in which it was last in the vector.
     pub seen_in: u64,
+    /// Annotations that query, as they were when the expression last held; none while it holds. What they have asked for
+    /// may have changed since, and is not kept for long.
+    pub text: Option<Vec<(String, String)>>,
     /// Whether it is to be forgotten when the step ends.
     pub gone: bool,
     /// Its series while pending or firing.
@@ -62,6 +65,7 @@ impl Alert {
             sent_at: None,
             keep_firing_since: None,
             seen_in: 0,
+            text: None,
             gone: false,
             series: None,
         }
@@ -79,6 +83,16 @@ impl Alert {
         }
         self.value = value;
         self.evaluated_at = t;
+        self.text = None;
+    }
+
+    /// The annotations, expanded, as seen at `t`.
+    pub fn annotations(&mut self, rule: &AlertingRule, t: Millis, context: &AlertContext<'_>) -> Vec<(String, String)> {
+        let text = self.text.take().unwrap_or_else(|| rule.expand_annotations(self.evaluated(), context));
+        if self.evaluated_at < t && !rule.queries().is_empty() {
+            self.text = Some(text.clone());
+        }
+        text
     }
 
     /// Moves the alert on, having been observed or not.

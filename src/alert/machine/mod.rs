@@ -137,7 +137,10 @@ impl AlertMachine {
     /// Pending and firing alerts, sorted by labels, annotations expanded now.
     #[must_use]
     pub fn active(&self, context: &AlertContext<'_>) -> Vec<ActiveAlert<'_>> {
-        let view = |alert: &'_ Alert| self.rule.expand_annotations(alert.evaluated(), context);
+        let view = |alert: &'_ Alert| {
+            let expand = || self.rule.expand_annotations(alert.evaluated(), context);
+            alert.text.clone().unwrap_or_else(expand)
+        };
         self.alerts
             .iter()
             .filter(|alert| alert.is_active())
@@ -182,6 +185,7 @@ impl AlertMachine {
     /// [`AlertingRule::same_identity`]; the ids of elements are forgotten, since the expression may have changed.
     pub fn change_rule(&mut self, rule: AlertingRule) {
         self.rule = rule;
+        self.alerts.for_each(|alert| alert.text = None);
         self.alerts.remap(|_| None);
     }
 
@@ -273,14 +277,20 @@ impl AlertMachine {
     }
 }
 
-fn transition(rule: &AlertingRule, alert: &Alert, t: Millis, reason: Reason, context: &AlertContext<'_>) -> Transition {
+fn transition(
+    rule: &AlertingRule,
+    alert: &mut Alert,
+    t: Millis,
+    reason: Reason,
+    context: &AlertContext<'_>,
+) -> Transition {
     // Receivers may miss two evaluations, or two sends, before they give the alert up.
     let patience = 4 * rule.settings().interval.max(context.resend_delay);
     Transition {
         at: t,
         rule: rule.reference().clone(),
         labels: alert.labels.clone(),
-        annotations: rule.expand_annotations(alert.evaluated(), context),
+        annotations: alert.annotations(rule, t, context),
         from: alert.reported,
         to: alert.state,
         reason,

@@ -155,11 +155,11 @@ fn index<'a>(values: &[Value<'a>]) -> Result<Value<'a>, String> {
             }
             (Value::Samples(samples), Value::Int(at)) => {
                 let sample = usize::try_from(*at).ok().and_then(|at| samples.get(at));
-                Value::Sample(Rc::clone(sample.ok_or_else(|| format!("index out of range: {at}"))?))
+                Value::Sample(Rc::clone(sample.ok_or_else(|| out_of_range(*at, samples.len(), "slice"))?))
             }
             (Value::Text(text), Value::Int(at)) => {
                 let byte = usize::try_from(*at).ok().and_then(|at| text.as_bytes().get(at));
-                Value::Int(i64::from(*byte.ok_or_else(|| format!("index out of range: {at}"))?))
+                Value::Int(i64::from(*byte.ok_or_else(|| out_of_range(*at, text.len(), "string"))?))
             }
             (Value::Text(_) | Value::Samples(_), other) => {
                 return Err(format!("cannot index slice/array with type {}", other.type_name()));
@@ -169,6 +169,14 @@ fn index<'a>(values: &[Value<'a>]) -> Result<Value<'a>, String> {
         };
     }
     Ok(current)
+}
+
+/// Go looks at the length itself only later than at what lies beyond it.
+fn out_of_range(at: i64, length: usize, what: &str) -> String {
+    if usize::try_from(at) == Ok(length) {
+        return format!("reflect: {what} index out of range");
+    }
+    format!("index out of range: {at}")
 }
 
 fn slice<'a>(values: &[Value<'a>]) -> Result<Value<'a>, String> {

@@ -4,6 +4,7 @@
 //! A template is parsed once, when its rule file is loaded, and expanded with an alert's labels and value. It reads no
 //! clock, and series only by asking [`Queries`], whose answers are somebody else's.
 
+mod asked;
 mod ast;
 mod bounded;
 mod call;
@@ -27,6 +28,7 @@ mod varies;
 
 use std::fmt;
 
+pub use self::asked::{AskedQuery, NUMBER_HOLE, TEXT_HOLE};
 use self::ast::{Node, Place};
 use self::parse::Tree;
 pub use self::reads::LabelRead;
@@ -152,6 +154,12 @@ impl Template {
     #[must_use]
     pub fn labels_read(&self) -> Vec<LabelRead> {
         reads::reads(&self.tree)
+    }
+
+    /// The queries it makes, as far as they are known before it is expanded.
+    #[must_use]
+    pub fn queries(&self) -> Vec<AskedQuery> {
+        asked::queries(&self.tree)
     }
 
     /// Expands the template.

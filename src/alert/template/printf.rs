@@ -360,7 +360,7 @@ fn pad(spec: &Spec, text: &str) -> String {
 }
 
 /// As Go's `strconv.Quote`; with `ascii` everything beyond ASCII is escaped.
-fn quote(text: &str, mark: char, ascii: bool) -> String {
+pub(super) fn quote(text: &str, mark: char, ascii: bool) -> String {
     let mut out = String::from(mark);
     for c in text.chars() {
         let code = u32::from(c);

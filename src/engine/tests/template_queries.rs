@@ -1,0 +1,262 @@
+//! Queries in templates: what they see, that the number of shards and the pace do not show, and that they stay in bounds.
+
+use super::*;
+use crate::alert::{Reason, Transition};
+
+const LOAD: &str = r#"groups:
+- name: g
+  rules:
+  - {record: before, expr: sum(load)}
+  - alert: A
+    expr: down == 1
+    keep_firing_for: 30s
+    annotations:
+      load: '{{ with printf "load{instance=''%s''}" .Labels.instance | query }}{{ . | first | value | humanize }}{{ end }}'
+      order: '{{ query "before" | first | value }} {{ range query "after" }}{{ .Value }}{{ else }}none{{ end }}'
+  - {record: after, expr: count(load)}
+"#;
+
+fn annotation<'t>(transition: &'t Transition, name: &str) -> &'t str {
+    &transition.annotations.iter().find(|(n, _)| n == name).unwrap().1
+}
+
+#[test]
+fn a_query_sees_the_instant_and_what_rules_before_have_recorded() {
+    for shards in [1, 2, 4] {
+        let mut bench = Bench::new(shards, LOAD);
+        bench.send(
+            &[("__name__", "down"), ("instance", "b")],
+            &[(15, 1.0), (30, 1.0), (45, 0.0), (60, 0.0), (120, 0.0)],
+        );
+        for (i, instance) in ["a", "b", "c"].into_iter().enumerate() {
+            let samples: Vec<(i64, f64)> = (1..9).map(|k| (k * 15, (1000 * i as i64 + k) as f64)).collect();
+            bench.send(&[("__name__", "load"), ("instance", instance)], &samples);
+        }
+        bench.advance(120);
+        let told: Vec<(Reason, Millis, &str, &str)> = bench
+            .out
+            .transitions
+            .iter()
+            .map(|t| (t.reason, t.at / 1000, annotation(t, "load"), annotation(t, "order")))
+            .collect();
+        // What was recorded after the alert is seen one tick later. Since the expression last held at 30s, the text is that
+        // of 30s; `after` is asked for as it is now known to have been then.
+        assert_eq!(
+            told,
+            [
+                (Reason::HeldLongEnough, 15, "1.001k", "3003 none"),
+                (Reason::KeptFiring, 45, "1.002k", "3006 3"),
+                (Reason::Cleared, 75, "1.002k", "3006 3"),
+            ],
+            "{shards}"
+        );
+    }
+}
+
+/// A template that writes a query's whole result, beside the expression itself.
+fn twin(expr: &str) -> String {
+    let quoted = serde_json::to_string(expr).unwrap().replace('\'', "''");
+    format!(
+        "groups: [{{name: g, rules: [{{alert: A, expr: vector(1), annotations: {{x: '{{{{ range query {quoted} }}}}{{{{ .Labels }}}}={{{{ .Value }}}};{{{{ end }}}}'}}}}]}}]"
+    )
+}
+
+/// Series with gaps, resets, staleness and NaN.
+fn noise(bench: &mut Bench, seed: u64) {
+    let mut state = seed;
+    let mut random = |n: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % n
+    };
+    for i in 0..9 {
+        let (mut t, mut v) = (i, 0.0);
+        let mut samples = Vec::new();
+        while t < 1_500 {
+            t += 1 + random(40) as i64 + if random(25) == 0 { 400 } else { 0 };
+            v = if random(15) == 0 { 0.0 } else { v + random(9) as f64 };
+            samples.push((
+                t,
+                match random(30) {
+                    0 => crate::base::stale_nan(),
+                    1 => f64::NAN,
+                    _ => v,
+                },
+            ));
+        }
+        let (x, y) = ((i % 3).to_string(), (i % 4).to_string());
+        let name = if i % 2 == 0 { "a" } else { "b" };
+        bench.send(&[("__name__", name), ("x", &x), ("y", &y), ("i", &i.to_string())], &samples);
+    }
+}
+
+const EXPRS: [&str; 12] = [
+    "a",
+    "a offset 2m",
+    "rate(a[3m])",
+    "sum by (x) (increase(b[5m] offset 1m))",
+    "max_over_time(a[4m:20s])",
+    "avg_over_time(sum by (y) (rate(a[2m]))[5m:45s] offset 30s)",
+    "count_over_time(vector(1)[5m:1m])",
+    "quantile_over_time(0.7, b[6m]) > 3",
+    "a unless on (x) b",
+    "absent(a{x=\"9\"})",
+    "predict_linear(a{x=~\"1|2\"}[6m], 60)",
+    "scalar(count({__name__=~\"a|b\"})) * time()",
+];
+
+/// The evaluator is the same, but all that it sees has been kept in the rings and taken from there.
+#[test]
+fn answers_are_those_of_the_expression_itself() {
+    for expr in EXPRS {
+        let (groups, faults) = load_file("test.yml", &twin(expr));
+        assert!(faults.is_empty(), "{faults:?}");
+        let rules = RuleSet { groups: groups.into_iter().map(Arc::new).collect() };
+        let mut bench = Bench::new(3, "groups: []");
+        bench.engine.load_with_queries(&rules, &[expr.to_owned()], &Profiles::default(), &mut bench.out).unwrap();
+        bench.advance(-2_000);
+        noise(&mut bench, 7);
+        let mut told = 0;
+        for tick in (-1_995..1_500).step_by(15).chain([1_500]) {
+            bench.advance(tick);
+            if tick < 0 || tick % 15 != 0 {
+                continue;
+            }
+            let result = bench.engine.query(0, &Inline).unwrap().unwrap().into_elements();
+            let expected: Vec<(String, f64)> = result
+                .iter()
+                .map(|(labels, v)| {
+                    let pairs: Vec<String> = labels.as_ref().iter().map(|(n, v)| format!("{n}:{v}")).collect();
+                    (format!("map[{}]", pairs.join(" ")), *v)
+                })
+                .collect();
+            let group = &bench.engine.groups()[0];
+            let alert = &group.rules[0].alert.as_ref().unwrap().active[0];
+            let got = &alert.annotations[0].1;
+            let parsed: Vec<(String, f64)> = got
+                .split_terminator(';')
+                .map(|part| part.rsplit_once('=').unwrap())
+                .map(|(labels, v)| (labels.to_owned(), v.parse().unwrap()))
+                .collect();
+            told += parsed.len();
+            assert_eq!(parsed.len(), expected.len(), "{expr} at {tick}: {got} {expected:?}");
+            for (p, e) in parsed.iter().zip(&expected) {
+                let close = p.1 == e.1 || (p.1.is_nan() && e.1.is_nan()) || (p.1 - e.1).abs() <= 1e-9 * e.1.abs();
+                assert!(p.0 == e.0 && close, "{expr} at {tick}: {p:?} {e:?}");
+            }
+        }
+        assert!(told > 60, "{expr}: {told}");
+    }
+}
+
+const MANY: &str = r#"groups:
+- name: g
+  rules:
+  - {record: r, expr: sum by (x) (a)}
+  - alert: A
+    expr: a > 20
+    for: 30s
+    labels: {top: '{{ with query "topk(1, r)" }}{{ . | first | label "x" }}{{ end }}'}
+    annotations:
+      p: '{{ printf "avg_over_time(b{y=%q}[4m])" $labels.y | query | sortByLabel "i" }}'
+      q: '{{ range query "sort_desc(r)" }}{{ .Labels.x }}={{ .Value }} {{ end }}{{ with printf "r{x=''%s''}" $labels.x | query }}{{ . | first | value }}{{ end }}'
+      s: '{{ query (printf "max_over_time(sum(rate({__name__=~\"a|b\",x=\"%s\"}[1m]))[3m:20s])" $labels.x) | len }}'
+      t: '{{ query (print "m" $labels.x) }}'
+- name: late
+  interval: 20s
+  query_offset: 25s
+  rules:
+  - {alert: B, expr: 'b > 30', annotations: {l: '{{ query (printf "a{x=\"%s\"} or r{x=\"%s\"}" $labels.x $labels.x) | first }}'}}
+"#;
+
+#[test]
+fn shards_and_pace_do_not_show() {
+    let told = |shards: usize, step: usize| {
+        let mut bench = Bench::new(shards, "groups: []");
+        let (groups, _) = load_file("test.yml", MANY);
+        let rules = RuleSet { groups: groups.into_iter().map(Arc::new).collect() };
+        bench.engine.load(&rules, &Profiles::default(), &mut bench.out).unwrap();
+        bench.advance(-10);
+        noise(&mut bench, 11);
+        (0..=1_600).step_by(step).for_each(|t| bench.advance(t));
+        serde_json::to_string(&bench.out.transitions).unwrap()
+    };
+    let reference = told(1, 1_600);
+    assert!(reference.matches("\"reason\"").count() > 100, "{reference}");
+    assert!(reference.contains("avg_over_time") || reference.contains("map["), "{reference}");
+    assert!(reference.contains("error calling query"), "t's text is not known");
+    for (shards, step) in [(2, 1_600), (4, 1_600), (1, 1), (4, 7), (2, 100)] {
+        assert!(told(shards, step) == reference, "{shards} {step}");
+    }
+}
+
+#[test]
+fn a_changing_answer_sends_nothing_again() {
+    let reasons = |annotation: &str| {
+        let rule =
+            format!("groups: [{{name: g, rules: [{{alert: A, expr: down, annotations: {{x: '{annotation}'}}}}]}}]");
+        let mut bench = Bench::new(2, &rule);
+        bench.send(&[("__name__", "down")], &(0..40).map(|k| (k * 15, 1.0)).collect::<Vec<_>>());
+        bench.send(&[("__name__", "m")], &(0..40).map(|k| (k * 15, k as f64)).collect::<Vec<_>>());
+        bench.advance(600);
+        let texts: std::collections::BTreeSet<String> =
+            bench.out.transitions.iter().map(|t| t.annotations[0].1.clone()).collect();
+        (bench.out.transitions.iter().map(|t| (t.at, t.reason)).collect::<Vec<_>>(), texts.len())
+    };
+    let (plain, one) = reasons("text");
+    let (asking, many) = reasons(r#"{{ query "m" | first | value }}"#);
+    assert_eq!(plain, asking);
+    assert_eq!(one, 1);
+    assert!(many > 5, "{many}");
+}
+
+#[test]
+fn queries_stay_in_bounds() {
+    let text = |limits: Limits, annotation: &str| {
+        let options = EngineOptions { evaluation_interval: 15_000, limits, ..Default::default() };
+        let mut bench = Bench { engine: Engine::new(options), out: Output::default() };
+        let rule = format!("groups: [{{name: g, rules: [{{alert: A, expr: m, annotations: {{x: '{annotation}'}}}}]}}]");
+        bench.load(&rule);
+        bench.send(&[("__name__", "m")], &(0..20).map(|k| (k * 15, k as f64)).collect::<Vec<_>>());
+        bench.advance(300);
+        bench.out.transitions.last().unwrap().annotations[0].1.clone()
+    };
+    let few = |template_query_samples| Limits { template_query_samples, ..Limits::default() };
+    let sum = r#"{{ query "sum_over_time(m[5m])" | first | value }}"#;
+    assert_eq!(text(few(20), sum), "190");
+    assert!(text(few(18), sum).contains("would load more than 18 samples"), "{}", text(few(18), sum));
+    let steps = r#"{{ query "sum_over_time(m[5m:1s])" | first | value }}"#;
+    assert!(text(few(100), steps).contains("more than 100 evaluations"), "{}", text(few(100), steps));
+    let none = text(Limits { template_queries: 0, ..Limits::default() }, sum);
+    assert!(none.contains("error calling query: the template makes more than 0 queries"), "{none}");
+}
+
+#[test]
+fn no_more_is_kept_than_the_query_reaches_back() {
+    let bytes = |hours: i64| {
+        let mut bench = Bench::new(
+            1,
+            r#"groups: [{name: g, rules: [{alert: A, expr: 'm < 0', annotations: {x: '{{ query "rate(m[10m])" | len }}'}}]}]"#,
+        );
+        for k in 0..hours * 240 {
+            bench.send(&[("__name__", "m")], &[(k * 15, (k * k % 977) as f64)]);
+            bench.advance(k * 15);
+        }
+        bench.engine.holdings().series_bytes
+    };
+    let (short, long) = (bytes(1), bytes(6));
+    assert!(long < short + 200 && long < 2_000, "{short} {long}");
+}
+
+#[test]
+fn a_reload_keeps_what_queries_read() {
+    let mut bench = Bench::new(2, LOAD);
+    bench.send(&[("__name__", "load"), ("instance", "b")], &[(15, 7.0), (30, 8.0), (45, 9.0)]);
+    bench.advance(40);
+    bench.load(&LOAD.replace("humanize", "printf \"%.1f\""));
+    bench.send(&[("__name__", "down"), ("instance", "b")], &[(45, 1.0)]);
+    bench.advance(45);
+    assert_eq!(annotation(&bench.out.transitions[0], "load"), "9.0");
+    bench.load("groups: []");
+    let removed = bench.out.transitions.last().unwrap();
+    assert_eq!((removed.reason, annotation(removed, "load")), (Reason::RuleRemoved, "9.0"));
+}
