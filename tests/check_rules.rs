@@ -136,7 +136,7 @@ fn several_documents_and_resources_are_taken() {
     let text = format!(
         "{resource}spec:\n  groups: [{{name: a, partial_response_strategy: warn, rules: []}}]\n---\nkind: Service\n"
     );
-    assert_eq!(faults(&text), ["f.yml:7:7: warning: skipped: a Service holds no rules"]);
+    assert_eq!(faults(&text), ["f.yml:7:7: warning: skipped: a Service holds no rules [not-rules]"]);
     let other = resource.replace("/v1", "/v2");
     assert_eq!(faults(&other), ["f.yml:1:13: error: a PrometheusRule has apiVersion monitoring.coreos.com/v1"]);
     assert_eq!(faults("groups: []\ngroups: []\n"), ["f.yml:2:1: error: the key groups is given twice"]);

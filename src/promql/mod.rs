@@ -26,6 +26,7 @@ mod quantile;
 mod refuse;
 mod regex;
 mod selector;
+mod signatures;
 mod syntax;
 
 pub use arith::{BinaryOp, SetOp};
