@@ -4,6 +4,7 @@ pub mod check;
 pub mod findings;
 mod junit;
 mod run;
+pub mod schema;
 pub mod test;
 
 use std::io::{self, IsTerminal, Write};
@@ -81,6 +82,12 @@ enum Check {
         #[command(flatten)]
         how: CheckArgs,
     },
+    /// Print the JSON Schema of a kind of file, for editors
+    Schema {
+        /// The kind
+        #[arg(long, value_enum, default_value_t)]
+        kind: schema::Kind,
+    },
 }
 
 #[derive(Clone, Debug, Args)]
@@ -155,6 +162,7 @@ fn run_check(check: Check, colour: bool, out: &mut dyn Write) -> io::Result<Exit
             check::rules(&files, &options, out)
         }
         Check::Config { file, how } => check::config(&file, &how.options(colour), out),
+        Check::Schema { kind } => schema::write(kind, out),
     }
 }
 

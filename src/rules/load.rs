@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::collector::Collector;
 use super::diagnostic::{Diagnostic, Severity};
-use super::format::{Document, documents, span};
+use super::format::{Document, Spec, documents, span};
 use super::lint::LintOptions;
 use super::validate::{group, unknown_key};
 use super::{RuleGroup, RuleSet, yaml};
@@ -122,7 +122,8 @@ fn document_groups(found: &mut Collector<'_>, document: Document, names: &mut Ve
     let groups = match kind {
         None => {
             for key in &document.unknown {
-                unknown_key(found, key, "a rule file", &["groups"]);
+                // The other keys are those of resources.
+                unknown_key(found, key, "a rule file", &Document::KEYS[..1]);
             }
             document.groups
         }
@@ -135,7 +136,7 @@ fn document_groups(found: &mut Collector<'_>, document: Document, names: &mut Ve
             }
             let spec = document.spec.flatten().unwrap_or_default();
             for key in &spec.unknown {
-                unknown_key(found, key, "the spec of a PrometheusRule", &["groups"]);
+                unknown_key(found, key, "the spec of a PrometheusRule", Spec::KEYS);
             }
             spec.groups
         }

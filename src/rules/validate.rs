@@ -28,7 +28,7 @@ pub(super) fn group(
     for key in &group.unknown {
         // Prometheus' operator hands this one to Thanos.
         if !(kubernetes && key.value == "partial_response_strategy") {
-            unknown_key(found, key, "a group", &["name", "interval", "query_offset", "limit", "labels", "rules"]);
+            unknown_key(found, key, "a group", Group::KEYS);
         }
     }
     let first_line = found.rest_of_line(place.start);
@@ -77,8 +77,6 @@ pub(super) fn unknown_key(found: &mut Collector<'_>, key: &Spanned<String>, of: 
     found.error_with_help("unknown-key", span(key.referenced), message, help);
 }
 
-const RULE_KEYS: [&str; 7] = ["record", "alert", "expr", "for", "keep_firing_for", "labels", "annotations"];
-
 /// A rule and the bytes of its name in the file; None where it has no name or no expression.
 fn rule(
     found: &mut Collector<'_>,
@@ -91,7 +89,7 @@ fn rule(
     let first_line = found.rest_of_line(place.start);
     let rule = node.value;
     for key in &rule.unknown {
-        unknown_key(found, key, "a rule", &RULE_KEYS);
+        unknown_key(found, key, "a rule", RuleNode::KEYS);
     }
     let name = name(found, &rule, first_line.clone());
     let (at, is_alert) = name.as_ref().map_or((first_line, true), |(_, at, is_alert)| (at.clone(), *is_alert));
