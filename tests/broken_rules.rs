@@ -95,7 +95,7 @@ const STRICTER: [&str; 13] = [
     "not a number of alerts or samples: -1",
     "not a number of alerts or samples: 1.5",
     "unexpected `m`, expected `]`",
-    "keys with values are expected here",
+    "a mapping is expected here",
 ];
 
 /// Taken here and refused by promtool 3.5: functions of templates that Prometheus has since, and Kubernetes' resources. The

@@ -146,6 +146,38 @@ fn several_documents_and_resources_are_taken() {
 }
 
 #[test]
+fn one_fault_of_yaml_hides_no_other() {
+    let text = "\
+groups:
+  - name: a
+    rules:
+      - alert: A
+        expr: up
+        labels: [a]
+      - alert: B
+        expr: rat(x[5m])
+      - alert: C
+        expr: up
+        annotations:
+          summary: {{ $value }}
+      - alert: D
+        expr: up
+         for: 5m
+  - name: b
+    rules: {}
+  - name: c
+    rules:
+      - record: r
+        expr: up
+        for: 1m
+";
+    let lines: Vec<usize> = load_file("f.yml", text).1.iter().map(|d| d.position.map_or(0, |p| p.line)).collect();
+    assert_eq!(lines, [6, 8, 12, 15, 17, 22], "{:#?}", faults(text));
+    // What is left of the groups is of no use by itself, but nothing else of it is wrong.
+    assert_eq!(load_file("f.yml", text).0.len(), 2);
+}
+
+#[test]
 fn values_of_other_types_are_read_as_they_are_written() {
     let text = "groups: [{name: 5, limit: 3, rules: [{record: r, expr: 1e3, labels: {a: 010, b: yes, c: ~}}]}]";
     let (groups, diagnostics) = load_file("f.yml", text);

@@ -10,6 +10,7 @@ mod format;
 mod group;
 mod lint;
 mod load;
+mod recover;
 mod scalar;
 mod schema;
 pub mod unit_test;
