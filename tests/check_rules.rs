@@ -136,13 +136,45 @@ fn several_documents_and_resources_are_taken() {
     let text = format!(
         "{resource}spec:\n  groups: [{{name: a, partial_response_strategy: warn, rules: []}}]\n---\nkind: Service\n"
     );
-    assert_eq!(faults(&text), ["f.yml:7:7: warning: skipped: a Service holds no rules"]);
+    assert_eq!(faults(&text), ["f.yml:7:7: warning: skipped: a Service holds no rules [not-rules]"]);
     let other = resource.replace("/v1", "/v2");
     assert_eq!(faults(&other), ["f.yml:1:13: error: a PrometheusRule has apiVersion monitoring.coreos.com/v1"]);
     assert_eq!(faults("groups: []\ngroups: []\n"), ["f.yml:2:1: error: the key groups is given twice"]);
     assert_eq!(faults("é: [\"x\n")[0].split(": ").take(2).collect::<Vec<_>>(), ["f.yml:1:5", "error"]);
     assert!(faults("- a\n")[0].starts_with("f.yml:1:1: error: "));
     assert!(faults("groups: {a: b}\n")[0].starts_with("f.yml:1:9: error: "));
+}
+
+#[test]
+fn one_fault_of_yaml_hides_no_other() {
+    let text = "\
+groups:
+  - name: a
+    rules:
+      - alert: A
+        expr: up
+        labels: [a]
+      - alert: B
+        expr: rat(x[5m])
+      - alert: C
+        expr: up
+        annotations:
+          summary: {{ $value }}
+      - alert: D
+        expr: up
+         for: 5m
+  - name: b
+    rules: {}
+  - name: c
+    rules:
+      - record: r
+        expr: up
+        for: 1m
+";
+    let lines: Vec<usize> = load_file("f.yml", text).1.iter().map(|d| d.position.map_or(0, |p| p.line)).collect();
+    assert_eq!(lines, [6, 8, 12, 15, 17, 22], "{:#?}", faults(text));
+    // What is left of the groups is of no use by itself, but nothing else of it is wrong.
+    assert_eq!(load_file("f.yml", text).0.len(), 2);
 }
 
 #[test]

@@ -230,6 +230,44 @@ fn intervals_of_the_configuration_count() {
     assert!(String::from_utf8(out).unwrap().contains("[range-too-short]"));
 }
 
+/// What `check config` writes about a configuration that names r.yml, and its exit code.
+fn checked(config: &str, rules: &str) -> (ExitCode, String) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("r.yml"), rules).unwrap();
+    let file = folder.path().join("forewarn.yml");
+    std::fs::write(&file, config).unwrap();
+    let mut out = Vec::new();
+    let code = check::config(&file, &CheckOptions::default(), &mut out).unwrap();
+    (code, String::from_utf8(out).unwrap())
+}
+
+#[test]
+fn mistakes_of_a_configuration_are_shown_at_their_place() {
+    let (code, text) = checked("global:\n  scrap_interval: 1m\n", "");
+    assert_eq!(code, ExitCode::FAILURE);
+    assert!(text.contains("forewarn.yml:2:3: error: unknown key scrap_interval\n"), "{text}");
+    assert!(text.contains("  scrap_interval: 1m\n") && text.contains("help: did you mean scrape_interval?"), "{text}");
+    let (code, text) = checked("global: {scrape_timeout: 2m}\nscrape_configs: [{job_name: a}]\n", "");
+    assert_eq!(code, ExitCode::FAILURE);
+    assert!(text.contains("forewarn.yml: error: ") && text.contains("longer than scrape_interval"), "{text}");
+    let (code, text) = checked("model_files: [r.yml]\n", "name: 5\n");
+    assert!(code == ExitCode::FAILURE && text.contains("r.yml: error: "), "{text}");
+}
+
+#[test]
+fn profiles_of_a_configuration_are_known() {
+    let rules = |profile: &str| file(&format!("- alert: A\n  expr: predict_anomaly(x, \"{profile}\") > 1"));
+    let (code, text) = checked("rule_files: [r.yml]\n", &rules("defualt"));
+    assert_eq!(code, ExitCode::FAILURE);
+    assert!(
+        text.contains("r.yml:5:34: error: there is no profile \"defualt\"")
+            && text.contains("did you mean \"default\"?"),
+        "{text}"
+    );
+    assert_eq!(checked("rule_files: [r.yml]\n", &rules("default")).0, ExitCode::SUCCESS);
+    assert_eq!(output(&rules("of_a_file_to_come"), Format::Text, true).0, ExitCode::SUCCESS);
+}
+
 /// What `check rules` writes about one file in some format, and its exit code.
 fn output(text: &str, format: Format, deny_warnings: bool) -> (ExitCode, String) {
     let folder = tempfile::tempdir().unwrap();

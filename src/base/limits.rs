@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Bounds on input. What exceeds one is refused or dropped, and counted under the bound's name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Labels of one series, `__name__` included.

@@ -18,6 +18,7 @@ pub use limits::Limits;
 pub use nearest::nearest;
 pub use sample::{STALE_NAN_BITS, Sample, is_stale, stale_nan};
 pub use time::{
-    DurationError, FAR, LONGEST_SPAN, Millis, format_duration, format_rfc3339, parse_duration, parse_rfc3339,
+    DURATION_PATTERN, DurationError, FAR, LONGEST_SPAN, Millis, format_duration, format_rfc3339, parse_duration,
+    parse_rfc3339,
 };
 pub use value::{format_value, parse_value};

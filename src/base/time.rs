@@ -31,6 +31,10 @@ const UNITS: [(&str, Millis); 7] = [
     ("ms", 1),
 ];
 
+/// What durations look like, as a regular expression for editors; what it takes beside the empty text,
+/// [`parse_duration`] takes too, up to the longest.
+pub const DURATION_PATTERN: &str = "^(0|([0-9]+y)?([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?)$";
+
 /// Parses a duration as Prometheus writes it: `1h30m`, `15s`, `0`.
 ///
 /// # Errors

@@ -2,6 +2,7 @@
 //!
 //! Knows files and the terminal's stream; starts nothing. How findings are written is `findings`' part.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,7 +10,7 @@ use std::process::ExitCode;
 use super::findings::{Findings, Format};
 use crate::base::Limits;
 use crate::rules::{Diagnostic, Lint, LintOptions, Severity, check_globs, yaml_fault};
-use crate::server::{Config, base_dir, read_config};
+use crate::server::{Config, RuleSource, base_dir, read_config};
 
 /// How to check, and how to say it.
 #[derive(Clone, Debug, Default)]
@@ -52,6 +53,7 @@ pub fn config(file: &Path, options: &CheckOptions, out: &mut dyn Write) -> io::R
             let lints = LintOptions {
                 scrape_interval: slowest.unwrap_or(config.global.scrape_interval).millis(),
                 evaluation_interval: config.global.evaluation_interval.millis(),
+                profiles: Some(profiles(&config, dir.clone(), &mut found)),
                 ..options.lints.clone()
             };
             if !patterns.is_empty() {
@@ -91,6 +93,18 @@ fn finish(found: &Findings, options: &CheckOptions, out: &mut dyn Write) -> io::
     found.write(options.format, options.colour, out)?;
     let fails = |d: &Diagnostic| d.severity == Severity::Error || options.deny_warnings;
     Ok(if found.diagnostics.iter().any(fails) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// The names of all profiles; what is wrong with their files is found.
+fn profiles(config: &Config, dir: PathBuf, found: &mut Findings) -> BTreeSet<String> {
+    let model_files = config.model_files.clone();
+    let source = RuleSource { rule_files: Vec::new(), model_files, dir, limits: config.limits.clone() };
+    let read = source.read();
+    for fault in &read.profile_faults {
+        let (file, message) = fault.split_once(": ").unwrap_or(("model_files", fault));
+        found.diagnostics.push(super::findings::of_configuration(file, message));
+    }
+    read.profiles.keys().cloned().collect()
 }
 
 /// What is wrong with a configuration, at its place if it has one.

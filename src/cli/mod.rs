@@ -6,6 +6,7 @@ pub mod findings;
 mod history;
 mod junit;
 mod run;
+pub mod schema;
 pub mod test;
 pub mod test_promql;
 
@@ -86,6 +87,12 @@ enum Check {
         file: PathBuf,
         #[command(flatten)]
         how: CheckArgs,
+    },
+    /// Print the JSON Schema of a kind of file, for editors
+    Schema {
+        /// The kind
+        #[arg(long, value_enum, default_value_t)]
+        kind: schema::Kind,
     },
 }
 
@@ -182,6 +189,7 @@ fn run_check(check: Check, colour: bool, out: &mut dyn Write) -> io::Result<Exit
             check::rules(&files, &options, out)
         }
         Check::Config { file, how } => check::config(&file, &how.options(colour), out),
+        Check::Schema { kind } => schema::write(kind, out),
     }
 }
 

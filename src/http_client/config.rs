@@ -9,7 +9,7 @@ use url::Url;
 use super::{HttpClientError, Secret};
 
 /// How to reach an HTTP server: credentials, TLS, proxy, redirects.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpClientConfig {
     /// User name and password.
@@ -31,7 +31,7 @@ pub struct HttpClientConfig {
 }
 
 /// User name and password, the password given or in a file.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BasicAuth {
     /// User name.
@@ -45,7 +45,7 @@ pub struct BasicAuth {
 }
 
 /// The `Authorization` header: `<type> <credentials>`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Authorization {
     /// Scheme, `Bearer` unless told otherwise.
@@ -60,7 +60,7 @@ pub struct Authorization {
 }
 
 /// TLS settings; the files are PEM and are looked at anew at every request.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TlsConfig {
     /// Certificates to trust instead of the system's.

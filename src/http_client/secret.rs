@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize, Serializer};
 /// assert_eq!(format!("{secret:?} {secret}"), "<secret> <secret>");
 /// assert_eq!(secret.expose(), "hunter2");
 /// ```
-#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(transparent)]
 pub struct Secret(String);
 

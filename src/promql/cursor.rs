@@ -7,6 +7,9 @@ use std::ops::Range;
 use super::error::ExprError;
 use super::lexer::{Kind, Token};
 
+/// What a matcher's value must be.
+pub(super) const QUOTED: &str = "a quoted string";
+
 /// Tokens, and how far a recogniser has come.
 pub(super) struct Cursor<'a> {
     text: &'a str,
@@ -77,6 +80,16 @@ impl<'a> Cursor<'a> {
 
     /// Takes the closing sign of what was opened at a token.
     pub(super) fn close(&mut self, sign: &'static str, open: usize) -> Result<(), ExprError> {
+        let wanted = match sign {
+            ")" => "an operator, `,` or `)`",
+            "]" => "`]`",
+            _ => "`,` or `}`",
+        };
+        self.close_with(sign, open, wanted)
+    }
+
+    /// The same, with what is said to be expected.
+    pub(super) fn close_with(&mut self, sign: &'static str, open: usize, wanted: &str) -> Result<(), ExprError> {
         if self.sign(sign) {
             return Ok(());
         }
@@ -84,34 +97,50 @@ impl<'a> Cursor<'a> {
             let opened = &self.tokens[open].span;
             return Err(ExprError::at(opened.clone(), format!("`{}` is never closed", &self.text[opened.clone()])));
         }
-        Err(self.unexpected(match sign {
-            ")" => "an operator, `,` or `)`",
-            "]" => "`]`",
-            _ => "`,` or `}`",
-        }))
+        Err(self.unexpected(wanted))
     }
 
     /// The fault that the token at hand cannot stand here.
     pub(super) fn unexpected(&self, wanted: &str) -> ExprError {
         let here = self.tokens[self.at].span.clone();
+        let before = self.at.checked_sub(1).map(|last| &self.tokens[last]);
         if *self.kind() == Kind::End {
             // The place is behind the last token: a caret under the end of a comment or blank line helps nobody.
-            let end = self.at.checked_sub(1).map_or(0, |last| self.tokens[last].span.end);
-            return ExprError::at(end..end, format!("the expression ends where {wanted} is expected"));
+            let end = before.map_or(0, |last| last.span.end);
+            let error = ExprError::at(end..end, format!("the expression ends where {wanted} is expected"));
+            return match before.map(|last| &last.kind) {
+                Some(Kind::Sign("%")) => error.help("`%` is the remainder of a division; 5 percent is 0.05"),
+                _ => error,
+            };
         }
         let error = ExprError::at(here, format!("unexpected `{}`, expected {wanted}", self.written()));
-        match self.kind() {
-            Kind::Sign("{") => error.help("Go or Jinja templates are not expanded in expressions"),
-            Kind::Sign("=") => error.help("equality is `==`"),
-            Kind::Sign("=~" | "!~") => error.help("regular expressions match labels: up{job=~\"node.*\"}"),
-            _ => error,
-        }
+        let help = match (before.map(|last| &last.kind), self.kind()) {
+            (Some(Kind::Sign("=")), Kind::Sign(">")) => "greater or equal is `>=`",
+            (Some(Kind::Sign("<")), Kind::Sign(">")) => "not equal is `!=`",
+            (_, Kind::Sign("=")) if self.next_is(">") => "greater or equal is `>=`",
+            (Some(Kind::Sign("/")), Kind::Sign("/" | "*")) => "comments begin with #",
+            (Some(Kind::Number(_)), Kind::Sign(",")) => "numbers are written without commas: 1000, or 1_000",
+            (Some(Kind::Number(_)), Kind::Name) if wanted == "`]`" => "a duration has no blanks: 5m",
+            (Some(Kind::Sign("=" | "!=")), Kind::Name) if wanted == QUOTED => "values are quoted: job=\"node\"",
+            (_, Kind::Sign("{")) => "all matchers stand in one pair of braces: x{a=\"b\", c=\"d\"}",
+            (_, Kind::Sign("=")) => "equality is `==`",
+            (_, Kind::Sign("!")) => "there is no `not`: write x == 0, x unless y, or absent(x)",
+            (_, Kind::Sign("=~" | "!~")) => "regular expressions match labels: up{job=~\"node.*\"}",
+            (_, Kind::Sign(";")) => "one rule has one expression",
+            _ => return error,
+        };
+        error.help(help)
+    }
+
+    /// Whether `by` or `without` stands at a token.
+    pub(super) fn grouping_word_at(&self, at: usize) -> bool {
+        self.tokens.get(at).is_some_and(|t| {
+            t.kind == Kind::Name && matches!(self.text[t.span.clone()].to_ascii_lowercase().as_str(), "by" | "without")
+        })
     }
 
     /// Whether `by` or `without` and a parenthesis stand at a token.
     pub(super) fn grouping_at(&self, at: usize) -> bool {
-        self.tokens.get(at).is_some_and(|t| {
-            t.kind == Kind::Name && matches!(self.text[t.span.clone()].to_ascii_lowercase().as_str(), "by" | "without")
-        }) && self.tokens.get(at + 1).is_some_and(|t| t.kind == Kind::Sign("("))
+        self.grouping_word_at(at) && self.tokens.get(at + 1).is_some_and(|t| t.kind == Kind::Sign("("))
     }
 }

@@ -135,7 +135,7 @@ pub(super) fn look_up(name: &str) -> Result<(), Refusal> {
     } else if name == "outlier_score" {
         Err(Refusal::NotYet)
     } else {
-        Err(Refusal::Unknown(nearest(name, known())))
+        Err(Refusal::Unknown(nearest(&name.to_ascii_lowercase(), known())))
     }
 }
 
@@ -149,6 +149,7 @@ mod tests {
 
     #[test]
     fn a_misspelt_name_finds_its_neighbour() {
+        assert_eq!(look_up("RATE"), Err(Refusal::Unknown(Some("rate"))));
         assert_eq!(look_up("rat"), Err(Refusal::Unknown(Some("rate"))));
         assert_eq!(look_up("predict_quantil"), Err(Refusal::Unknown(Some("predict_quantile"))));
         assert_eq!(look_up("entirely_different"), Err(Refusal::Unknown(None)));

@@ -55,6 +55,8 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, ExprError> {
         } else if c == '#' {
             at += rest.find(['\n', '\r']).unwrap_or(rest.len());
             continue;
+        } else if let Some(error) = foreign(rest, at) {
+            return Err(error);
         } else if is_alpha(c) || (c == ':' && !in_brackets) {
             name(rest)
         } else if c.is_ascii_digit() || (c == '.' && rest[1..].starts_with(|d: char| d.is_ascii_digit())) {
@@ -93,6 +95,26 @@ pub fn parse_string(text: &str) -> Option<String> {
         Ok([Token { kind: Kind::Text(value), .. }, _]) => Some(value),
         _ => None,
     }
+}
+
+/// Templates and variables, which others fill in before PromQL is read; nobody does for rules.
+fn foreign(rest: &str, at: usize) -> Option<ExprError> {
+    let (length, message, help) = if rest.starts_with("{{") {
+        let length = rest.find("}}").map_or(2, |end| end + 2);
+        let help = "write the value; only labels and annotations are templates";
+        (length, "a template is not expanded in an expression", help)
+    } else {
+        let length = if rest.starts_with("[[") {
+            rest.find("]]").map_or(2, |end| end + 2)
+        } else if let Some(name) = rest.strip_prefix('$') {
+            1 + name.find(|c: char| !is_alpha(c) && !c.is_ascii_digit() && !"{}".contains(c)).unwrap_or(name.len())
+        } else {
+            return None;
+        };
+        let help = "a dashboard fills it in, a rule does not: write the value, like 5m for an interval";
+        (length, "a variable of a dashboard or shell is not PromQL", help)
+    };
+    Some(ExprError::at(at..at + length, message).help(help))
 }
 
 fn is_alpha(c: char) -> bool {
@@ -147,9 +169,18 @@ fn number_or_duration(rest: &str, at: usize) -> Result<(Kind, usize), ExprError>
     let written = &rest[..length];
     match parse_duration(written) {
         Ok(millis) => Ok((Kind::Duration(millis), length)),
-        Err(_) => Err(ExprError::at(span, format!("not a number or duration: {written}")).help(
-            "durations are written like 5m, 1h30m or 15s; units ms, s, m, h, d, w, y, largest first; at most 292 years",
-        )),
+        Err(_) => {
+            let error = ExprError::at(span, format!("not a number or duration: {written}"));
+            Err(error.help(match written.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.') {
+                "k" | "K" | "Ki" | "M" | "Mi" | "MB" | "G" | "Gi" | "GB" | "T" | "kb" | "KB" => {
+                    "numbers have no units: 5000, 5e3 or 5 * 1024; the m of a duration is minutes"
+                }
+                _ => {
+                    "durations are written like 5m, 1h30m or 15s; units ms, s, m, h, d, w, y, largest first, whole \
+                      numbers; at most 292 years"
+                }
+            }))
+        }
     }
 }
 
@@ -185,7 +216,6 @@ fn unexpected(c: char, at: usize) -> ExprError {
     let error = ExprError::at(at..at + c.len_utf8(), format!("unexpected character {c:?}"));
     match c {
         '.' => error.help("a metric name with dots is quoted inside the braces: {\"http.server.duration\"}"),
-        '$' => error.help("dashboard and shell variables are not PromQL; put the value here"),
         '“' | '”' | '‘' | '’' => error.help("use straight quotes"),
         '&' | '|' => error.help("PromQL's set operators are `and`, `or` and `unless`"),
         _ => error,

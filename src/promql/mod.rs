@@ -31,6 +31,7 @@ mod reads;
 mod refuse;
 mod regex;
 mod selector;
+mod signatures;
 mod sites;
 mod syntax;
 

@@ -11,11 +11,12 @@ use promql_parser::parser::{self, Expr};
 
 use super::check::{Place, check};
 use super::error::ExprError;
-use super::explain::explain;
+use super::explain::{explain, given_type};
 use super::extensions::{DEFAULT_QUANTILE, TIME_UNTIL, register};
 use super::lexer::{Kind, Token, tokens};
 use super::literal::quote;
 use super::located::Parsed;
+use super::signatures::argument_type;
 use super::syntax::{Part, PartKind, recognise};
 use crate::base::format_duration;
 
@@ -29,7 +30,7 @@ use crate::base::format_duration;
 /// assert!(parse("predict_quantile(0.95, node_filesystem_avail_bytes, 4 * 3600) < 0").is_ok());
 /// let error = parse("rate(requests_total)").unwrap_err();
 /// assert_eq!(error.message, "rate() takes a range vector, not an instant vector");
-/// assert_eq!(error.span, Some(0..20));
+/// assert_eq!(error.span, Some(5..19));
 /// ```
 pub fn parse(text: &str) -> Result<Expr, ExprError> {
     parse_parts(text).map(|parsed| parsed.expr)
@@ -45,7 +46,7 @@ pub fn parse_parts(text: &str) -> Result<Parsed, ExprError> {
     let parts = recognise(text, &tokens)?;
     let spelt = Canonical { text, tokens: &tokens, parts: &parts };
     let expr = parser::parse(&spelt.spell(0..tokens.len())).map_err(|message| {
-        let span = spelt.smallest_with(&message);
+        let span = spelt.smallest_with(&message).map(|part| span_of(spelt.tokens, spelt.culprit(part, &message)));
         explain(message, span)
     })?;
     check(&expr).map_err(|fault| {
@@ -113,11 +114,23 @@ impl Canonical<'_> {
     }
 
     /// The place of the innermost part that by itself gives the same fault; the parser says only what is wrong.
-    fn smallest_with(&self, message: &str) -> Option<Range<usize>> {
-        self.parts
-            .iter()
-            .find(|part| parser::parse(&self.spell(part.tokens.clone())).is_err_and(|m| m == message))
-            .map(|part| span_of(self.tokens, &part.tokens))
+    fn smallest_with(&self, message: &str) -> Option<&Part> {
+        self.parts.iter().find(|part| parser::parse(&self.spell(part.tokens.clone())).is_err_and(|m| m == message))
+    }
+
+    /// The tokens that a fault of a part is about: of an argument of the wrong type, or all.
+    fn culprit<'p>(&self, part: &'p Part, message: &str) -> &'p Range<usize> {
+        let Some(given) = given_type(message) else { return &part.tokens };
+        let is_given = |arg: &&Range<usize>| {
+            parser::parse(&self.spell((*arg).clone())).is_ok_and(|e| e.value_type().to_string() == given)
+        };
+        let mut args = part.args.iter().enumerate();
+        let found = match &part.kind {
+            PartKind::Call(name) => args.find(|(i, arg)| argument_type(name, *i) != given && is_given(arg)),
+            PartKind::Aggregation if given == "scalar" || given == "matrix" => args.rfind(|(_, arg)| is_given(arg)),
+            _ => args.find(|(_, arg)| is_given(arg)),
+        };
+        found.map_or(&part.tokens, |(_, arg)| arg)
     }
 }
 
@@ -151,8 +164,8 @@ mod tests {
     #[test]
     fn faults_point_at_their_place() {
         for (text, message, place) in [
-            ("sum(rate(x)) by (a)", "rate() takes a range vector, not an instant vector", "rate(x)"),
-            ("abs(x[5m]) > 1", "abs() takes an instant vector, not a range vector", "abs(x[5m])"),
+            ("sum(rate(x)) by (a)", "rate() takes a range vector, not an instant vector", "x"),
+            ("abs(x[5m]) > 1", "abs() takes an instant vector, not a range vector", "x[5m]"),
             ("sum(x", "`(` is never closed", "("),
             ("up)", "unexpected `)`, expected an operator or the end", ")"),
             ("up > ", "the expression ends where an expression is expected", ""),
@@ -162,10 +175,31 @@ mod tests {
             ("up{__name__=\"down\"}", "the metric's name is set twice", "__name__=\"down\""),
             ("up{\"down\"}", "the metric's name is set twice", "\"down\""),
             ("1 > 2", "a comparison between two scalars needs the bool modifier", "1 > 2"),
-            ("x and (1 + 2)", "set operator 'and' not allowed in binary scalar expression", "x and (1 + 2)"),
+            ("x and (1 + 2)", "`and` combines two instant vectors, not scalars", "x and (1 + 2)"),
             ("topk(x)", "topk takes 2 arguments: a parameter and a vector; 1 given", "topk(x)"),
             ("a * group_left b", "group_left needs on(...) or ignoring(...) before it", "group_left"),
             ("{a=\"1\" or b=\"2\"}", "unexpected `or`, expected `,` or `}`", "or"),
+            ("label_replace(x, \"a\", \"b\", c, \"d\")", "label_replace() takes a string, not an instant vector", "c"),
+            ("topk(\"a\", x)", "the aggregation takes a scalar, not a string", "\"a\""),
+            ("quantile(0.9, sum(x[5m]))", "the aggregation takes an instant vector, not a range vector", "x[5m]"),
+            ("round(x, 1, 2)", "round() takes at most 2 arguments; 3 given", "round(x, 1, 2)"),
+            (
+                "x + on(a) group_left(a) y",
+                "the label a stands both in on() and in the group clause",
+                "x + on(a) group_left(a) y",
+            ),
+            (
+                "sum(x) offset 5m",
+                "offset follows a selector, a range or a subquery, not a function or an aggregation",
+                "sum(x) offset 5m",
+            ),
+            ("x + bool y", "bool can follow a comparison only", "x + bool y"),
+            ("sum by a (x)", "unexpected `a`, expected `(` and label names", "a"),
+            ("sum by (a b) (x)", "unexpected `b`, expected `,` or `)`", "b"),
+            ("(x, y)", "unexpected `,`, expected an operator or `)`", ","),
+            ("rate(x[$__rate_interval])", "a variable of a dashboard or shell is not PromQL", "$__rate_interval"),
+            ("x > [[limit]]", "a variable of a dashboard or shell is not PromQL", "[[limit]]"),
+            ("x > {{ $limit }}", "a template is not expanded in an expression", "{{ $limit }}"),
             ("x[0]", "a duration must be longer than 0", "0"),
             ("x[1e99]", "the duration is too long", "1e99"),
             ("rat(x[5m])", "unknown function rat()", "rat"),
@@ -222,13 +256,9 @@ mod tests {
             ("y + time_until(x, 0, 2)", between, "2"),
             ("predict_quantile(scalar(y), x, 1h)", between, "scalar(y)"),
             ("predict_anomaly(x, \"\")", "the profile's name is empty", "\"\""),
-            ("predict_anomaly(x, 1)", "predict_anomaly() takes a string, not a scalar", "predict_anomaly(x, 1)"),
+            ("predict_anomaly(x, 1)", "predict_anomaly() takes a string, not a scalar", "1"),
             ("time_until(x)", "wrong number of arguments for time_until()", "time_until(x)"),
-            (
-                "predict_anomaly(x[5m])",
-                "predict_anomaly() takes an instant vector, not a range vector",
-                "predict_anomaly(x[5m])",
-            ),
+            ("predict_anomaly(x[5m])", "predict_anomaly() takes an instant vector, not a range vector", "x[5m]"),
         ] {
             assert_eq!(fault(text), (message.to_owned(), place), "{text}");
         }

@@ -39,7 +39,7 @@ pub(super) fn function(name: &str, span: Range<usize>) -> Result<(), ExprError> 
             let error = ExprError::at(span, format!("unknown function {name}()"));
             match near {
                 Some(near) => error.help(format!("did you mean {near}()?")),
-                None => error,
+                None => error.help("there are PromQL's functions and the predictive ones of docs/promql.md"),
             }
         }
     })

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::cursor::Cursor;
+use super::cursor::{Cursor, QUOTED};
 use super::error::ExprError;
 use super::lexer::Kind;
 use super::regex::anchored;
@@ -58,11 +58,16 @@ fn operator_and_value(cursor: &mut Cursor<'_>) -> Result<(), ExprError> {
     };
     cursor.advance();
     let Kind::Text(value) = cursor.kind() else {
-        return Err(cursor.unexpected("a quoted string"));
+        return Err(cursor.unexpected(QUOTED));
     };
     if regex && let Err(reason) = anchored(value) {
         let span = cursor.span(cursor.index()..cursor.index() + 1);
-        return Err(ExprError::at(span, format!("not a regular expression: {reason}")));
+        let help = if reason.starts_with("repetition") {
+            "* repeats what stands before it; any text is .*"
+        } else {
+            "the syntax is RE2's; a character of it that is meant itself has a backslash, doubled in quotes: \"a\\\\.b\""
+        };
+        return Err(ExprError::at(span, format!("not a regular expression: {reason}")).help(help));
     }
     cursor.advance();
     Ok(())

@@ -137,7 +137,7 @@ impl Grammar<'_> {
             Kind::Sign("(") => {
                 self.cursor.advance();
                 depth += self.binary(0, nested)?;
-                self.cursor.close(")", start)?;
+                self.cursor.close_with(")", start, "an operator or `)`")?;
                 self.part(PartKind::Other, start, Vec::new());
             }
             Kind::Sign("{") => {
@@ -162,6 +162,11 @@ impl Grammar<'_> {
         }
         if AGGREGATIONS.contains(&word.as_str()) && (calls || self.cursor.grouping_at(self.cursor.index() + 1)) {
             return self.aggregation(&word, nested);
+        }
+        if AGGREGATIONS.contains(&word.as_str()) && self.cursor.grouping_word_at(start + 1) {
+            self.cursor.advance();
+            self.cursor.advance();
+            return Err(self.cursor.unexpected("`(` and label names").help("as in sum by (job, instance) (x)"));
         }
         if calls && !METRIC_KEYWORDS.contains(&word.as_str()) && !RESERVED.contains(&word.as_str()) {
             refuse::function(written, self.cursor.span(start..start + 1))?;
@@ -381,7 +386,7 @@ impl Grammar<'_> {
             }
             self.cursor.advance();
             if !self.cursor.sign(",") {
-                return self.cursor.close(")", open);
+                return self.cursor.close_with(")", open, "`,` or `)`");
             }
         }
         Ok(())

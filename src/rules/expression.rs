@@ -34,7 +34,11 @@ impl Expression {
     ) -> Option<Self> {
         let (written, scalar) = text(node, at);
         if written.trim().is_empty() {
-            let message = format!("the rule {name} has no expr");
+            let message = if name.is_empty() {
+                "the rule has no expr".to_owned()
+            } else {
+                format!("the rule {name} has no expr")
+            };
             found.error_with_help("promql", scalar, message, "expr: is what the rule evaluates, in PromQL");
             return None;
         }

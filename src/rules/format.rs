@@ -78,6 +78,11 @@ pub(super) fn span(location: Location) -> Range<usize> {
 /// Reads a mapping into a struct, field by key; keys that are none of these are kept in `unknown`.
 macro_rules! mapping {
     ($target:ident, $what:literal, { $($key:literal => $field:ident),* }) => {
+        impl $target {
+            /// The keys that are known.
+            pub(super) const KEYS: &'static [&'static str] = &[$($key),*];
+        }
+
         impl<'de> Deserialize<'de> for $target {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 struct Keys;

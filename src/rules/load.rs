@@ -2,6 +2,7 @@
 //!
 //! [`load_file`] is pure on text; [`load_globs`] is the one place of this module that reads files.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -11,10 +12,10 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::collector::Collector;
 use super::diagnostic::{Diagnostic, Severity};
-use super::format::{Document, documents, span};
+use super::format::{Document, Spec, documents, span};
 use super::lint::LintOptions;
 use super::validate::{group, unknown_key};
-use super::{RuleGroup, RuleSet, yaml};
+use super::{RuleGroup, RuleSet, recover, yaml};
 use crate::base::Limits;
 
 /// What a set of rule files holds.
@@ -105,16 +106,33 @@ pub fn load_file(name: &str, text: &str) -> (Vec<RuleGroup>, Vec<Diagnostic>) {
 pub fn check_file(name: &str, text: &str, lints: &LintOptions) -> (Vec<RuleGroup>, Vec<Diagnostic>) {
     let mut found = Collector::new(name, text, lints);
     let mut groups = Vec::new();
-    match documents(text) {
-        Ok(documents) => {
-            let mut names = Vec::new();
-            for document in documents {
-                groups.extend(document_groups(&mut found, document, &mut names));
-            }
-        }
-        Err(error) => yaml::fault(&mut found, &error),
+    let mut names = Vec::new();
+    for document in readable(&mut found, text) {
+        groups.extend(document_groups(&mut found, document, &mut names));
     }
     (groups, found.finish())
+}
+
+/// The documents, less the items of lists that YAML has something against, of which each is noted.
+fn readable(found: &mut Collector<'_>, text: &str) -> Vec<Document> {
+    let mut left = Cow::Borrowed(text);
+    let mut last = None;
+    for _ in 0..recover::FAULTS_MAX {
+        let error = match documents(&left) {
+            Ok(documents) => return documents,
+            Err(error) => error,
+        };
+        let at = yaml::place(text, &error).start;
+        // A fault before the last one is a consequence of what was taken out.
+        if last.is_some_and(|last| at <= last) {
+            return Vec::new();
+        }
+        yaml::fault(found, &error);
+        last = Some(at);
+        let Some(without) = recover::without_item(&left, at) else { return Vec::new() };
+        left = Cow::Owned(without);
+    }
+    Vec::new()
 }
 
 fn document_groups(found: &mut Collector<'_>, document: Document, names: &mut Vec<String>) -> Vec<RuleGroup> {
@@ -122,7 +140,8 @@ fn document_groups(found: &mut Collector<'_>, document: Document, names: &mut Ve
     let groups = match kind {
         None => {
             for key in &document.unknown {
-                unknown_key(found, key, "a rule file", &["groups"]);
+                // The other keys are those of resources.
+                unknown_key(found, key, "a rule file", &Document::KEYS[..1]);
             }
             document.groups
         }
@@ -135,7 +154,7 @@ fn document_groups(found: &mut Collector<'_>, document: Document, names: &mut Ve
             }
             let spec = document.spec.flatten().unwrap_or_default();
             for key in &spec.unknown {
-                unknown_key(found, key, "the spec of a PrometheusRule", &["groups"]);
+                unknown_key(found, key, "the spec of a PrometheusRule", Spec::KEYS);
             }
             spec.groups
         }

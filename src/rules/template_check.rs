@@ -21,11 +21,12 @@ pub(super) fn template(found: &mut Collector<'_>, text: &str, at: &Range<usize>)
     };
     match Template::parse(text) {
         Err(fault) => {
-            // To the end of the word there, or one character.
+            // To the end of the word there; an action's braces; or one character.
             let rest = text.get(fault.offset..).unwrap_or_default();
             let word =
                 rest.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '$' | '.'))).unwrap_or(rest.len());
-            let length = word.max(rest.chars().next().map_or(0, char::len_utf8));
+            let sign = if rest.starts_with("{{") { 2 } else { rest.chars().next().map_or(0, char::len_utf8) };
+            let length = word.max(sign);
             let at = place(found, fault.offset..fault.offset + length);
             let message = format!("not a template: {}", fault.message);
             found.error_with_help("template", at, message, help(&fault.message));

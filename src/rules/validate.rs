@@ -28,7 +28,7 @@ pub(super) fn group(
     for key in &group.unknown {
         // Prometheus' operator hands this one to Thanos.
         if !(kubernetes && key.value == "partial_response_strategy") {
-            unknown_key(found, key, "a group", &["name", "interval", "query_offset", "limit", "labels", "rules"]);
+            unknown_key(found, key, "a group", Group::KEYS);
         }
     }
     let first_line = found.rest_of_line(place.start);
@@ -68,14 +68,15 @@ pub(super) fn group(
 pub(super) fn unknown_key(found: &mut Collector<'_>, key: &Spanned<String>, of: &str, known: &[&str]) {
     let message = format!("unknown key {} in {of}", key.value);
     let lower = key.value.to_ascii_lowercase();
+    let is_test = of == "a rule file"
+        && ["tests", "rule_files", "evaluation_interval", "fuzzy_compare"].contains(&key.value.as_str());
     let help = match nearest(&lower, known.iter().copied()) {
         Some(near) => format!("did you mean {near}? known keys: {}", known.join(", ")),
+        None if is_test => "a file of unit tests is for forewarn test rules".to_owned(),
         None => format!("known keys: {}", known.join(", ")),
     };
     found.error_with_help("unknown-key", span(key.referenced), message, help);
 }
-
-const RULE_KEYS: [&str; 7] = ["record", "alert", "expr", "for", "keep_firing_for", "labels", "annotations"];
 
 /// A rule and the bytes of its name in the file; None where it has no name or no expression.
 fn rule(
@@ -90,7 +91,7 @@ fn rule(
     let first_line = found.rest_of_line(place.start);
     let rule = node.value;
     for key in &rule.unknown {
-        unknown_key(found, key, "a rule", &RULE_KEYS);
+        unknown_key(found, key, "a rule", RuleNode::KEYS);
     }
     let name = name(found, &rule, first_line.clone());
     let (at, is_alert) = name.as_ref().map_or((first_line, true), |(_, at, is_alert)| (at.clone(), *is_alert));
@@ -200,7 +201,7 @@ fn pairs(found: &mut Collector<'_>, pairs: Option<Pairs>, what: &str) -> Vec<Pai
     for (name, value) in pairs.unwrap_or_default().0 {
         let at = span(name.referenced);
         if name.value.is_empty() {
-            found.error_with_help("name", at, format!("the name of a {what} is empty"), "give it a name, or remove it");
+            found.error_with_help("name", at, format!("the {what} has no name"), "give it a name, or remove it");
         } else if name.value == METRIC_NAME && what == "label" {
             found.error_with_help(
                 "name",
@@ -220,7 +221,9 @@ fn limit(found: &mut Collector<'_>, node: &Option<Scalar>) -> usize {
     if written.is_empty() {
         return 0;
     }
-    written.parse().unwrap_or_else(|_| {
+    // Prometheus takes a number only, not a text that reads like one.
+    let quoted = found.source()[at.clone()].starts_with(['"', '\'']);
+    written.parse().ok().filter(|_| !quoted).unwrap_or_else(|| {
         let message = format!("not a number of alerts or samples: {written}");
         found.error_with_help("number", at, message, "limit is a whole number; 0 or none is no limit");
         0
@@ -229,7 +232,8 @@ fn limit(found: &mut Collector<'_>, node: &Option<Scalar>) -> usize {
 
 fn duration(found: &mut Collector<'_>, node: &Option<Scalar>) -> Option<Millis> {
     let (written, at) = text(node, &(0..0));
-    if written.is_empty() {
+    let is_given = node.as_ref().is_some_and(|node| node.value.is_some());
+    if written.is_empty() && !is_given {
         return None;
     }
     match parse_duration(&written) {
@@ -243,7 +247,10 @@ fn duration(found: &mut Collector<'_>, node: &Option<Scalar>) -> Option<Millis> 
 }
 
 fn duration_help(written: &str) -> String {
-    let general = "durations are written like 5m, 1h30m or 15s; units ms, s, m, h, d, w, y, largest first";
+    let general = "durations are written like 5m, 1h30m or 15s; units ms, s, m, h, d, w, y, largest first, whole numbers; at most 292 years";
+    if written.is_empty() {
+        return format!("leave the key out if there is none; {general}");
+    }
     if written.chars().all(|c| c.is_ascii_digit()) {
         return format!("a duration has a unit: {written}s, {written}m; {general}");
     }

@@ -14,7 +14,7 @@ use crate::source::host::HostConfig;
 use crate::source::replay::ReplayConfig;
 
 /// The whole file. Every part may be left out.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Intervals and labels for all.
@@ -40,7 +40,7 @@ pub struct Config {
 }
 
 /// `global`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Global {
     /// How often targets are scraped.
@@ -56,7 +56,7 @@ pub struct Global {
 }
 
 /// `alerting`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Alerting {
     /// Clusters of Alertmanagers.
@@ -64,7 +64,7 @@ pub struct Alerting {
 }
 
 /// `sources`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sources {
     /// This machine's own metrics; none if left out.
@@ -76,7 +76,7 @@ pub struct Sources {
 }
 
 /// `sources.remote_write`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RemoteWriteConfig {
     /// How far out of order samples may come; Prometheus' queues hold them for up to 5s and send in parallel.
@@ -86,7 +86,7 @@ pub struct RemoteWriteConfig {
 }
 
 /// `web`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Web {
     /// Where to listen. Loopback unless told otherwise: there is no authentication.
@@ -96,7 +96,7 @@ pub struct Web {
 }
 
 /// `engine`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct EngineConfig {
     /// Shards; as many as there are processors, at most 8, if left out.

@@ -26,7 +26,7 @@ use super::worker::Receiver;
 const BATCH: usize = 64;
 
 /// A cluster of Alertmanagers: one entry of `alerting.alertmanagers`, in the shape of prometheus.yml.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AlertmanagerConfig {
     /// `http` or `https`.
@@ -35,6 +35,7 @@ pub struct AlertmanagerConfig {
     pub path_prefix: String,
     /// Longest time of one request.
     #[serde(deserialize_with = "read_duration", serialize_with = "write_duration")]
+    #[schemars(with = "String")]
     pub timeout: Duration,
     /// `v2`; Alertmanager has dropped v1.
     pub api_version: String,
@@ -60,7 +61,7 @@ pub struct AlertmanagerConfig {
 }
 
 /// Addresses, each `host:port`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StaticTargets {
     /// The addresses.

@@ -44,7 +44,7 @@ pub use stdout::{LineFormat, StdoutConfig, StdoutFormat};
 pub use webhook::WebhookConfig;
 
 /// One entry of `sinks:` in `forewarn.yml`, such as `- webhook: {url: 'http://localhost:5001/'}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SinkConfig {
     /// Standard output.

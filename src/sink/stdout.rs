@@ -16,7 +16,7 @@ use super::metrics::{Drop, SinkMeter};
 use super::transition_text::{json_line, text_line};
 
 /// Settings of the sink.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StdoutConfig {
     /// How a line looks.
@@ -24,7 +24,7 @@ pub struct StdoutConfig {
 }
 
 /// How a line looks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum StdoutFormat {
     /// Text on a terminal, JSON otherwise.

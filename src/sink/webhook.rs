@@ -26,7 +26,7 @@ use super::worker::Receiver;
 const MOST_ALERTS: usize = 64;
 
 /// A webhook; the fields are those of Alertmanager's `webhook_config` but for `name`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct WebhookConfig {
     /// For metrics, logs, and the message's `receiver`.
@@ -46,6 +46,7 @@ pub struct WebhookConfig {
     pub max_alerts: usize,
     /// Longest time of one request.
     #[serde(deserialize_with = "read_duration", serialize_with = "write_duration")]
+    #[schemars(with = "String")]
     pub timeout: Duration,
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
 
 use super::decode::TargetLabels;
-use crate::base::{Millis, format_duration, parse_duration};
+use crate::base::{DURATION_PATTERN, Millis, format_duration, parse_duration};
 use crate::http_client::{Authorization, BasicAuth, HttpClientConfig, Secret, TlsConfig};
 
 /// A duration written as Prometheus does: `15s`, `1h30m`.
@@ -31,6 +31,21 @@ impl fmt::Display for Span {
     }
 }
 
+impl schemars::JsonSchema for Span {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "duration".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "description": "A duration: 15s, 5m, 1h30m, 7d.",
+            "minLength": 1,
+            "pattern": DURATION_PATTERN,
+        })
+    }
+}
+
 impl Serialize for Span {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -46,7 +61,7 @@ impl<'de> Deserialize<'de> for Span {
 }
 
 /// One job to scrape.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScrapeConfig {
     /// Name of the job: the `job` label.
@@ -97,7 +112,7 @@ pub struct ScrapeConfig {
 }
 
 /// Targets with the labels they share.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StaticConfig {
     /// `host:port` each.
@@ -107,7 +122,7 @@ pub struct StaticConfig {
 }
 
 /// Protocol of a scrape.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Scheme {
     /// Plain.

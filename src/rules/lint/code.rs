@@ -134,12 +134,14 @@ pub struct LintOptions {
     pub scrape_interval: Millis,
     /// Milliseconds between evaluations of groups, and steps of subqueries, that do not say otherwise.
     pub evaluation_interval: Millis,
+    /// Names of the profiles that predictive functions can ask for; None where it is not known which there will be.
+    pub profiles: Option<BTreeSet<String>>,
 }
 
 impl Default for LintOptions {
     fn default() -> Self {
         let on = Lint::all().filter(|lint| lint.is_default()).collect();
-        Self { on, scrape_interval: 15_000, evaluation_interval: 15_000 }
+        Self { on, scrape_interval: 15_000, evaluation_interval: 15_000, profiles: None }
     }
 }
 

@@ -2,9 +2,10 @@
 
 use promql_parser::parser::Expr;
 
-use super::shape::{function, is_filter, operator};
+use super::shape::{function, is_filter, operator, text};
 use super::values::values;
 use super::{Lint, Report};
+use crate::base::nearest;
 use crate::promql::Located;
 
 /// Fewer seconds ahead than this are hours or minutes whose factor was forgotten.
@@ -12,6 +13,7 @@ const SHORTEST_AHEAD_SECONDS: f64 = 60.0;
 
 /// Looks at one part.
 pub(super) fn check(report: &mut Report<'_, '_, '_>, part: &Located<'_>) {
+    profile(report, part);
     let ahead = match function(part.expr) {
         Some("predict_linear" | "predict_seasonal") => part.children.get(1),
         Some("predict_quantile") => part.children.get(2),
@@ -29,6 +31,25 @@ pub(super) fn check(report: &mut Report<'_, '_, '_>, part: &Located<'_>) {
             "the time is in seconds: four hours are 4 * 3600, or 4h",
         );
     }
+}
+
+/// A profile that there is not: no doubt but an error, since the rule would not be loaded.
+fn profile(report: &mut Report<'_, '_, '_>, part: &Located<'_>) {
+    let index = match function(part.expr) {
+        Some("predict_anomaly") => 1,
+        Some("predict_seasonal") => 2,
+        Some("predict_quantile" | "time_until") => 3,
+        _ => return,
+    };
+    let (Some(profiles), Some(argument)) = (&report.found.options().profiles, part.children.get(index)) else { return };
+    let Some(name) = text(argument).filter(|name| !profiles.contains(*name)) else { return };
+    let known = profiles.iter().map(String::as_str);
+    let help = match nearest(name, known.clone()) {
+        Some(near) => format!("did you mean {near:?}?"),
+        None => format!("there are: {}", known.collect::<Vec<_>>().join(", ")),
+    };
+    let place = (report.subject.place)(argument.span.clone());
+    report.found.error_with_help("profile", place, format!("there is no profile {name:?}"), help);
 }
 
 /// Looks at the whole expression of an alert: forecasts that alone decide whether it fires.

@@ -53,7 +53,7 @@ fn regex(report: &mut Report<'_, '_, '_>, matcher: &LocatedMatcher) {
             "one alternative is empty: it matches series without the label",
             "take the extra | away; to have such series on purpose put it at the end: a|b|",
         );
-    } else if !value.contains(|c| regex_syntax_character(c)) {
+    } else if !value.contains(regex_syntax_character) {
         report.expr(
             Lint::PlainRegex,
             span,

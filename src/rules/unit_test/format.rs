@@ -7,120 +7,145 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use serde_saphyr::Spanned;
 
+use super::schema::{DurationText, ScalarText};
 use super::{Notation, NotationError};
 use crate::base::{Labels, Millis, parse_duration, parse_rfc3339, parse_value};
 use crate::promql::{ExprError, parse_metric};
 
 /// A test file.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TestFile {
     /// Patterns of the rule files under test, from the test file's own folder.
     #[serde(default, deserialize_with = "nullable")]
+    #[schemars(with = "Option<Vec<String>>")]
     pub rule_files: Vec<String>,
     /// Milliseconds between evaluations of every group, whatever the groups' own intervals are.
     #[serde(default = "minute", deserialize_with = "interval")]
+    #[schemars(with = "DurationText")]
     pub evaluation_interval: Millis,
     /// Names of groups that are evaluated in this order.
     #[serde(default, deserialize_with = "nullable")]
+    #[schemars(with = "Option<Vec<String>>")]
     pub group_eval_order: Vec<String>,
     /// Whether values may differ from the expected ones in the last bit.
     #[serde(default)]
     pub fuzzy_compare: bool,
     /// The tests.
     #[serde(default, deserialize_with = "nullable")]
+    #[schemars(with = "Option<Vec<TestGroup>>")]
     pub tests: Vec<TestGroup>,
 }
 
 /// A test: series, and what is to come of them.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TestGroup {
     /// Milliseconds between the samples of the series; None means the file's `evaluation_interval`.
     #[serde(default, deserialize_with = "optional_interval")]
+    #[schemars(with = "DurationText")]
     pub interval: Option<Millis>,
     /// Name.
     #[serde(default)]
+    #[schemars(with = "Option<ScalarText>")]
     pub name: Option<String>,
     /// The series.
     #[serde(default, deserialize_with = "nullable")]
+    #[schemars(with = "Option<Vec<InputSeries>>")]
     pub input_series: Vec<InputSeries>,
     /// Alerts that must fire, by time.
     #[serde(default, deserialize_with = "nullable")]
+    #[schemars(with = "Option<Vec<AlertTest>>")]
     pub alert_rule_test: Vec<AlertTest>,
     /// Expressions and their values, by time.
     #[serde(default, deserialize_with = "nullable")]
+    #[schemars(with = "Option<Vec<ExprTest>>")]
     pub promql_expr_test: Vec<ExprTest>,
     /// `global.external_labels`, for templates.
     #[serde(default, deserialize_with = "nullable")]
+    #[schemars(with = "Option<BTreeMap<String, ScalarText>>")]
     pub external_labels: BTreeMap<String, String>,
     /// Where the server is reached from outside, for templates.
     #[serde(default, deserialize_with = "nullable")]
+    #[schemars(with = "Option<String>")]
     pub external_url: String,
     /// The instant of the first samples and evaluations, milliseconds since the Unix epoch.
     #[serde(default, deserialize_with = "instant")]
+    #[schemars(with = "ScalarText")]
     pub start_timestamp: Millis,
 }
 
 /// A series.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InputSeries {
     /// The metric, see [`Self::labels`].
+    #[schemars(with = "ScalarText")]
     pub series: Spanned<String>,
     /// The values, see [`Notation`].
+    #[schemars(with = "ScalarText")]
     pub values: Spanned<String>,
 }
 
 /// Alerts of one name that must fire at one time, and no others.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AlertTest {
     /// Milliseconds since the start.
     #[serde(default, deserialize_with = "span")]
+    #[schemars(with = "DurationText")]
     pub eval_time: Millis,
     /// The alert's name.
+    #[schemars(with = "ScalarText")]
     pub alertname: Spanned<String>,
     /// The alerts.
     #[serde(default, deserialize_with = "nullable")]
+    #[schemars(with = "Option<Vec<ExpectedAlert>>")]
     pub exp_alerts: Vec<ExpectedAlert>,
 }
 
 /// An alert that must fire.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExpectedAlert {
     /// Its labels, `alertname` left out.
     #[serde(default, deserialize_with = "nullable")]
+    #[schemars(with = "Option<BTreeMap<String, ScalarText>>")]
     pub exp_labels: BTreeMap<String, String>,
     /// Its annotations, expanded.
     #[serde(default, deserialize_with = "nullable")]
+    #[schemars(with = "Option<BTreeMap<String, ScalarText>>")]
     pub exp_annotations: BTreeMap<String, String>,
 }
 
 /// The value of an expression at one time.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExprTest {
     /// The expression.
+    #[schemars(with = "ScalarText")]
     pub expr: Spanned<String>,
     /// Milliseconds since the start.
     #[serde(default, deserialize_with = "span")]
+    #[schemars(with = "DurationText")]
     pub eval_time: Millis,
     /// Its elements, in any order.
     #[serde(default, deserialize_with = "nullable")]
+    #[schemars(with = "Option<Vec<ExpectedSample>>")]
     pub exp_samples: Vec<ExpectedSample>,
 }
 
 /// An element of an expression's value.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExpectedSample {
     /// The metric, see [`Self::labels`].
     #[serde(default, deserialize_with = "nullable")]
+    #[schemars(with = "Option<String>")]
     pub labels: String,
     /// The value.
     #[serde(default, deserialize_with = "value")]
+    #[schemars(with = "ScalarText")]
     pub value: f64,
     /// A native histogram, which is refused when the test is run.
     #[serde(default)]

@@ -4,6 +4,7 @@
 
 mod format;
 mod notation;
+mod schema;
 
 pub use format::{AlertTest, ExpectedAlert, ExpectedSample, ExprTest, InputSeries, TestFile, TestFileError, TestGroup};
 pub use notation::{Notation, NotationError};

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::source::config::Span;
 
 /// Settings of the host source.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct HostConfig {
     /// How often the machine is read.

@@ -10,7 +10,7 @@ use super::ReplayError;
 use crate::source::config::Span;
 
 /// A set of recorded files.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReplayConfig {
     /// Files, a glob pattern, or a folder, which stands for all files below it whose ending tells a format; relative to the
@@ -40,7 +40,7 @@ pub struct ReplayConfig {
 }
 
 /// Where CSV keeps what.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CsvColumns {
     /// Whether the first line names the columns. Without it columns are given by number, from 1.
@@ -58,7 +58,7 @@ impl Default for CsvColumns {
 }
 
 /// Format of a recorded file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FileFormat {
     /// Time and value, one series a file.
@@ -70,7 +70,7 @@ pub enum FileFormat {
 }
 
 /// Whether a recording is moved in time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Redate {
     /// As recorded.
