@@ -120,7 +120,7 @@ fn with_noise(grid: Grid, world: &World, marked: &str) -> Vec<Matrix> {
     let run = |seed: u64| {
         let mut rng = Rng::with_seed(seed);
         // Where nothing asks for equality, equal samples may become different ones.
-        let world = world.noisy(size, seed, !equality && seed % 2 == 0);
+        let world = world.noisy(size, seed, !equality && seed.is_multiple_of(2));
         let answer: Answer = ours(grid, &world, &[noisy(marked, size, &mut rng)]).remove(0);
         answer.unwrap_or_else(|_| BTreeMap::new())
     };
