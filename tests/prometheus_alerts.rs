@@ -128,11 +128,11 @@ fn compare(theirs: &[(String, Sent)]) {
         assert_eq!(theirs, ours, "{name}");
     }
     assert_eq!(ours["Always"].len(), RESENDS);
-    assert!(ours["Blinks"].len() > 2 && ours["Holds"].len() > 1 && ours["IsKept"].len() > 1, "{ours:?}");
-    assert!(
-        ours["Fails"].iter().all(|(began, _)| *began == ours["Fails"][0].0) && ours["TooMany"].len() > 1,
-        "{ours:?}"
-    );
+    // In nine seconds each has something to say, at whatever second they begin.
+    for (name, least) in [("Blinks", 3), ("Holds", 2), ("IsKept", 2), ("Fails", 1), ("TooMany", 1)] {
+        assert!(ours.get(name).is_some_and(|sent| sent.len() >= least), "{name}: {ours:?}");
+    }
+    assert!(ours["Fails"].iter().all(|(began, _)| *began == ours["Fails"][0].0), "{ours:?}");
     assert!(!ours.contains_key("NeverFires") && !lives.contains_key("NeverFires"));
     let view = engine.groups();
     assert_eq!(view[1].rules[0].last_error.as_deref(), Some("exceeded limit of 1 with 2 alerts"));

@@ -12,7 +12,8 @@ use support::exact::{Sums, relative_error};
 use support::oracle::{Grid, Prometheus, ours};
 use support::series::{Event, World};
 
-const START: Millis = 1_699_999_980_000;
+/// Ten minutes before a multiple of the interval.
+const START: Millis = 1_700_000_040_000;
 const SAMPLES: i64 = 240;
 const GRID: Grid = Grid { start: START + 600_000, end: START + SAMPLES * 15_000, interval: 180_000 };
 

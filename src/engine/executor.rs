@@ -1,6 +1,6 @@
 //! Who works on the shards. The engine itself starts no thread; a host that has some lends them.
 
-use std::time::Duration;
+use core::time::Duration;
 
 use super::shard::Shard;
 

@@ -1,8 +1,8 @@
 //! A rule group at work: its rules' states, and the stages in which its ticks are evaluated.
 
+use core::time::Duration;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::alert::{AlertMachine, AlertSettings, AlertingRule, RuleRef};
 use crate::base::Millis;

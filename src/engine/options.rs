@@ -1,8 +1,8 @@
 //! What an engine is told once, and what it tells back.
 
+use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::alert::{AlertState, Transition};
 use crate::base::{Labels, Limits, Millis};

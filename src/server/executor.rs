@@ -37,3 +37,28 @@ impl Executor for Parallel {
         self.began.elapsed()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{Engine, EngineOptions, Inline, Output, Profiles};
+    use crate::rules::{RuleSet, load_file};
+
+    #[test]
+    fn evaluations_are_timed_where_the_host_has_a_stopwatch() {
+        let times = |executor: &dyn Executor| {
+            let (groups, _) = load_file("rules.yml", "groups: [{name: g, rules: [{record: r, expr: vector(1)}]}]");
+            let rules = RuleSet { groups: groups.into_iter().map(Into::into).collect() };
+            let mut engine = Engine::new(EngineOptions::default());
+            engine.load(&rules, &Profiles::default(), &mut Output::default()).unwrap();
+            engine.advance(0, executor, &mut Output::default());
+            engine.advance(120_000, executor, &mut Output::default());
+            let group = engine.groups().remove(0);
+            assert_eq!(group.last_evaluation, Some(120_000));
+            (group.evaluation_time, group.rules[0].evaluation_time)
+        };
+        let (group, rule) = times(&*Parallel::for_shards(1).unwrap());
+        assert!(rule > Duration::ZERO && group >= rule, "{group:?} {rule:?}");
+        assert_eq!(times(&Inline), (Duration::ZERO, Duration::ZERO));
+    }
+}

@@ -63,6 +63,15 @@ impl Double {
         let r = self - Self::product(q1, b);
         quick_two_sum(q1, r.value() / b)
     }
+
+    /// Divided by another, to the nearest double but for a hair.
+    #[inline]
+    #[must_use]
+    pub fn ratio(self, b: Self) -> f64 {
+        let q1 = self.hi / b.hi;
+        let r = self - b.times(q1);
+        q1 + r.value() / b.hi
+    }
 }
 
 impl From<f64> for Double {
@@ -147,6 +156,9 @@ mod tests {
     fn products_and_quotients_are_exact_to_the_last_bits() {
         let third = Double::from(1.0).divided_by(3.0);
         assert!((third.times(3.0) - Double::from(1.0)).value().abs() < 1e-31);
+        // 2^53 + 1 is no double.
+        let odd = Double::from_i128((1i128 << 53) + 1);
+        assert_eq!(odd.times(3.0).ratio(odd), 3.0);
         let big = Double::from_i128((1i128 << 80) + 1);
         assert_eq!((big - Double::from_i128(1i128 << 80)).value(), 1.0);
         assert_eq!(big.times_double(Double::from(2.0)).value(), 2f64.powi(81));

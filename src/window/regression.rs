@@ -124,9 +124,9 @@ impl Window<Regression> {
         let count = n as f64;
         let x = Double::from_i128(x);
         let spread = Double::from_i128(n * xx) - x.times_double(x);
-        let slope = (xy.times(count) - x.times_double(sums.y)).value() / spread.value();
+        let slope = (xy.times(count) - x.times_double(sums.y)).ratio(spread);
         // Not by way of the slope, whose rounding would show where the line crosses zero.
-        let value = (sums.y.times_double(Double::from_i128(xx)) - x.times_double(xy)).value() / spread.value();
+        let value = (sums.y.times_double(Double::from_i128(xx)) - x.times_double(xy)).ratio(spread);
         Some(Line { slope: slope * 1000.0, value })
     }
 }

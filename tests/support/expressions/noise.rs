@@ -14,22 +14,23 @@ pub fn plain(expr: &str) -> String {
     expr.replace([BEGIN, END], "")
 }
 
-/// The expression with every marked part changed by a random share of up to `size`.
+/// The expression with every marked part changed by a share of up to `size`: another for every value and at every instant,
+/// because an aggregation or a window may hold many of them.
 pub fn noisy(expr: &str, size: f64, rng: &mut Rng) -> String {
-    let mut out = String::new();
+    let mut open = vec![String::new()];
     for c in expr.chars() {
         match c {
-            BEGIN => out.push_str("(("),
-            // Another at every instant, since a window may hold many of them.
-            END => out.push_str(&format!(
-                ") * scalar(1 + {size} * sin(vector(time() * {} + {}))))",
-                rng.f64(),
-                rng.f64() * 6.0
-            )),
-            _ => out.push(c),
+            BEGIN => open.push(String::new()),
+            END => {
+                let part = open.pop().unwrap();
+                let (scale, pace, phase) = (10f64.powf(3.0 + 4.0 * rng.f64()), rng.f64(), rng.f64() * 6.0);
+                let angle = format!("clamp(({part}) * {scale} + time() * {pace} + {phase}, -1e15, 1e15)");
+                open.last_mut().unwrap().push_str(&format!("(({part}) * (1 + {size} * sin({angle})))"));
+            }
+            _ => open.last_mut().unwrap().push(c),
         }
     }
-    out
+    open.pop().unwrap()
 }
 
 impl World {
