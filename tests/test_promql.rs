@@ -57,7 +57,7 @@ fn several_files_are_one_verdict_and_one_junit_report() {
     };
     suite("passing.test", "tests=\"9\" failures=\"0\" skipped=\"0\"");
     suite("refused.test", "tests=\"5\" failures=\"0\" skipped=\"4\"");
-    suite("failing.test", "tests=\"12\" failures=\"11\" skipped=\"0\"");
+    suite("failing.test", "tests=\"15\" failures=\"14\" skipped=\"0\"");
     suite("absent.test", "tests=\"1\" failures=\"1\" skipped=\"0\"");
     assert!(
         report.contains("<skipped message=\"native histograms are not supported (loaded at line 3)\"/>"),
@@ -74,7 +74,8 @@ fn several_files_are_one_verdict_and_one_junit_report() {
 fn names_are_dropped_late_unless_told_otherwise() {
     let folder = tempfile::tempdir().unwrap();
     let script = folder.path().join("late.test");
-    let text = "load 1m\n  x 1x5\n\neval instant at 1m label_replace(abs(x), \"was\", \"$1\", \"__name__\", \"(.*)\")\n  ";
+    let text =
+        "load 1m\n  x 1x5\n\neval instant at 1m label_replace(abs(x), \"was\", \"$1\", \"__name__\", \"(.*)\")\n  ";
     std::fs::write(&script, format!("{text}{{was=\"x\"}} 1\n")).unwrap();
     let script = script.to_str().unwrap();
     let code = |args: &[&str]| {
