@@ -57,7 +57,7 @@ fn several_files_are_one_verdict_and_one_junit_report() {
     };
     suite("passing.test", "tests=\"9\" failures=\"0\" skipped=\"0\"");
     suite("refused.test", "tests=\"5\" failures=\"0\" skipped=\"4\"");
-    suite("failing.test", "tests=\"12\" failures=\"11\" skipped=\"0\"");
+    suite("failing.test", "tests=\"15\" failures=\"14\" skipped=\"0\"");
     suite("absent.test", "tests=\"1\" failures=\"1\" skipped=\"0\"");
     assert!(
         report.contains("<skipped message=\"native histograms are not supported (loaded at line 3)\"/>"),

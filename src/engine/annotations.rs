@@ -54,7 +54,7 @@ impl Engine {
         for Remarking { site, lag } in nodes {
             let of = |evaluator: &Evaluator| evaluator.annotations(site.node, t, *lag).cloned();
             let mut together = Annotations::default();
-            for annotation in evaluators().filter_map(of).flat_map(Annotations::into_iter) {
+            for annotation in evaluators().filter_map(of).flatten() {
                 together.add(annotation);
             }
             for annotation in together.iter() {

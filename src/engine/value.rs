@@ -74,7 +74,7 @@ pub enum EvalError {
         got: usize,
     },
     /// topk or bottomk asked for a number of elements that is none.
-    #[error("{}", parameter(.0))]
+    #[error("topk and bottomk need a finite number of elements, not {0}")]
     Parameter(String),
     /// The alert machine refused the vector.
     #[error("{0}")]
@@ -85,18 +85,16 @@ pub enum EvalError {
 }
 
 impl EvalError {
-    /// The error in Prometheus' words, which are fewer for some.
+    /// The error in Prometheus' words, where ours say more.
     #[must_use]
     pub fn in_prometheus_words(&self) -> String {
         match self {
             Self::SameLabels(_) => "vector cannot contain metrics with the same labelset".to_owned(),
+            Self::Parameter(k) if k == "NaN" => "Parameter value is NaN".to_owned(),
+            Self::Parameter(k) => format!("Scalar value {k} overflows int64"),
             other => other.to_string(),
         }
     }
-}
-
-fn parameter(k: &str) -> String {
-    if k == "NaN" { "Parameter value is NaN".to_owned() } else { format!("Scalar value {k} overflows int64") }
 }
 
 impl Vector {

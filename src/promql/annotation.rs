@@ -138,14 +138,18 @@ impl Annotations {
         self.0.iter()
     }
 
-    /// The remarks, given up.
-    pub fn into_iter(self) -> impl Iterator<Item = Annotation> {
-        self.0.into_iter()
-    }
-
     /// Forgets all.
     pub fn clear(&mut self) {
         self.0.clear();
+    }
+}
+
+impl IntoIterator for Annotations {
+    type Item = Annotation;
+    type IntoIter = std::vec::IntoIter<Annotation>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
     }
 }
 

@@ -13,8 +13,8 @@ use crate::rules::promql_script::{Eval, Expectation, Expected, ExpectedSeries, I
 const TOLERANCE: f64 = 1e-6;
 
 /// The greatest relative difference of the values; Err if they are not as expected.
-pub(super) fn compare(eval: &Eval, values: &[Value]) -> Result<f64, Failure> {
-    let because = |message: String| Failure::because(Some(eval.line), check(eval), message);
+pub(super) fn compare(eval: &Eval, values: &[Value]) -> Result<f64, Box<Failure>> {
+    let because = |message: String| Box::new(Failure::because(Some(eval.line), check(eval), message));
     let error = values.iter().find_map(|value| value.as_ref().err());
     let failure =
         eval.expectations.iter().find_map(|e| if let Expectation::Fail(wording) = e { Some(wording) } else { None });
@@ -55,7 +55,7 @@ pub(super) fn compare(eval: &Eval, values: &[Value]) -> Result<f64, Failure> {
     }
 }
 
-fn scalars(eval: &Eval, expected: f64, got: f64) -> Result<f64, Failure> {
+fn scalars(eval: &Eval, expected: f64, got: f64) -> Result<f64, Box<Failure>> {
     match almost_equal(expected, got) {
         true => Ok(difference(expected, got)),
         false => {
@@ -67,7 +67,7 @@ fn scalars(eval: &Eval, expected: f64, got: f64) -> Result<f64, Failure> {
 /// A value for each instant, by series.
 type Rows = BTreeMap<Labels, Vec<Option<f64>>>;
 
-fn series(eval: &Eval, instants: Instants, expected: &[ExpectedSeries], got: &Rows) -> Result<f64, Failure> {
+fn series(eval: &Eval, instants: Instants, expected: &[ExpectedSeries], got: &Rows) -> Result<f64, Box<Failure>> {
     let mut wanted: Rows = BTreeMap::new();
     for series in expected {
         let mut row = series.values.clone().unwrap_or_default();
@@ -105,7 +105,7 @@ fn series(eval: &Eval, instants: Instants, expected: &[ExpectedSeries], got: &Ro
 }
 
 /// Whether elements come in the order of the lines that expect them.
-fn in_order(eval: &Eval, expected: &[ExpectedSeries], got: &[(Labels, f64)]) -> Result<(), Failure> {
+fn in_order(eval: &Eval, expected: &[ExpectedSeries], got: &[(Labels, f64)]) -> Result<(), Box<Failure>> {
     if expected.iter().map(|series| &series.labels).eq(got.iter().map(|(labels, _)| labels)) {
         return Ok(());
     }
@@ -148,8 +148,9 @@ fn samples(instants: Instants, got: &[(Labels, Vec<Sample>)]) -> Result<Rows, St
     Ok(rows)
 }
 
-fn differ(eval: &Eval, message: &str, expected: Vec<String>, got: Vec<String>) -> Failure {
-    Failure { difference: Some((expected, got)), ..Failure::because(Some(eval.line), check(eval), message) }
+pub(super) fn differ(eval: &Eval, message: &str, expected: Vec<String>, got: Vec<String>) -> Box<Failure> {
+    let failure = Failure::because(Some(eval.line), check(eval), message);
+    Box::new(Failure { difference: Some((expected, got)), ..failure })
 }
 
 fn line(labels: &Labels, row: &[Option<f64>]) -> String {

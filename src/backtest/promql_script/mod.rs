@@ -93,7 +93,7 @@ fn run_eval(eval: &Eval, loaded: &Loaded, options: &ScriptOptions) -> EvalReport
             let verdict =
                 match compare::compare(eval, &values).and_then(|d| remarks::compare(eval, &remarks).map(|()| d)) {
                     Ok(difference) => Verdict::Passed { difference },
-                    Err(failure) => Verdict::Failed(Box::new(failure)),
+                    Err(failure) => Verdict::Failed(failure),
                 };
             return EvalReport { line: eval.line, expr: eval.expr.clone(), verdict, values, remarks };
         }

@@ -58,7 +58,7 @@ impl Context<'_> {
             }
             let upper = state.numbers[at as usize];
             if upper.is_nan() {
-                self.annotations.add_bad_bucket(&interner.value(id, "le"), &interner.value(id, METRIC_NAME));
+                self.annotations.add_bad_bucket(interner.value(id, "le"), interner.value(id, METRIC_NAME));
                 continue;
             }
             // With the name: buckets of two metrics are two histograms, even if their results cannot be told apart.
