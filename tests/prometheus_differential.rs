@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use forewarn::base::{BatchBuilder, Labels, Limits, Millis, parse_value};
-use forewarn::engine::{Engine, EngineOptions, Inline, Output, Profiles, RuleValue};
+use forewarn::engine::{Engine, EngineOptions, Inline, Output, Profiles, QuerySpec, RuleValue};
+use forewarn::promql::{Span, parse, reach};
 use forewarn::rules::{Position, Rule, RuleGroup, RuleKind, RuleSet};
 use serde_json::Value;
 use support::peer::Peer;
@@ -49,15 +50,25 @@ async fn random_expressions_have_the_values_prometheus_gives() {
         return;
     }
     let (seed, cases) = (setting("FOREWARN_SEED", 1), setting("FOREWARN_CASES", 200));
+    println!("Prometheus {version}");
     let world = world(seed, START, STEPS);
     fill(&prometheus, &world).await;
     let mut rng = Rng::with_seed(seed);
     let exprs: Vec<String> = (0..cases).map(|_| expressions::expression(&mut rng)).collect();
     let ours = ours(&world, &exprs);
+    compare(&prometheus, "rules", &exprs, &ours).await;
+    let exprs: Vec<String> =
+        (0..cases).map(|_| expressions::looking_about(&mut rng, START / 1000..END / 1000)).collect();
+    let asked = asked(&world, &exprs);
+    compare(&prometheus, "queries with @, negative offsets and parameters from series", &exprs, &asked).await;
+}
+
+/// Compares our answers with Prometheus'.
+async fn compare(prometheus: &Peer, what: &str, exprs: &[String], ours: &[Answer]) {
     let nothing = String::new();
     let (mut worst, mut values, mut failing, mut stricter, mut wrong) = ((0.0f64, &nothing), 0, 0, 0, Vec::new());
-    for (expr, ours) in exprs.iter().zip(&ours) {
-        let theirs = ask(&prometheus, expr).await;
+    for (expr, ours) in exprs.iter().zip(ours) {
+        let theirs = ask(prometheus, expr).await;
         match (ours, &theirs) {
             (Err(_), Err(_)) => failing += 1,
             // Newer than 3.5: a match is ambiguous even where the comparison leaves one element.
@@ -73,14 +84,15 @@ async fn random_expressions_have_the_values_prometheus_gives() {
         }
     }
     println!(
-        "Prometheus {version}: {cases} expressions, {values} values, both fail {failing}; ours alone, ambiguous matches, {stricter}; wrong {}; worst relative \
+        "{} {what}: {values} values, both fail {failing}; ours alone, ambiguous matches, {stricter}; wrong {}; worst relative \
          difference {:e} in {}",
+        exprs.len(),
         wrong.len(),
         worst.0,
         worst.1
     );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(values as u64 > 20 * cases, "{values}");
+    assert!(values > 20 * exprs.len(), "{values}");
 }
 
 /// Largest relative difference.
@@ -127,14 +139,7 @@ fn ours(world: &World, exprs: &[String]) -> Vec<Answer> {
     let mut engine = Engine::new(EngineOptions { shards: 3, collect_results: true, ..EngineOptions::default() });
     let rules = RuleSet { groups: vec![Arc::new(group)] };
     engine.load(&rules, &Profiles::default(), &mut Output::default()).unwrap_or_else(|e| panic!("{}", e[0]));
-    // Early enough for the first steps of subqueries of subqueries.
-    engine.advance(START - 3_600_000, &Inline, &mut Output::default());
-    let mut batch = BatchBuilder::new(&Limits::default());
-    for event in &world.events {
-        batch.series(world.series[event.series].as_ref());
-        batch.sample(event.sample.t, event.sample.v);
-    }
-    engine.ingest(&batch.finish());
+    begin(&mut engine, world);
     let mut out = Output::default();
     engine.advance(END, &Inline, &mut out);
     let mut answers: Vec<Answer> = exprs.iter().map(|_| Ok(BTreeMap::new())).collect();
@@ -150,6 +155,48 @@ fn ours(world: &World, exprs: &[String]) -> Vec<Answer> {
         if let Ok(answer) = &mut answers[result.rule] {
             for (labels, v) in elements {
                 answer.entry(labels).or_default().insert(result.t, v);
+            }
+        }
+    }
+    answers
+}
+
+/// Hands the samples in.
+fn begin(engine: &mut Engine, world: &World) {
+    // Early enough for the first steps of subqueries of subqueries.
+    engine.advance(START - 3_600_000, &Inline, &mut Output::default());
+    let mut batch = BatchBuilder::new(&Limits::default());
+    for event in &world.events {
+        batch.series(world.series[event.series].as_ref());
+        batch.sample(event.sample.t, event.sample.v);
+    }
+    engine.ingest(&batch.finish());
+}
+
+/// Asks for expressions rather than evaluating them as rules.
+fn asked(world: &World, exprs: &[String]) -> Vec<Answer> {
+    let span = Span { first: START, last: END };
+    let ahead = |expr: &String| reach(&parse(expr).unwrap(), Some(span)).unwrap().ahead;
+    let query_offset = exprs.iter().map(ahead).max().unwrap();
+    let query = |expr: &String| QuerySpec { expr: expr.clone(), query_offset, span: Some(span) };
+    let queries: Vec<QuerySpec> = exprs.iter().map(query).collect();
+    let mut engine = Engine::new(EngineOptions { shards: 3, ..EngineOptions::default() });
+    engine
+        .load_with_queries(&RuleSet::default(), &queries, &Profiles::default(), &mut Output::default())
+        .unwrap_or_else(|e| panic!("{}", e[0]));
+    begin(&mut engine, world);
+    let mut answers: Vec<Answer> = exprs.iter().map(|_| Ok(BTreeMap::new())).collect();
+    for t in (START..=END).step_by(INTERVAL as usize) {
+        engine.advance(t + query_offset, &Inline, &mut Output::default());
+        for (index, answer) in answers.iter_mut().enumerate() {
+            match (engine.query(index, &Inline), answer) {
+                (_, Err(_)) => {}
+                (Err(e), answer) => *answer = Err(e.to_string()),
+                (Ok(value), Ok(answer)) => {
+                    for (labels, v) in value.unwrap().into_elements() {
+                        answer.entry(labels).or_default().insert(t, v);
+                    }
+                }
             }
         }
     }

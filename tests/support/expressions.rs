@@ -13,6 +13,35 @@ pub fn expression(rng: &mut Rng) -> String {
     vector(rng, 3)
 }
 
+/// One expression that looks ahead, at fixed instants (seconds), or takes parameters from series.
+pub fn looking_about(rng: &mut Rng, instants: std::ops::Range<i64>) -> String {
+    loop {
+        let mut expr = expression(rng);
+        while let Some(at) = expr.find(" offset 1m").or_else(|| expr.find(" offset 4m10s")) {
+            let end = at + if expr[at..].starts_with(" offset 1m") { " offset 1m" } else { " offset 4m10s" }.len();
+            let t = rng.i64(instants.clone());
+            let looks = match rng.u8(..6) {
+                0 => " offset -1m".to_owned(),
+                1 => " offset -7m20s".to_owned(),
+                2 => format!(" @ {t}"),
+                3 => format!(" @ {t}.5 offset -3m"),
+                4 => " @ start() offset 90s".to_owned(),
+                _ => " @ end()".to_owned(),
+            };
+            expr.replace_range(at..end, &looks);
+        }
+        let expr =
+            expr.replace("_over_time(0.3,", "_over_time(scalar(avg(up)),").replace(", 3600)", ", scalar(sum(up)))");
+        // Prometheus 3.5 now and then gives the time of an older sample than the newest.
+        if expr.contains("timestamp(") && expr.contains(" @ ") {
+            continue;
+        }
+        if [" @ ", "offset -", "scalar(avg", ", scalar(sum(up)))"].iter().any(|part| expr.contains(part)) {
+            return expr;
+        }
+    }
+}
+
 fn one_of<'a>(rng: &mut Rng, items: &[&'a str]) -> &'a str {
     items[rng.usize(..items.len())]
 }
