@@ -7,6 +7,7 @@ use crate::base::{BatchBuilder, Labels, Limits, Millis, is_stale};
 use crate::rules::{RuleSet, load_file};
 
 mod invariance;
+mod pinned;
 mod template_queries;
 
 /// Rules, and samples as `series t v` lines with t in seconds.
