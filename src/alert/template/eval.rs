@@ -423,7 +423,7 @@ impl<'a> Run<'a> {
     fn error(&self, message: impl Into<String>) -> TemplateError {
         let within = self.calls.last().map(|name| (*name).to_owned());
         TemplateError {
-            fault: Some(TemplateFault { place: self.at, within, quoted: None }),
+            fault: Some(Box::new(TemplateFault { place: self.at, within, quoted: None })),
             ..TemplateError::new(message, self.at.start)
         }
     }

@@ -91,7 +91,7 @@ pub struct TemplateError {
     /// Where, in bytes from the beginning of the template.
     pub offset: usize,
     /// What was being expanded.
-    fault: Option<TemplateFault>,
+    fault: Option<Box<TemplateFault>>,
 }
 
 /// What was being expanded when an error came up.
