@@ -15,6 +15,7 @@ mod excerpt;
 mod float;
 mod functions;
 mod humanize;
+mod invoke;
 mod lex;
 mod literal;
 mod parse;
