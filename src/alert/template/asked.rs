@@ -155,9 +155,7 @@ impl Walk {
                 }
                 _ => Known::hole(),
             },
-            Function::Print => {
-                arguments.iter().fold(Known::Texts(vec![String::new()]), |text, next| append(text, next))
-            }
+            Function::Print => arguments.iter().fold(Known::Texts(vec![String::new()]), append),
             Function::Value | Function::Len | Function::Now | Function::ParseDuration => Known::Number,
             _ => Known::hole(),
         }

@@ -1,11 +1,10 @@
 //! Walks the tree and writes the text. Bounded in steps, depth and bytes, so that no template can hold the engine up.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 use super::ast::{Branch, Command, Node, Operand, Pipeline, Place, Term};
 use super::bounded::Bounded;
-use super::functions::{Function, Kind};
+use super::functions::Kind;
 use super::parse::Tree;
 use super::printf::{Spec, write_plain, write_sample};
 use super::value::Value;
@@ -37,8 +36,8 @@ pub(super) fn expand<'a>(
     Ok(run.out.into_text())
 }
 
-struct Run<'a> {
-    data: &'a TemplateContext<'a>,
+pub(super) struct Run<'a> {
+    pub data: &'a TemplateContext<'a>,
     defined: &'a BTreeMap<String, Vec<Node>>,
     /// Innermost last.
     variables: Vec<(&'a str, Value<'a>)>,
@@ -47,9 +46,9 @@ struct Run<'a> {
     /// Names of the templates that call each other, innermost last.
     calls: Vec<&'a str>,
     /// Queries made.
-    queries: usize,
+    pub queries: usize,
     /// What is being evaluated, as Go counts it; errors name it.
-    at: Place,
+    pub at: Place,
 }
 
 /// How a body ended.
@@ -251,92 +250,7 @@ impl<'a> Run<'a> {
         access(&receiver, method, &arguments).map_err(|e| self.error(e))
     }
 
-    /// Calls a function. `and` and `or` evaluate no further than they must.
-    fn call(
-        &mut self,
-        function: Function,
-        command: &'a Command,
-        dot: &Value<'a>,
-        last: Option<Value<'a>>,
-    ) -> Result<Value<'a>, TemplateError> {
-        let count = command.arguments.len() + usize::from(last.is_some());
-        function.check_count(count).map_err(|e| self.error(e))?;
-        let shortcut = matches!(function, Function::And | Function::Or);
-        let mut arguments = Vec::with_capacity(count);
-        for (i, argument) in command.arguments.iter().enumerate() {
-            let value = self.argument(argument, dot, function.parameter(i))?;
-            if shortcut && value.is_true() == (function == Function::Or) {
-                return Ok(value);
-            }
-            arguments.push(value);
-        }
-        if let Some(last) = last {
-            self.check(&last, function.parameter(arguments.len()))?;
-            arguments.push(last);
-        }
-        if shortcut {
-            return Ok(arguments.pop().unwrap_or(Value::Nil));
-        }
-        let called = match function {
-            Function::Query => self.query(&arguments[0]),
-            Function::Call if !matches!(arguments[0], Value::Nil) => {
-                let named = command.arguments.first().map_or(command.place, |argument| argument.place);
-                self.at = command.place;
-                let rest = format!(" of type {}", arguments[0].type_name());
-                return Err(self.quoting("error calling call: non-function ", named, &rest));
-            }
-            _ => function.call(&arguments, self.data),
-        };
-        called.map_err(|e| {
-            self.at = command.place;
-            self.error(format!("error calling {}: {e}", function.name()))
-        })
-    }
-
-    fn query(&mut self, text: &Value<'a>) -> Result<Value<'a>, String> {
-        let Value::Text(text) = text else { return Ok(Value::Nil) };
-        self.queries += 1;
-        if self.queries > self.data.max_queries {
-            return Err(format!("the template makes more than {} queries", self.data.max_queries));
-        }
-        let found = self.data.queries.query(text, self.data.now)?;
-        Ok(Value::Samples(found.into_iter().map(Rc::new).collect()))
-    }
-
-    /// The value of an argument, of the kind that its function takes.
-    fn argument(&mut self, operand: &'a Operand, dot: &Value<'a>, wanted: Kind) -> Result<Value<'a>, TemplateError> {
-        self.at = operand.place;
-        let is_literal = matches!(operand.term, Term::Bool(_) | Term::Int(_) | Term::Float(_) | Term::Text(_));
-        if operand.term == Term::Nil && matches!(wanted, Kind::Text) {
-            return Err(self.error(format!("cannot assign nil to {}", wanted.type_name())));
-        }
-        let value = self.operand(operand, dot)?;
-        if is_literal && !wanted.takes(&value) {
-            return Err(match wanted {
-                Kind::Text => self.quoting("expected string; found ", operand.place, ""),
-                _ => {
-                    let rest = format!(" for arg of type {}", wanted.type_name());
-                    self.quoting("can't handle ", operand.place, &rest)
-                }
-            });
-        }
-        self.check(&value, wanted)?;
-        Ok(value)
-    }
-
-    fn check(&self, value: &Value<'a>, wanted: Kind) -> Result<(), TemplateError> {
-        match value {
-            _ if wanted.takes(value) => Ok(()),
-            Value::Nil => Err(self.error(format!("invalid value; expected {}", wanted.type_name()))),
-            other => Err(self.error(format!(
-                "wrong type for value; expected {}; got {}",
-                wanted.type_name(),
-                other.type_name()
-            ))),
-        }
-    }
-
-    fn operand(&mut self, operand: &'a Operand, dot: &Value<'a>) -> Result<Value<'a>, TemplateError> {
+    pub(super) fn operand(&mut self, operand: &'a Operand, dot: &Value<'a>) -> Result<Value<'a>, TemplateError> {
         if operand.fields.is_empty() {
             return self.term(operand, dot);
         }
@@ -420,16 +334,16 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn error(&self, message: impl Into<String>) -> TemplateError {
+    pub(super) fn error(&self, message: impl Into<String>) -> TemplateError {
         let within = self.calls.last().map(|name| (*name).to_owned());
         TemplateError {
-            fault: Some(TemplateFault { place: self.at, within, quoted: None }),
+            fault: Some(Box::new(TemplateFault { place: self.at, within, quoted: None })),
             ..TemplateError::new(message, self.at.start)
         }
     }
 
     /// An error whose message quotes a part of the template.
-    fn quoting(&self, before: &str, part: Place, after: &str) -> TemplateError {
+    pub(super) fn quoting(&self, before: &str, part: Place, after: &str) -> TemplateError {
         let mut error = self.error(format!("{before}{after}"));
         if let Some(fault) = &mut error.fault {
             fault.quoted = Some((before.len(), part));

@@ -12,7 +12,7 @@ const PREAMBLE: &str = "{{$labels := .Labels}}{{$externalLabels := .ExternalLabe
 /// `error executing template __alert_Down: template: __alert_Down:1:115: executing "__alert_Down" at <title 3>: …`
 pub(super) fn executing(error: &TemplateError, source: &str, alert: &str) -> String {
     let name = format!("__alert_{alert}");
-    let Some(TemplateFault { place, within, quoted }) = &error.fault else {
+    let Some(TemplateFault { place, within, quoted }) = error.fault.as_deref() else {
         return format!("error executing template {name}: {}", error.message);
     };
     let mut message = error.message.clone();

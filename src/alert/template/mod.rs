@@ -15,6 +15,7 @@ mod excerpt;
 mod float;
 mod functions;
 mod humanize;
+mod invoke;
 mod lex;
 mod literal;
 mod parse;
@@ -93,7 +94,7 @@ pub struct TemplateError {
     /// Where, in bytes from the beginning of the template.
     pub offset: usize,
     /// What was being expanded.
-    fault: Option<TemplateFault>,
+    fault: Option<Box<TemplateFault>>,
 }
 
 /// What was being expanded when an error came up.
