@@ -247,10 +247,10 @@ fn mistakes_of_a_configuration_are_shown_at_their_place() {
     assert_eq!(code, ExitCode::FAILURE);
     assert!(text.contains("forewarn.yml:2:3: error: unknown key scrap_interval\n"), "{text}");
     assert!(text.contains("  scrap_interval: 1m\n") && text.contains("help: did you mean scrape_interval?"), "{text}");
-    let (code, text) = checked("global: {scrape_timeout: 2m}\nscrape_configs: [{job_name: a}]\n", "");
+    let (code, text) = checked("scrape_configs: [{job_name: a, scrape_timeout: 20s}]\n", "");
     assert_eq!(code, ExitCode::FAILURE);
     assert!(text.contains("forewarn.yml: error: ") && text.contains("longer than scrape_interval"), "{text}");
-    let (code, text) = checked("model_files: [r.yml]\n", "name: 5\n");
+    let (code, text) = checked("model_files: [r.yml]\n", "nothing_known: [\n");
     assert!(code == ExitCode::FAILURE && text.contains("r.yml: error: "), "{text}");
 }
 
