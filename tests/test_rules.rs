@@ -48,8 +48,11 @@ fn several_files_are_one_verdict_and_one_junit_report() {
     let (passed, text) = run(&[fixture("passing.yml"), fixture("failing.yml"), fixture("absent.yml")], &options);
     assert!(!passed && text.contains("SUCCESS") && text.contains("absent.yml: cannot be read"), "{text}");
     let report = std::fs::read_to_string(junit).unwrap();
-    assert!(report.contains("<testsuites tests=\"9\" failures=\"5\">"), "{report}");
-    assert!(report.contains("<testcase name=\"this one passes\" classname=\"tests/fixtures/unit_test/failing.yml\"/>"));
+    assert!(report.contains("<testsuites tests=\"9\" failures=\"5\" errors=\"0\" time=\""), "{report}");
+    assert!(
+        report
+            .contains("<testcase name=\"this one passes\" classname=\"tests/fixtures/unit_test/failing.yml\" time=\"")
+    );
     assert!(report.contains("{alertname=&quot;Down&quot;, instance=&quot;3&quot;"), "{report}");
 }
 

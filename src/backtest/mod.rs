@@ -2,11 +2,8 @@
 //!
 //! A host of the engine like the server, without threads, clocks or I/O. Reads no files and prints nothing.
 
-mod diff;
 mod unit_test;
-mod verdict;
 mod virtual_time;
 
-pub use unit_test::run_tests;
-pub use verdict::{Check, Failure, FiringAlert, TestReport};
+pub use unit_test::{AlertEvent, At, Check, Failure, FiringAlert, Recordings, TestReport, TestSetup, run_tests};
 pub use virtual_time::{Track, VirtualTime};

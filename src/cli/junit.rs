@@ -18,6 +18,8 @@ pub struct Suite {
 pub struct Case {
     /// Name.
     pub name: String,
+    /// How long it took.
+    pub seconds: f64,
     /// What failed: a line that says what, and the whole text.
     pub failures: Vec<(String, String)>,
 }
@@ -28,21 +30,29 @@ pub fn document(suites: &[Suite]) -> String {
     let total = |of: fn(&Suite) -> usize| suites.iter().map(of).sum::<usize>();
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     // Writing to a string does not fail.
-    let _ = writeln!(out, "<testsuites tests=\"{}\" failures=\"{}\">", total(Suite::tests), total(Suite::failed));
+    let (tests, failed) = (total(Suite::tests), total(Suite::failed));
+    let seconds: f64 = suites.iter().map(Suite::seconds).sum();
+    let counts = format!("tests=\"{tests}\" failures=\"{failed}\" errors=\"0\" time=\"{seconds:.3}\"");
+    let _ = writeln!(out, "<testsuites {counts}>");
     for suite in suites {
-        let (name, tests, failed) = (escape(&suite.name), suite.tests(), suite.failed());
-        let _ = writeln!(out, "  <testsuite name=\"{name}\" tests=\"{tests}\" failures=\"{failed}\">");
+        let (name, tests, failed, seconds) = (escape(&suite.name), suite.tests(), suite.failed(), suite.seconds());
+        let counts = format!("tests=\"{tests}\" failures=\"{failed}\" errors=\"0\" time=\"{seconds:.3}\"");
+        let _ = writeln!(out, "  <testsuite name=\"{name}\" {counts}>");
         for case in &suite.cases {
-            let name = format!("name=\"{}\" classname=\"{name}\"", escape(&case.name));
+            let (case_name, seconds) = (escape(&case.name), case.seconds);
+            let attributes = format!("name=\"{case_name}\" classname=\"{name}\" time=\"{seconds:.3}\"");
             if case.failures.is_empty() {
-                let _ = writeln!(out, "    <testcase {name}/>");
+                let _ = writeln!(out, "    <testcase {attributes}/>");
                 continue;
             }
-            let _ = writeln!(out, "    <testcase {name}>");
-            for (message, text) in &case.failures {
-                let (message, text) = (escape(message), escape(text));
-                let _ = writeln!(out, "      <failure message=\"{message}\">{text}</failure>");
-            }
+            let _ = writeln!(out, "    <testcase {attributes}>");
+            // The schema that is followed most widely has one failure a case.
+            let first = case.failures.first().map_or("", |(message, _)| message);
+            let more = case.failures.len() - 1;
+            let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+            let texts: Vec<&str> = case.failures.iter().map(|(_, text)| text.as_str()).collect();
+            let (message, text) = (escape(&format!("{first}{more}")), escape(&texts.join("\n")));
+            let _ = writeln!(out, "      <failure message=\"{message}\" type=\"failure\">{text}</failure>");
             out.push_str("    </testcase>\n");
         }
         out.push_str("  </testsuite>\n");
@@ -52,11 +62,19 @@ pub fn document(suites: &[Suite]) -> String {
 }
 
 impl Suite {
-    fn tests(&self) -> usize {
+    /// How many tests it has.
+    #[must_use]
+    pub fn tests(&self) -> usize {
         self.cases.len()
     }
 
-    fn failed(&self) -> usize {
+    fn seconds(&self) -> f64 {
+        self.cases.iter().map(|case| case.seconds).sum()
+    }
+
+    /// How many of them failed.
+    #[must_use]
+    pub fn failed(&self) -> usize {
         self.cases.iter().filter(|case| !case.failures.is_empty()).count()
     }
 }
@@ -87,18 +105,19 @@ mod tests {
 
     #[test]
     fn a_report_is_escaped_and_counted() {
-        let failed = Case { name: "a<b".into(), failures: vec![("x > 1 & \"y\"".into(), "l1\nl2\u{1}".into())] };
-        let passed = Case { name: "ok".into(), failures: vec![] };
+        let failures = vec![("x > 1 & \"y\"".into(), "l1\nl2\u{1}".into()), ("z".into(), "l3".into())];
+        let failed = Case { name: "a<b".into(), seconds: 0.25, failures };
+        let passed = Case { name: "ok".into(), seconds: 1.0, failures: vec![] };
         let text = document(&[Suite { name: "t.yml".into(), cases: vec![failed, passed] }]);
         assert_eq!(
             text,
             r#"<?xml version="1.0" encoding="UTF-8"?>
-<testsuites tests="2" failures="1">
-  <testsuite name="t.yml" tests="2" failures="1">
-    <testcase name="a&lt;b" classname="t.yml">
-      <failure message="x &gt; 1 &amp; &quot;y&quot;">l1&#10;l2�</failure>
+<testsuites tests="2" failures="1" errors="0" time="1.250">
+  <testsuite name="t.yml" tests="2" failures="1" errors="0" time="1.250">
+    <testcase name="a&lt;b" classname="t.yml" time="0.250">
+      <failure message="x &gt; 1 &amp; &quot;y&quot; (and 1 more)" type="failure">l1&#10;l2�&#10;l3</failure>
     </testcase>
-    <testcase name="ok" classname="t.yml"/>
+    <testcase name="ok" classname="t.yml" time="1.000"/>
   </testsuite>
 </testsuites>
 "#

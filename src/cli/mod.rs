@@ -77,6 +77,18 @@ enum Test {
         /// Write a report in JUnit's XML
         #[arg(long)]
         junit: Option<PathBuf>,
+        /// Run only tests whose names match this regular expression; may be given several times
+        #[arg(long = "run", value_name = "REGEX")]
+        only: Vec<regex::Regex>,
+        /// Show how each test's alerts change
+        #[arg(long)]
+        debug: bool,
+        /// As with promtool; differences are always shown
+        #[arg(long, hide = true)]
+        diff: bool,
+        /// Take rule files with keys that nothing knows
+        #[arg(long)]
+        ignore_unknown_fields: bool,
     },
 }
 
@@ -89,9 +101,13 @@ pub fn main() -> ExitCode {
         Some(Command::Run(args)) => run::run(args),
         Some(Command::Check(Check::Rules { files })) => on_stdout(|colour, out| check::rules(&files, colour, out)),
         Some(Command::Check(Check::Config { file })) => on_stdout(|colour, out| check::config(&file, colour, out)),
-        Some(Command::Test(Test::Rules { files, junit })) => on_stdout(|colour, out| {
-            test::rules(&files, &test::TestOptions { profiles: builtin_profiles(), junit, colour }, out)
-        }),
+        Some(Command::Test(Test::Rules { files, junit, only, debug, diff: _, ignore_unknown_fields })) => {
+            on_stdout(|colour, out| {
+                let profiles = builtin_profiles();
+                let options = test::TestOptions { profiles, junit, only, debug, ignore_unknown_fields, colour };
+                test::rules(&files, &options, out)
+            })
+        }
     };
     done.unwrap_or_else(|error| {
         // Whoever reads standard output may have seen enough, as `head` does.

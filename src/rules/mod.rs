@@ -14,3 +14,4 @@ mod validate;
 pub use diagnostic::{Diagnostic, Severity};
 pub use group::{Position, Rule, RuleGroup, RuleKind, RuleSet};
 pub use load::{Loaded, load_file, load_globs};
+pub use validate::UNKNOWN_KEY;

@@ -54,9 +54,12 @@ pub(super) fn group(
     }
 }
 
+/// What the message about a key that nothing knows begins with.
+pub const UNKNOWN_KEY: &str = "unknown key ";
+
 /// A key that nothing knows.
 pub(super) fn unknown_key(found: &mut Collector, key: &Spanned<String>, of: &str, known: &str) {
-    let message = format!("unknown key {} in {of}", key.value);
+    let message = format!("{UNKNOWN_KEY}{} in {of}", key.value);
     found.error_with_help(span(key.referenced), message, format!("known keys: {known}"));
 }
 
