@@ -68,18 +68,24 @@ pub(super) fn models(expr: &str, interval: Millis) -> Result<Vec<(ModelKind, Str
     Ok(models.collect())
 }
 
-/// Why an expression or rule with these models may have given less than expected at `elapsed`.
-pub(super) fn hint(models: &[(ModelKind, String)], elapsed: Millis, profiles: &Profiles) -> Option<String> {
+/// Why an expression or rule with these models may not have given what was expected at `elapsed`; `is_less`, because it
+/// gave fewer elements.
+pub(super) fn hint(
+    models: &[(ModelKind, String)],
+    elapsed: Millis,
+    profiles: &Profiles,
+    is_less: bool,
+) -> Option<String> {
     let warm_up = |name: &String| profiles.get(name).map_or(0, |profile| profile.warm_up);
     let cold = models.iter().find(|(kind, name)| *kind == ModelKind::Detector && elapsed < warm_up(name));
     if let Some((_, name)) = cold {
         let (warm_up, elapsed) = (format_duration(warm_up(name)), format_duration(elapsed));
         return Some(format!(
-            "profile {name:?} gives no score before it has seen {warm_up} of a series (its warm_up), and this is after \
-             {elapsed}: let the series run longer, or name a profile with a shorter warm_up"
+            "profile {name:?} scores a series 0 until it has seen {warm_up} of it (warm_up), and this is after {elapsed}: \
+             let the series run longer, or name a profile with a shorter warm_up"
         ));
     }
-    models.iter().any(|(kind, _)| *kind == ModelKind::Forecaster).then(|| {
+    (is_less && models.iter().any(|(kind, _)| *kind == ModelKind::Forecaster)).then(|| {
         "a forecast is absent until its model has seen enough of the series, and wherever the model's own recent error \
          is too large; time_until is absent where the forecast does not cross the threshold within the horizon"
             .to_owned()

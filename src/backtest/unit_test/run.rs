@@ -239,7 +239,7 @@ impl<'a> Run<'a> {
         let exprs = rules.groups.iter().flat_map(|group| &group.rules).filter(|rule| rule.name == name);
         let models: Vec<_> =
             exprs.flat_map(|rule| models(&rule.expr, self.file.evaluation_interval).unwrap_or_default()).collect();
-        hint(&models, elapsed, &self.setup.profiles)
+        hint(&models, elapsed, &self.setup.profiles, true)
     }
 
     fn compare_values(&mut self, asked: &Asked<'_>, index: usize, engine: &mut Engine) {
@@ -251,9 +251,8 @@ impl<'a> Run<'a> {
             Ok(got) if asked.is_met_by(&got, fuzzy) => {}
             Ok(got) => {
                 let mut failure = Failure::of_values(line, check, &asked.expected, &got, |e, g| meets(e, g, fuzzy));
-                if got.len() < asked.expected.len() {
-                    failure.hint = hint(&asked.models, test.eval_time, &self.setup.profiles);
-                }
+                let is_less = got.len() < asked.expected.len();
+                failure.hint = hint(&asked.models, test.eval_time, &self.setup.profiles, is_less);
                 self.report.failures.push(failure);
             }
         }
