@@ -244,9 +244,9 @@ fn flags_mean_what_they_mean_to_promtool() {
     if promtool.version < (3, 0) {
         return skip::skipped("this promtool has neither --run nor --ignore-unknown-fields");
     }
-    assert_eq!(promtool.verdicts(&[extra.clone()], &[]), [false]);
+    assert_eq!(promtool.verdicts(std::slice::from_ref(&extra), &[]), [false]);
     assert_eq!(promtool.verdicts(&[extra], &["--ignore-unknown-fields"]), [true]);
-    assert_eq!(promtool.verdicts(&[failing.clone()], &["--run", "^diff"]), [false]);
+    assert_eq!(promtool.verdicts(std::slice::from_ref(&failing), &["--run", "^diff"]), [false]);
     assert_eq!(promtool.verdicts(&[failing], &["--run", "one passes"]), [true]);
 }
 

@@ -74,7 +74,7 @@ struct GivenUp;
 impl<'a> Run<'a> {
     fn run(&mut self, rules: &RuleSet) -> Result<(), GivenUp> {
         let times = self.times()?;
-        let tracks = tracks(self.group, times, &self.setup.recordings).or_else(|failure| self.give_up(failure))?;
+        let tracks = tracks(self.group, times, &self.setup.recordings).or_else(|failure| self.give_up(*failure))?;
         let asked = self.expressions();
         let mut alerts: Vec<&AlertTest> = self.group.alert_rule_test.iter().collect();
         alerts.sort_by_key(|test| test.eval_time);

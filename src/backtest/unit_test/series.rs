@@ -24,7 +24,7 @@ pub(super) struct Times {
 }
 
 /// The series of a test, up to its last evaluation.
-pub(super) fn tracks(group: &TestGroup, times: Times, recordings: &Recordings) -> Result<Vec<Track>, Failure> {
+pub(super) fn tracks(group: &TestGroup, times: Times, recordings: &Recordings) -> Result<Vec<Track>, Box<Failure>> {
     // As in promtool, a series given twice is the one given last.
     let mut by_labels = BTreeMap::new();
     for (i, input) in group.input_series.iter().enumerate() {
@@ -32,8 +32,9 @@ pub(super) fn tracks(group: &TestGroup, times: Times, recordings: &Recordings) -
         let labels = input.labels().map_err(|e| e.to_string()).and_then(|labels| {
             if labels.as_ref().is_empty() { Err("a series needs a name or a label".to_owned()) } else { Ok(labels) }
         });
-        let fault =
-            |message| Failure::because(line, Check::Setup, format!("series {:?}: {message}", input.series.value));
+        let fault = |message| {
+            Box::new(Failure::because(line, Check::Setup, format!("series {:?}: {message}", input.series.value)))
+        };
         let labels = labels.map_err(fault)?;
         let track = track(&labels, input, times, recordings)?;
         by_labels.insert(labels, (i, track));
@@ -43,16 +44,16 @@ pub(super) fn tracks(group: &TestGroup, times: Times, recordings: &Recordings) -
     Ok(tracks.into_iter().map(|(_, track)| track).collect())
 }
 
-fn track(labels: &Labels, input: &InputSeries, times: Times, recordings: &Recordings) -> Result<Track, Failure> {
+fn track(labels: &Labels, input: &InputSeries, times: Times, recordings: &Recordings) -> Result<Track, Box<Failure>> {
     let Times { start, end, interval } = times;
-    let fault = |line, message: String| Failure::because(Some(line), Check::Setup, message);
+    let fault = |line, message: String| Box::new(Failure::because(Some(line), Check::Setup, message));
     Ok(match &input.values {
         SeriesValues::Notation(values) => {
             let notation = Notation::parse(&values.value)
                 .map_err(|e| fault(values.defined.line(), format!("values of {labels}: {e}")))?;
             let values = (0..).zip(notation.iter());
-            let samples =
-                values.filter_map(move |(i, value): (Millis, _)| Some(Sample { t: start + i * interval, v: value? }));
+            let at = move |i: Millis| start.saturating_add(i.saturating_mul(interval));
+            let samples = values.filter_map(move |(i, value)| Some(Sample { t: at(i), v: value? }));
             until(end, labels, samples)
         }
         SeriesValues::Generated(generator) => {
