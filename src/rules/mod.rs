@@ -24,4 +24,5 @@ pub use group::{Position, Rule, RuleGroup, RuleKind, RuleSet};
 pub use lint::{Lint, LintOptions, UnknownLint};
 pub use load::{Loaded, check_file, check_globs, load_file, load_globs};
 pub use schema::rule_file_schema;
+pub use validate::UNKNOWN_KEY;
 pub use yaml::yaml_fault;
