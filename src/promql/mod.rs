@@ -25,6 +25,7 @@ mod quantile;
 mod refuse;
 mod regex;
 mod selector;
+mod selectors;
 mod syntax;
 
 pub use arith::{BinaryOp, SetOp};
@@ -40,3 +41,4 @@ pub use plan::*;
 pub use planner::{PlanError, PlanOptions, Planner};
 pub use quantile::{Bucket, bucket_fraction, bucket_quantile, quantile};
 pub use regex::anchored;
+pub use selectors::selectors;
