@@ -44,7 +44,9 @@ fn history(end: Millis) -> Vec<(Labels, Vec<(Millis, f64)>)> {
     let start = end - STEPS * STEP;
     let mut series = Vec::new();
     for (at, (name, host, kind)) in
-        [("load", "x", "a"), ("load", "x", "b"), ("load", "y\"\\", "a"), ("requests_total", "x", "")].into_iter().enumerate()
+        [("load", "x", "a"), ("load", "x", "b"), ("load", "y\"\\", "a"), ("requests_total", "x", "")]
+            .into_iter()
+            .enumerate()
     {
         let labels = Labels::from_pairs([("__name__", name), ("host", host), ("kind", kind)]);
         let mut total = 0.0;
@@ -131,7 +133,8 @@ async fn what_is_too_much_for_one_query_is_asked_for_in_parts() {
     // 240 samples an hour and series: the first step of an hour is refused, half of it as well.
     let Some(prometheus) = Peer::prometheus("{}", &[RECEIVER, "--query.max-samples=100"]).await else { return };
     let end = clock::now() - 60_000;
-    let series: Vec<_> = history(end).into_iter().filter(|(labels, _)| labels.as_ref().get("kind") != Some("b")).collect();
+    let series: Vec<_> =
+        history(end).into_iter().filter(|(labels, _)| labels.as_ref().get("kind") != Some("b")).collect();
     fill(&prometheus, &series).await;
     let dir = tempfile::tempdir().unwrap();
     files(dir.path(), &series);

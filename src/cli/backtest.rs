@@ -60,6 +60,9 @@ impl From<String> for Fault {
 
 fn report(args: &BacktestArgs, colour: bool, out: &mut dyn Write) -> Result<(), Fault> {
     let history = &args.history;
+    if history.rules.is_empty() {
+        return Err("--rules is missing: rule files, folders or patterns".to_owned().into());
+    }
     let period = history.period()?;
     let incidents = args.incidents.as_deref().map(read_incidents).transpose()?;
     let options = history.engine_options();

@@ -15,8 +15,8 @@ use crate::base::{Limits, Millis, format_rfc3339, parse_duration, parse_instant}
 use crate::engine::{EngineOptions, Executor, Profiles};
 use crate::rules::{RuleSet, Severity, selectors_of};
 use crate::server::{Parallel, RuleSource};
-use crate::source::config::Span;
 use crate::source::Progress;
+use crate::source::config::Span;
 use crate::source::prometheus::{PrometheusConfig, PrometheusHistory, Wanted};
 use crate::source::replay::{CsvColumns, Redate, Replay, ReplayConfig};
 
@@ -27,10 +27,10 @@ const READ_AHEAD: usize = 4;
 #[derive(Clone, Debug, Args)]
 pub(super) struct HistoryArgs {
     /// Rule files, folders or patterns
-    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    #[arg(long, num_args = 1.., value_name = "FILE")]
     pub rules: Vec<PathBuf>,
     /// History: a file (CSV, OpenMetrics, JSON lines), a folder or pattern of files, or the URL of a Prometheus
-    #[arg(long, value_name = "FILE|DIR|URL")]
+    #[arg(long, value_name = "FILE|DIR|URL", default_value = "", hide_default_value = true)]
     pub data: String,
     /// First instant whose findings count, like 2026-01-31T08:30:00Z or 2026-01-31 [default: the first sample]
     #[arg(long, value_parser = instant)]
@@ -84,6 +84,9 @@ impl HistoryArgs {
 
     /// Reads rules and the profiles that they may name.
     pub(super) fn read_rules(&self, files: &[PathBuf], colour: bool) -> Result<(RuleSet, Profiles), String> {
+        if self.data.is_empty() {
+            return Err("--data is missing: a file, a folder, a pattern or the URL of a Prometheus".to_owned());
+        }
         let profiles = |end: &str| Some(format!("{}/*.{end}", escaped(self.profile_dir.as_deref()?)));
         let source = RuleSource {
             rule_files: files.iter().map(|path| super::check::pattern(path)).collect(),
@@ -105,7 +108,12 @@ impl HistoryArgs {
     /// The engine's settings.
     pub(super) fn engine_options(&self) -> EngineOptions {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        EngineOptions { shards: processors.clamp(1, 8), evaluation_interval: self.step, ..EngineOptions::default() }
+        EngineOptions {
+            shards: processors.clamp(1, 8),
+            evaluation_interval: self.step,
+            explain_alerts: true,
+            ..EngineOptions::default()
+        }
     }
 
     /// Begins to read what these rules read of the history.
@@ -123,7 +131,8 @@ impl HistoryArgs {
                     .map_err(|e| format!("{}: {e}", self.data))?;
                 let server = self.data.clone();
                 thread.spawn(move || {
-                    let mut next = || runtime.block_on(history.next()).map_err(|e| format!("{server}: {e}")).transpose();
+                    let mut next =
+                        || runtime.block_on(history.next()).map_err(|e| format!("{server}: {e}")).transpose();
                     while let Some(step) = next() {
                         if sender.send(step.map(|(batch, complete_until)| Slice { batch, complete_until })).is_err() {
                             break;
@@ -156,7 +165,8 @@ impl HistoryArgs {
         let (Some(from), Some(to)) = (period.learn_from, period.end) else {
             return Err("a Prometheus needs --start and --end: it may hold years".to_owned());
         };
-        let mut config = PrometheusConfig { labels: self.labels.iter().cloned().collect(), ..PrometheusConfig::at(url) };
+        let mut config =
+            PrometheusConfig { labels: self.labels.iter().cloned().collect(), ..PrometheusConfig::at(url) };
         if let Some(path) = &self.http_config_file {
             let fault = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
             let text = std::fs::read_to_string(path).map_err(|e| fault(&e))?;
@@ -230,7 +240,7 @@ fn escaped(path: &Path) -> String {
     glob::Pattern::escape(path.to_string_lossy().trim_end_matches('/'))
 }
 
-fn instant(text: &str) -> Result<Millis, String> {
+pub(super) fn instant(text: &str) -> Result<Millis, String> {
     parse_instant(text)
         .ok_or_else(|| "not a time; write it like 2026-01-31T08:30:00Z, 2026-01-31 or a Unix time".to_owned())
 }

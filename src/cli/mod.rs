@@ -2,6 +2,7 @@
 
 mod backtest;
 pub mod check;
+mod explain;
 mod history;
 mod junit;
 mod run;
@@ -37,6 +38,8 @@ enum Command {
     Test(Test),
     /// Try rules on history: what they would have paged, and what that would have been worth
     Backtest(Box<backtest::BacktestArgs>),
+    /// Say why: what was expected of a series, and what the judgement of it rests on
+    Explain(Box<explain::ExplainArgs>),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -96,6 +99,7 @@ pub fn main() -> ExitCode {
         Some(Command::Test(Test::Rules { files, junit })) => on_stdout(|colour, out| {
             test::rules(&files, &test::TestOptions { profiles: builtin_profiles(), junit, colour }, out)
         }),
+        Some(Command::Explain(args)) => on_stdout(|colour, out| explain::run(&args, colour, out)),
         Some(Command::Backtest(args)) => on_stdout(|colour, out| backtest::run(&args, colour, out)),
     };
     done.unwrap_or_else(|error| {

@@ -1,6 +1,6 @@
 //! A rule group at work: its rules' states, and the stages in which its ticks are evaluated.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::alert::{AlertMachine, AlertSettings, AlertingRule, RuleRef};
@@ -8,6 +8,7 @@ use crate::base::Millis;
 use crate::promql::{NodeId, Plan, Schedule};
 use crate::rules::{Rule, RuleGroup, RuleKind};
 
+use super::explain::{Asked, asked_below};
 use super::options::EngineOptions;
 use super::recording::Recording;
 use super::task::{Stage, can_see};
@@ -38,6 +39,10 @@ pub struct RuleState {
     pub kind: RuleWork,
     /// Why the last evaluation failed.
     pub last_error: Option<String>,
+    /// What it asks of its models.
+    pub asked: Vec<Asked>,
+    /// Why each alert was pending or firing when it was last told of, by the key of its labels.
+    pub explained: HashMap<u128, String>,
 }
 
 /// What a rule does with its result.
@@ -72,7 +77,8 @@ impl Group {
         let schedule = schedule_of(spec, options);
         let mut rules = Vec::new();
         for (rule, &root) in spec.rules.iter().zip(roots) {
-            rules.push(RuleState { root, kind: work(spec, rule, schedule)?, last_error: None });
+            let (kind, asked) = (work(spec, rule, schedule)?, asked_below(plan, root));
+            rules.push(RuleState { root, kind, last_error: None, asked, explained: HashMap::new() });
         }
         let stages = stages(plan, spec, roots);
         Ok(Self { spec: Arc::clone(spec), schedule, next: None, last: None, rules, stages })
@@ -101,6 +107,7 @@ impl Group {
                 (RuleWork::Alert(new), RuleWork::Alert(mut machine)) => {
                     machine.change_rule(new.rule().clone());
                     *new = machine;
+                    rule.explained = other.explained;
                 }
                 (RuleWork::Record(new), RuleWork::Record(recording)) => new.inherit(*recording),
                 _ => {}

@@ -10,6 +10,7 @@ mod directory;
 mod engine;
 mod eval;
 mod executor;
+mod explain;
 mod failures;
 mod group;
 mod interner;
@@ -30,6 +31,7 @@ mod writer;
 
 pub use engine::Engine;
 pub use executor::{Executor, Inline};
+pub use explain::Explanation;
 pub use load::LoadError;
 pub use options::*;
 pub use shard::Shard;

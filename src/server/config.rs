@@ -118,6 +118,8 @@ pub struct EngineConfig {
     pub resend_delay: Span,
     /// How often rule files are looked at for changes.
     pub rule_watch_interval: Span,
+    /// Whether alerts of rules with predictive functions get an annotation `explanation`.
+    pub explanations: bool,
 }
 
 /// What is wrong with a configuration.
@@ -155,7 +157,13 @@ impl Default for Web {
 
 impl Default for EngineConfig {
     fn default() -> Self {
-        Self { shards: None, lookback_delta: seconds(300), resend_delay: seconds(60), rule_watch_interval: seconds(5) }
+        Self {
+            shards: None,
+            lookback_delta: seconds(300),
+            resend_delay: seconds(60),
+            rule_watch_interval: seconds(5),
+            explanations: true,
+        }
     }
 }
 
@@ -209,6 +217,7 @@ impl Config {
             external_labels: Labels::from_pairs(self.global.external_labels.clone()),
             external_url: self.external_url(),
             limits: self.limits.clone(),
+            explain_alerts: self.engine.explanations,
             ..EngineOptions::default()
         }
     }

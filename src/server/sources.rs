@@ -8,8 +8,8 @@ use tokio::task::JoinSet;
 
 use crate::base::Millis;
 use crate::source::host::{self, Host};
-use crate::source::remote_write::RemoteWrite;
 use crate::source::prometheus::{self, PrometheusHistory, Wanted};
+use crate::source::remote_write::RemoteWrite;
 use crate::source::replay;
 use crate::source::scrape::{self, ScrapeHost};
 use crate::source::watermark::Pace;

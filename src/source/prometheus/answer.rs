@@ -147,10 +147,13 @@ mod tests {
     fn a_refusal_says_what_to_do() {
         let refusal = |status: u16, body: &str| Answer::read(status, body.as_bytes()).unwrap_err();
         let error = |kind: &str, text: &str| format!(r#"{{"status":"error","errorType":"{kind}","error":"{text}"}}"#);
-        let too_many = error("execution", "query processing would load too many samples into memory in query execution");
+        let too_many =
+            error("execution", "query processing would load too many samples into memory in query execution");
         assert!(matches!(refusal(422, &too_many), Refusal::TooMuch(text) if text.contains("too many samples")));
         assert!(matches!(refusal(503, &error("timeout", "query timed out")), Refusal::TooMuch(_)));
-        assert!(matches!(refusal(400, &error("bad_data", "parse error")), Refusal::Never(text) if text.contains("parse error")));
+        assert!(
+            matches!(refusal(400, &error("bad_data", "parse error")), Refusal::Never(text) if text.contains("parse error"))
+        );
         assert!(matches!(refusal(401, "no entry"), Refusal::Never(text) if text.contains("401")));
         assert!(matches!(refusal(502, "<html>"), Refusal::Later(_)));
         assert!(matches!(refusal(429, ""), Refusal::Later(_)));

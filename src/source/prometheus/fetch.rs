@@ -47,12 +47,7 @@ pub enum FetchError {
 
 /// Asks for the samples of `selector` with `after` < t ≤ `until`; older servers give those at `after` as well,
 /// which are left out.
-pub(super) async fn samples(
-    server: &Server,
-    selector: &str,
-    after: Millis,
-    until: Millis,
-) -> Result<Part, FetchError> {
+pub(super) async fn samples(server: &Server, selector: &str, after: Millis, until: Millis) -> Result<Part, FetchError> {
     let query = format!("{selector}[{}ms]", until - after);
     let time = format!("{}.{:03}", until.div_euclid(1000), until.rem_euclid(1000));
     let form = Serializer::new(String::new()).append_pair("query", &query).append_pair("time", &time).finish();
