@@ -6,6 +6,7 @@ mod charts;
 mod compare;
 mod curves;
 mod diff;
+pub mod evaluate;
 mod history;
 mod incident;
 mod pages;

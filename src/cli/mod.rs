@@ -2,6 +2,7 @@
 
 mod backtest;
 pub mod check;
+mod evaluate;
 mod explain;
 mod history;
 mod junit;
@@ -38,6 +39,8 @@ enum Command {
     Test(Test),
     /// Try rules on history: what they would have paged, and what that would have been worth
     Backtest(Box<backtest::BacktestArgs>),
+    /// Run models over recorded series: figures of model cards, and scores for scorers of others
+    Evaluate(evaluate::EvaluateArgs),
     /// Say why: what was expected of a series, and what the judgement of it rests on
     Explain(Box<explain::ExplainArgs>),
 }
@@ -99,6 +102,7 @@ pub fn main() -> ExitCode {
         Some(Command::Test(Test::Rules { files, junit })) => on_stdout(|colour, out| {
             test::rules(&files, &test::TestOptions { profiles: builtin_profiles(), junit, colour }, out)
         }),
+        Some(Command::Evaluate(args)) => on_stdout(|_, out| evaluate::run(&args, out)),
         Some(Command::Explain(args)) => on_stdout(|colour, out| explain::run(&args, colour, out)),
         Some(Command::Backtest(args)) => on_stdout(|colour, out| backtest::run(&args, colour, out)),
     };
