@@ -179,7 +179,7 @@ impl State {
         }
         let magnitude = v.abs().min(FARTHEST);
         self.baselines.learn(&params.baseline, phase, x, magnitude, n, &seen);
-        let (range_level, out_of_range) = self.ranges.update(
+        let range_level = self.ranges.update(
             &params.range,
             n,
             x,
@@ -187,9 +187,7 @@ impl State {
             seen.errors[1],
             self.baselines.magnitude(),
         );
-        let signed = |j: usize| (seen.z[j].copysign(seen.errors[j])) as f32;
-        let (rarity, range_rarity) = (level as f32, range_level as f32);
-        let parts = Parts { level: signed(0), season: signed(1), trend: signed(2), rarity, range_rarity, out_of_range };
+        let parts = Parts::new(seen.z, seen.errors, level, range_level);
         level = level.max(range_level);
         self.points = n.saturating_add(1);
 

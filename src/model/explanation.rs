@@ -24,27 +24,9 @@ pub struct Parts {
     /// -log10 of how often a week such distances are expected; -infinity while too little is known.
     #[serde(skip)]
     pub rarity: f32,
-    /// The same of leaving the range that the series has kept to.
+    /// The same of leaving the range that the series has kept to: in its value, its course, or its spread.
     #[serde(skip)]
     pub range_rarity: f32,
-    /// What has left its range furthest, if anything has.
-    pub out_of_range: Option<RangeFeature>,
-}
-
-/// What a series keeps to a range in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RangeFeature {
-    /// Its value.
-    Value,
-    /// The mean of its last values.
-    ShortMean,
-    /// Its distance from the same time of other days.
-    Season,
-    /// Its order of magnitude.
-    Magnitude,
-    /// The spread of its last values.
-    Spread,
 }
 
 /// Why a point has no score above 0.
@@ -72,6 +54,8 @@ pub struct AnomalyExplanation {
     pub upper: f64,
     /// What each part saw.
     pub parts: Parts,
+    /// Whether it is the range kept so far, rather than these distances, that makes the point rare.
+    pub out_of_range: bool,
     /// How many points like this one, or rarer, are expected in a week.
     pub expected_a_week: f64,
     /// The profile's budget of false alarms a week.
@@ -154,6 +138,22 @@ pub struct Reading {
     parts: Parts,
 }
 
+impl Parts {
+    /// From the sizes of the three distances, their signs, and what the two channels of a detector make of the point.
+    #[must_use]
+    pub fn new(z: [f64; 3], signs: [f64; 3], rarity: f64, range_rarity: f64) -> Self {
+        let signed = |j: usize| z[j].copysign(signs[j]) as f32;
+        let (rarity, range_rarity) = (rarity as f32, range_rarity as f32);
+        Self { level: signed(0), season: signed(1), trend: signed(2), rarity, range_rarity }
+    }
+
+    /// Whether it is the range kept so far, rather than the distances, that makes the point rare.
+    #[must_use]
+    pub fn is_out_of_range(&self) -> bool {
+        self.range_rarity > self.rarity
+    }
+}
+
 impl Reading {
     /// What is kept of a score.
     #[must_use]
@@ -189,6 +189,7 @@ impl AnomalyExplanation {
             lower: wide(reading.lower),
             upper: wide(reading.upper),
             parts: reading.parts,
+            out_of_range: reading.parts.is_out_of_range(),
             expected_a_week: 10f64.powf(-rarity),
             budget_a_week: profile.false_alarms_per_week,
             not_scored,

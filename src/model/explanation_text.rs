@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use super::explanation::{
-    AnomalyExplanation, Crossing, ForecastExplanation, ModelExplanation, NotScored, RangeFeature,
-};
+use super::explanation::{AnomalyExplanation, Crossing, ForecastExplanation, ModelExplanation, NotScored};
 use crate::base::{Millis, format_duration};
 
 /// Distances below this many standard deviations are called normal.
@@ -40,8 +38,8 @@ impl fmt::Display for AnomalyExplanation {
                 _ => write!(f, "; {size:.1} spreads {side} {what}")?,
             }
         }
-        if let Some(feature) = parts.out_of_range {
-            write!(f, "; {} out of the range kept so far", feature_name(feature))?;
+        if self.out_of_range {
+            write!(f, "; out of the range that value, course and spread have kept to")?;
         }
         match self.not_scored {
             Some(NotScored::WarmingUp) => write!(f, "; no score yet, still learning")?,
@@ -102,16 +100,6 @@ impl fmt::Display for Crossing {
     }
 }
 
-fn feature_name(feature: RangeFeature) -> &'static str {
-    match feature {
-        RangeFeature::Value => "value",
-        RangeFeature::ShortMean => "short mean",
-        RangeFeature::Season => "distance from this time of day",
-        RangeFeature::Magnitude => "order of magnitude",
-        RangeFeature::Spread => "spread",
-    }
-}
-
 fn learnt(f: &mut fmt::Formatter<'_>, span: Millis, points: u32) -> fmt::Result {
     write!(f, "; learnt from {points} points over {}", duration(span))
 }
@@ -162,14 +150,7 @@ mod tests {
     use super::*;
 
     fn anomaly() -> AnomalyExplanation {
-        let parts = Parts {
-            level: 4.62,
-            season: 5.1,
-            trend: -0.2,
-            rarity: 0.5,
-            range_rarity: f32::NEG_INFINITY,
-            out_of_range: Some(RangeFeature::Spread),
-        };
+        let parts = Parts { level: 4.62, season: 5.1, trend: -0.2, rarity: 0.5, range_rarity: f32::NEG_INFINITY };
         AnomalyExplanation {
             value: 93.1,
             score: 3.2,
@@ -177,6 +158,7 @@ mod tests {
             lower: 55.0,
             upper: 68.2,
             parts,
+            out_of_range: true,
             expected_a_week: 0.3125,
             budget_a_week: 1.0,
             not_scored: None,
@@ -190,8 +172,8 @@ mod tests {
         assert_eq!(
             anomaly().to_string(),
             "value 93.1; expected 61.4 (55 to 68.2 is within the budget); 4.6 spreads above recent level; 5.1 spreads above \
-             this time of day; its course normal; spread out of the range kept so far; score 3.2: such a point is expected once \
-             in 3.2 weeks (budget: 1 a week); learnt from 20160 points over 2w"
+             this time of day; its course normal; out of the range that value, course and spread have kept to; score 3.2: \
+             such a point is expected once in 3.2 weeks (budget: 1 a week); learnt from 20160 points over 2w"
         );
         let young = AnomalyExplanation { score: 0.0, not_scored: Some(NotScored::WarmingUp), ..anomaly() };
         assert!(young.to_string().contains("; no score yet, still learning; learnt from"));

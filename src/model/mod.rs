@@ -28,8 +28,7 @@ mod trend;
 
 pub use detector::{Detector, DetectorParams, Score};
 pub use explanation::{
-    Ahead, AnomalyExplanation, Crossing, ForecastExplanation, Interval, ModelExplanation, NotScored, Parts,
-    RangeFeature, Reading,
+    Ahead, AnomalyExplanation, Crossing, ForecastExplanation, Interval, ModelExplanation, NotScored, Parts, Reading,
 };
 pub use forecaster::{Forecaster, ForecasterParams};
 pub use outlook::Outlook;

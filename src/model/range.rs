@@ -3,7 +3,6 @@
 //! Finds what no deviation from an expectation finds: a slow drift out of the usual range, a series that goes quiet or
 //! wild. Source: the prototypes behind models/default.md. Knows nothing of expectations or budgets.
 
-use super::explanation::RangeFeature;
 use super::profile::Direction;
 
 /// Values remembered.
@@ -13,8 +12,6 @@ const SHORT: usize = 12;
 const FEATURES: usize = 5;
 /// Weights of value, short mean, error of the season, logarithm, standard deviation of the memory.
 const WEIGHTS: [f64; FEATURES] = [0.85, 0.95, 0.6, 1.5, 0.9];
-const NAMES: [RangeFeature; FEATURES] =
-    [RangeFeature::Value, RangeFeature::ShortMean, RangeFeature::Season, RangeFeature::Magnitude, RangeFeature::Spread];
 /// Share of an excess by which a bound follows it.
 const FOLLOW: f64 = 0.55;
 /// Excess of r0, with a reference at 5 minutes between points, where the level is 0.
@@ -63,24 +60,16 @@ impl Ranges {
         Self { memory: [0.0; MEMORY], middle: [0.0; FEATURES], half: [0.0; FEATURES] }
     }
 
-    /// Level of the `n`-th point (0 for the first) before it is learnt, with the feature that gives it, and learns it.
+    /// Level of the `n`-th point (0 for the first) before it is learnt, and learns it.
     ///
     /// `x` is the value less the series' origin, `y` the value itself, `season_error` its distance from the season.
-    pub fn update(
-        &mut self,
-        params: &RangeParams,
-        n: u32,
-        x: f64,
-        y: f64,
-        season_error: f64,
-        magnitude: f64,
-    ) -> (f64, Option<RangeFeature>) {
+    pub fn update(&mut self, params: &RangeParams, n: u32, x: f64, y: f64, season_error: f64, magnitude: f64) -> f64 {
         self.memory[n as usize % MEMORY] = x as f32;
         let count = (n as usize).saturating_add(1);
         let log = if magnitude > 0.0 { (y.abs() / magnitude + LOG_FLOOR).ln() + magnitude.ln() } else { 0.0 };
         let features = [x, self.short_mean(count), season_error, log, self.deviation(count)];
         let floors = [magnitude, magnitude, magnitude, 1.0, magnitude].map(|m| RELATIVE_FLOOR * m);
-        let (mut widest, mut feature) = (0.0, None);
+        let mut widest: f64 = 0.0;
         for j in 0..FEATURES {
             if n == 0 {
                 self.middle[j] = features[j] as f32;
@@ -101,10 +90,7 @@ impl Ranges {
             };
             if counted > 0.0 {
                 let width = (2.0 * half).max(floors[j]).max(f64::MIN_POSITIVE);
-                let excess = WEIGHTS[j] * counted / width;
-                if excess > widest {
-                    (widest, feature) = (excess, Some(NAMES[j]));
-                }
+                widest = widest.max(WEIGHTS[j] * counted / width);
             }
             let follow = 0.5 * FOLLOW;
             let shift = follow * (above.max(0.0) - below.max(0.0));
@@ -112,10 +98,7 @@ impl Ranges {
             self.middle[j] = (middle + shift) as f32;
             self.half[j] = ((half + grow) * params.keep) as f32;
         }
-        match feature {
-            Some(_) => ((SLOPE * (widest / params.excess_at_zero).log10()).min(LEVEL_MAX), feature),
-            None => (f64::NEG_INFINITY, None),
-        }
+        if widest > 0.0 { (SLOPE * (widest / params.excess_at_zero).log10()).min(LEVEL_MAX) } else { f64::NEG_INFINITY }
     }
 
     fn short_mean(&self, count: usize) -> f64 {
@@ -162,7 +145,7 @@ mod tests {
     #[test]
     fn inside_the_range_is_silent_and_outside_is_not() {
         let (params, ranges, n) = settled(Direction::Both);
-        let level = |x: f64| ranges.clone().update(&params, n, x, 100.0 + x, 0.0, 100.0).0;
+        let level = |x: f64| ranges.clone().update(&params, n, x, 100.0 + x, 0.0, 100.0);
         assert!(level(2.0) < 0.0);
         assert!(level(8.0) > 0.0 && level(-8.0) > 0.0);
         assert!(level(20.0) > level(8.0));
@@ -174,9 +157,8 @@ mod tests {
         let (params, ranges, n) = settled(Direction::AboveExpected);
         let mut calm = ranges.clone();
         // Lower values widen the standard deviation too, so only the first point tells.
-        assert!(calm.update(&params, n, -4.0, 96.0, 0.0, 100.0).0 < 0.0);
-        let (level, feature) = ranges.clone().update(&params, n, 8.0, 108.0, 0.0, 100.0);
-        assert!(level > 0.0 && feature == Some(RangeFeature::Magnitude), "{feature:?}");
+        assert!(calm.update(&params, n, -4.0, 96.0, 0.0, 100.0) < 0.0);
+        assert!(ranges.clone().update(&params, n, 8.0, 108.0, 0.0, 100.0) > 0.0);
     }
 
     #[test]
@@ -187,7 +169,7 @@ mod tests {
             ranges.update(&params, n, 30.0, 130.0, 0.0, 100.0);
             n += 1;
         }
-        assert!(ranges.update(&params, n, 30.0, 130.0, 0.0, 100.0).0 < 0.0);
+        assert!(ranges.update(&params, n, 30.0, 130.0, 0.0, 100.0) < 0.0);
         let wide = ranges.half[0];
         assert!(wide > 2.0 * before);
         for _ in 0..20_000 {
