@@ -8,6 +8,7 @@
 //! Reads no clock and knows nothing of rules, labels or alerts.
 
 use super::baseline::{BaselineParams, Baselines, PHASES};
+use super::explanation::Parts;
 use super::profile::{Direction, Profile};
 use super::range::{RangeParams, Ranges};
 use super::tail::{Tail, TailParams};
@@ -50,6 +51,8 @@ pub struct Score {
     pub lower: f64,
     /// Upper end of it.
     pub upper: f64,
+    /// What each part saw, for whoever asks why.
+    pub parts: Parts,
 }
 
 #[derive(Clone, Debug)]
@@ -91,6 +94,12 @@ impl DetectorParams {
         }
     }
 
+    /// The profile that the constants were made for.
+    #[must_use]
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
     fn phase(&self, t: Millis) -> usize {
         let in_day = t.rem_euclid(DAY_MS as Millis) as u64;
         (in_day * self.baseline.phases as u64 / DAY_MS as u64) as usize
@@ -122,6 +131,12 @@ impl Detector {
             score.score = score.score.max(OUT_OF_RANGE_SCORE);
         }
         Some(score)
+    }
+
+    /// Milliseconds from the first point to the newest, and points.
+    #[must_use]
+    pub fn learnt(&self) -> (Millis, u32) {
+        self.0.as_ref().map_or((0, 0), |state| (state.last.saturating_sub(state.first), state.points))
     }
 
     /// Bytes of the state.
@@ -172,6 +187,7 @@ impl State {
             seen.errors[1],
             self.baselines.magnitude(),
         );
+        let parts = Parts::new(seen.z, seen.errors, level, range_level);
         level = level.max(range_level);
         self.points = n.saturating_add(1);
 
@@ -186,6 +202,7 @@ impl State {
             expected: clip(expected),
             lower: clip(expected - half),
             upper: clip(expected + half),
+            parts,
         }
     }
 }

@@ -8,6 +8,8 @@ mod compact;
 mod detector;
 #[cfg(test)]
 mod detector_tests;
+mod explanation;
+mod explanation_text;
 mod forecaster;
 #[cfg(test)]
 mod forecaster_tests;
@@ -25,6 +27,9 @@ mod tail;
 mod trend;
 
 pub use detector::{Detector, DetectorParams, Score};
+pub use explanation::{
+    Ahead, AnomalyExplanation, Crossing, ForecastExplanation, Interval, ModelExplanation, NotScored, Parts, Reading,
+};
 pub use forecaster::{Forecaster, ForecasterParams};
 pub use outlook::Outlook;
 pub use profile::{Direction, Profile, ProfileError, Seasonality};
