@@ -4,6 +4,7 @@
 //! states of many series can lie side by side. Knows nothing of rules, labels or alerts; constants of one (profile, interval) are computed once and shared.
 
 mod baseline;
+mod budget;
 mod compact;
 mod detector;
 #[cfg(test)]
@@ -19,6 +20,7 @@ mod members;
 mod outlook;
 mod profile;
 mod range;
+mod ratchet;
 mod sawtooth;
 mod segment;
 #[cfg(test)]
