@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: build test lint bench run peers help
+.PHONY: build test lint bench quality run peers help
 .DEFAULT_GOAL := build
 
 build: ## the release binary, target/release/forewarn
@@ -19,6 +19,9 @@ lint: ## formatting, clippy and documentation, warnings as errors
 bench: ## all benchmarks
 	$(CARGO) bench --locked --bench '*'
 
+quality: build ## figures of detection and forecasts, on the corpora in ../shared/quality
+	FOREWARN=$${CARGO_TARGET_DIR:-target}/release/forewarn scripts/quality.sh
+
 run: ## forewarn with the configuration in this folder
 	$(CARGO) run --locked --release
 
@@ -27,4 +30,4 @@ peers: ## Prometheus, Alertmanager and node_exporter from Debian, for the tests
 	scripts/fetch-prometheus-3.sh
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

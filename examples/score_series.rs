@@ -1,8 +1,8 @@
 //! Scores a folder of CSV files (`timestamp,value[,label]`) with the detector and writes the scorers' files.
 //!
 //! `score_series DATA RESULTS [PROFILE]`: for each DATA/<folder>/<file>.csv a RESULTS/<folder>/<file>.csv with a column
-//! `anomaly_score`. A point repeats no page: its score stands only above the highest of the ten hours before it, else it is
-//! written as 0. The interval is the median distance of the file's points.
+//! `anomaly_score`. A point repeats no page: its score stands only above the highest of the 120 points before it, at most
+//! ten hours, else it is written as 0. The interval is the median distance of the file's points.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -12,8 +12,9 @@ use std::time::Instant;
 use forewarn::model::{Detector, DetectorParams, Profile};
 use jiff::{civil::DateTime, tz::TimeZone};
 
-/// How long a page is not repeated, milliseconds.
-const QUIET: i64 = 10 * 3_600_000;
+/// How long a page is not repeated, points and at most milliseconds.
+const QUIET_POINTS: i64 = 120;
+const QUIET_MS: i64 = 10 * 3_600_000;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -75,13 +76,14 @@ fn score(profile: &Profile, series: &[(i64, f64)]) -> Vec<f64> {
     let mut steps: Vec<i64> = series.windows(2).map(|p| p[1].0 - p[0].0).collect();
     steps.sort_unstable();
     let interval = steps.get(steps.len() / 2).copied().unwrap_or(60_000).max(1);
+    let quiet = (QUIET_POINTS * interval).min(QUIET_MS);
     let params = DetectorParams::new(profile, interval);
     let mut detector = Detector::new();
     let mut recent: VecDeque<(i64, f64)> = VecDeque::new();
     let mut scores = Vec::with_capacity(series.len());
     for (t, v) in series {
         let score = detector.update(&params, *t, *v).map_or(0.0, |s| s.score);
-        while recent.front().is_some_and(|(then, _)| *then < t - QUIET) {
+        while recent.front().is_some_and(|(then, _)| *then < t - quiet) {
             recent.pop_front();
         }
         let highest = recent.iter().map(|(_, s)| *s).fold(0.0, f64::max);

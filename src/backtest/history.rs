@@ -3,7 +3,6 @@
 //! The host hands in what it reads, in order of time, wherever it comes from. Reads no files and no clock.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use crate::base::{Batch, BatchBuilder, Limits, Millis};
 use crate::engine::{Engine, EngineOptions, Executor, LoadError, Output, Profiles};
@@ -238,16 +237,10 @@ impl Backtest {
     }
 }
 
-/// The names of series that rules write themselves: what a history holds of them already is not to be read.
-#[must_use]
-pub fn recorded_names(rules: &RuleSet) -> Vec<String> {
-    let rules = rules.groups.iter().flat_map(|group: &Arc<crate::rules::RuleGroup>| &group.rules);
-    let recording = rules.filter(|rule| rule.kind == RuleKind::Record).map(|rule| rule.name.clone());
-    recording.chain(["ALERTS".to_owned(), "ALERTS_FOR_STATE".to_owned()]).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::base::Labels;
     use crate::engine::{Holdings, Inline, builtin_profiles};

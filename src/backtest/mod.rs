@@ -5,6 +5,7 @@
 mod charts;
 mod compare;
 mod curves;
+pub mod evaluate;
 mod history;
 mod incident;
 mod pages;
@@ -18,7 +19,7 @@ mod virtual_time;
 
 pub use charts::Chart;
 pub use curves::{BUCKETS, Bucket, Curves};
-pub use history::{Backtest, History, Period, Slice, recorded_names};
+pub use history::{Backtest, History, Period, Slice};
 pub use incident::{Incident, IncidentError, parse_incidents};
 pub use pages::{Page, RuleFindings};
 pub use plot::{Curve, Plot};

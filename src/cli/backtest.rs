@@ -60,18 +60,22 @@ impl From<String> for Fault {
 
 fn report(args: &BacktestArgs, colour: bool, out: &mut dyn Write) -> Result<(), Fault> {
     let history = &args.history;
+    if history.rules.is_empty() {
+        return Err("--rules is missing: rule files, folders or patterns".to_owned().into());
+    }
     let period = history.period()?;
     let incidents = args.incidents.as_deref().map(read_incidents).transpose()?;
     let options = history.engine_options();
     let executor = executor(&options)?;
-    let mut backtests = Vec::new();
+    let (mut backtests, mut rule_sets) = (Vec::new(), Vec::new());
     for files in [&history.rules, &args.compare].into_iter().filter(|files| !files.is_empty()) {
         let (rules, profiles) = history.read_rules(files, colour)?;
         let draws = args.html.is_some() && backtests.is_empty();
         let backtest = Backtest::new(options.clone(), &rules, &profiles, period, draws).map_err(faults)?;
         backtests.push(backtest);
+        rule_sets.push(rules);
     }
-    history.open()?.play(&mut backtests, &*executor)?;
+    history.open(&rule_sets, period)?.play(&mut backtests, &*executor)?;
     let done: Vec<History> = backtests.into_iter().map(|backtest| backtest.finish(&*executor)).collect();
     let Some((first, others)) = done.split_first() else { return Ok(()) };
     if first.samples == 0 {

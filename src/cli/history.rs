@@ -1,5 +1,5 @@
-//! What history a command is tried on: recorded files or a folder of them, read on a thread of their own while the engine
-//! works, with a progress bar on a terminal.
+//! What history a command is tried on: recorded files, or a Prometheus, read on a thread of their own while the engine works,
+//! with a progress bar on a terminal.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,14 +8,17 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use url::Url;
 
 use crate::backtest::{Backtest, Period, Slice};
 use crate::base::{Limits, Millis, format_rfc3339, parse_duration, parse_instant};
 use crate::engine::{EngineOptions, Executor, Profiles};
-use crate::rules::{RuleSet, Severity};
+use crate::rules::{RuleSet, Severity, selectors_of};
 use crate::server::{Parallel, RuleSource};
+use crate::source::Progress;
 use crate::source::config::Span;
-use crate::source::replay::{CsvColumns, Progress, Redate, Replay, ReplayConfig};
+use crate::source::prometheus::{PrometheusConfig, PrometheusHistory, Wanted};
+use crate::source::replay::{CsvColumns, Redate, Replay, ReplayConfig};
 
 /// Slices read ahead.
 const READ_AHEAD: usize = 4;
@@ -24,10 +27,10 @@ const READ_AHEAD: usize = 4;
 #[derive(Clone, Debug, Args)]
 pub(super) struct HistoryArgs {
     /// Rule files, folders or patterns
-    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    #[arg(long, num_args = 1.., value_name = "FILE")]
     pub rules: Vec<PathBuf>,
     /// History: a file (CSV, OpenMetrics, JSON lines), a folder or pattern of files, or the URL of a Prometheus
-    #[arg(long, value_name = "FILE|DIR|URL")]
+    #[arg(long, value_name = "FILE|DIR|URL", default_value = "", hide_default_value = true)]
     pub data: String,
     /// First instant whose findings count, like 2026-01-31T08:30:00Z or 2026-01-31 [default: the first sample]
     #[arg(long, value_parser = instant)]
@@ -47,7 +50,7 @@ pub(super) struct HistoryArgs {
     /// Name of the metric in CSV files; {stem} is the file's name without ending
     #[arg(long, default_value = "{stem}")]
     pub metric: String,
-    /// Labels of the series in files, name=value; {stem} as above
+    /// Labels to add to the series, name=value; {stem} as above. For a Prometheus, its external labels
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = pair)]
     pub labels: Vec<(String, String)>,
     /// Column of the time in CSV files
@@ -56,6 +59,9 @@ pub(super) struct HistoryArgs {
     /// Column of the value in CSV files
     #[arg(long, default_value = "value")]
     pub value_column: String,
+    /// Credentials, TLS and proxy for a Prometheus: a file in the shape of its http_config
+    #[arg(long = "http.config.file", value_name = "FILE")]
+    pub http_config_file: Option<PathBuf>,
 }
 
 /// A history being read.
@@ -78,6 +84,9 @@ impl HistoryArgs {
 
     /// Reads rules and the profiles that they may name.
     pub(super) fn read_rules(&self, files: &[PathBuf], colour: bool) -> Result<(RuleSet, Profiles), String> {
+        if self.data.is_empty() {
+            return Err("--data is missing: a file, a folder, a pattern or the URL of a Prometheus".to_owned());
+        }
         let profiles = |end: &str| Some(format!("{}/*.{end}", escaped(self.profile_dir.as_deref()?)));
         let source = RuleSource {
             rule_files: files.iter().map(|path| super::check::pattern(path)).collect(),
@@ -99,31 +108,78 @@ impl HistoryArgs {
     /// The engine's settings.
     pub(super) fn engine_options(&self) -> EngineOptions {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        EngineOptions { shards: processors.clamp(1, 8), evaluation_interval: self.step, ..EngineOptions::default() }
+        EngineOptions {
+            shards: processors.clamp(1, 8),
+            evaluation_interval: self.step,
+            explain_alerts: true,
+            ..EngineOptions::default()
+        }
     }
 
-    /// Begins to read the history.
-    pub(super) fn open(&self) -> Result<History, String> {
-        let config = self.replay_config();
+    /// Begins to read what these rules read of the history.
+    pub(super) fn open(&self, rules: &[RuleSet], period: Period) -> Result<History, String> {
         let progress = Arc::new(Progress::default());
-        let limits = Limits::default();
-        let replay =
-            Replay::open(&config, Path::new(""), 0, &limits, Arc::clone(&progress)).map_err(|e| e.to_string())?;
         let (sender, slices) = sync_channel(READ_AHEAD);
-        let read = move || {
-            for batch in replay {
-                let slice = batch.map_err(|e| e.to_string()).map(|batch| {
-                    // A replay never cuts within an instant.
-                    Slice { complete_until: batch.newest().unwrap_or(Millis::MIN), batch }
-                });
-                // Whoever has seen enough hangs up.
-                if sender.send(slice).is_err() {
-                    return;
-                }
+        let shared = Arc::clone(&progress);
+        let thread = std::thread::Builder::new().name("history".to_owned());
+        let started = match Url::parse(&self.data).ok().filter(|url| matches!(url.scheme(), "http" | "https")) {
+            Some(url) => {
+                let (config, wanted) = self.prometheus(url, rules, period)?;
+                let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+                let runtime = runtime.map_err(|e| e.to_string())?;
+                let mut history = PrometheusHistory::new(&config, wanted, &Limits::default(), shared)
+                    .map_err(|e| format!("{}: {e}", self.data))?;
+                let server = self.data.clone();
+                thread.spawn(move || {
+                    let mut next =
+                        || runtime.block_on(history.next()).map_err(|e| format!("{server}: {e}")).transpose();
+                    while let Some(step) = next() {
+                        if sender.send(step.map(|(batch, complete_until)| Slice { batch, complete_until })).is_err() {
+                            break;
+                        }
+                    }
+                })
+            }
+            None => {
+                let replay = Replay::open(&self.replay_config(), Path::new(""), 0, &Limits::default(), shared)
+                    .map_err(|e| e.to_string())?;
+                thread.spawn(move || {
+                    for batch in replay {
+                        let slice = batch.map_err(|e| e.to_string()).map(|batch| {
+                            // A replay never cuts within an instant.
+                            Slice { complete_until: batch.newest().unwrap_or(Millis::MIN), batch }
+                        });
+                        // Whoever has seen enough hangs up.
+                        if sender.send(slice).is_err() {
+                            break;
+                        }
+                    }
+                })
             }
         };
-        std::thread::Builder::new().name("history".to_owned()).spawn(read).map_err(|e| e.to_string())?;
+        started.map_err(|e| e.to_string())?;
         Ok(History { slices, progress })
+    }
+
+    fn prometheus(&self, url: Url, rules: &[RuleSet], period: Period) -> Result<(PrometheusConfig, Wanted), String> {
+        let (Some(from), Some(to)) = (period.learn_from, period.end) else {
+            return Err("a Prometheus needs --start and --end: it may hold years".to_owned());
+        };
+        let mut config =
+            PrometheusConfig { labels: self.labels.iter().cloned().collect(), ..PrometheusConfig::at(url) };
+        if let Some(path) = &self.http_config_file {
+            let fault = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+            let text = std::fs::read_to_string(path).map_err(|e| fault(&e))?;
+            config.http_config = serde_saphyr::from_str(&text).map_err(|e| fault(&e))?;
+            config.resolve_paths(path.parent().unwrap_or(Path::new("")));
+        }
+        let mut selectors: Vec<String> = Vec::new();
+        for selector in rules.iter().flat_map(selectors_of) {
+            if !selectors.contains(&selector) {
+                selectors.push(selector);
+            }
+        }
+        Ok((config, Wanted { selectors, from, to }))
     }
 
     fn replay_config(&self) -> ReplayConfig {
@@ -184,7 +240,7 @@ fn escaped(path: &Path) -> String {
     glob::Pattern::escape(path.to_string_lossy().trim_end_matches('/'))
 }
 
-fn instant(text: &str) -> Result<Millis, String> {
+pub(super) fn instant(text: &str) -> Result<Millis, String> {
     parse_instant(text)
         .ok_or_else(|| "not a time; write it like 2026-01-31T08:30:00Z, 2026-01-31 or a Unix time".to_owned())
 }

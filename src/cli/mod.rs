@@ -2,6 +2,8 @@
 
 mod backtest;
 pub mod check;
+mod evaluate;
+mod explain;
 pub mod findings;
 mod history;
 mod junit;
@@ -43,6 +45,10 @@ enum Command {
     Test(Test),
     /// Try rules on history: what they would have paged, and what that would have been worth
     Backtest(Box<backtest::BacktestArgs>),
+    /// Run models over recorded series: figures of model cards, and scores for scorers of others
+    Evaluate(evaluate::EvaluateArgs),
+    /// Say why: what was expected of a series, and what the judgement of it rests on
+    Explain(Box<explain::ExplainArgs>),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -185,6 +191,8 @@ pub fn main() -> ExitCode {
             let options = test_promql::PromqlOptions { script, deny_refused, junit };
             test_promql::promql(&files, &options, out)
         }),
+        Some(Command::Evaluate(args)) => on_stdout(|_, out| evaluate::run(&args, out)),
+        Some(Command::Explain(args)) => on_stdout(|colour, out| explain::run(&args, colour, out)),
         Some(Command::Backtest(args)) => on_stdout(|colour, out| backtest::run(&args, colour, out)),
     };
     done.unwrap_or_else(|error| {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::alert::{AlertContext, AlertOutput, Queries};
+use crate::alert::{AlertContext, AlertOutput, AlertState, Queries, Reason, Transition};
 use crate::base::{Labels, Millis, stale_nan};
 
 use super::engine::Engine;
@@ -12,6 +12,9 @@ use super::options::{Output, RuleResult, RuleValue};
 use super::template_query::TemplateQueries;
 use super::value::{EvalError, Vector};
 use super::writer::Places;
+
+/// Annotation of alerts that says why; a rule's own annotation of this name stands.
+pub(super) const EXPLANATION: &str = "explanation";
 
 impl Engine {
     /// Applies the results of some rules of a group, in order. A rule that fails leaves its state as it was.
@@ -66,12 +69,40 @@ impl Engine {
                     .map(|s| (s.labels.clone(), s.value))
                     .chain(given.ended.into_iter().map(|ended| (ended.labels, stale_nan())))
                     .collect();
+                if self.options.explain_alerts {
+                    self.explain_alerts(group, rule, &mut given.transitions);
+                }
                 out.transitions.append(&mut given.transitions);
                 if self.writer.collects() || self.alerts_are_read {
                     self.write_labelled(samples, t, out);
                 }
                 stepped.map_err(|e| EvalError::Alert(e.to_string()))
             }
+        }
+    }
+
+    /// Adds to alerts of rules with models why they are told of; ended ones keep what was said of them last.
+    fn explain_alerts(&mut self, group: usize, rule: usize, transitions: &mut [Transition]) {
+        for transition in transitions {
+            let state = &self.groups[group].rules[rule];
+            let RuleWork::Alert(machine) = &state.kind else { return };
+            if state.asked.is_empty() || transition.annotations.iter().any(|(name, _)| name == EXPLANATION) {
+                continue;
+            }
+            let key = transition.labels.as_ref().key();
+            let holds = transition.to != AlertState::Inactive && transition.reason != Reason::KeptFiring;
+            let element = machine.element_of(&transition.labels).filter(|_| holds);
+            let text = element.and_then(|element| self.explain_element(&state.asked, element)).map(|m| m.to_string());
+            let explained = &mut self.groups[group].rules[rule].explained;
+            let text = match transition.to {
+                AlertState::Inactive => explained.remove(&key),
+                _ => text.or_else(|| explained.get(&key).cloned()),
+            };
+            let Some(text) = text else { continue };
+            if transition.to != AlertState::Inactive {
+                explained.insert(key, text.clone());
+            }
+            transition.annotations.push((EXPLANATION.to_owned(), text));
         }
     }
 

@@ -1,7 +1,7 @@
 //! A rule group at work: its rules' states, and the stages in which its ticks are evaluated.
 
 use core::time::Duration;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::alert::{AlertMachine, AlertSettings, AlertingRule, RuleRef};
@@ -10,6 +10,7 @@ use crate::promql::{LeafId, NodeId, Plan, Schedule, Site};
 use crate::rules::{Rule, RuleGroup, RuleKind};
 
 use super::annotations::{Remarking, Remarks};
+use super::explain::{Asked, asked_below};
 use super::options::EngineOptions;
 use super::recording::Recording;
 use super::task::{Stage, can_see};
@@ -51,6 +52,10 @@ pub struct RuleState {
     pub(super) remarking: Vec<Remarking>,
     /// What they remarked at the last evaluation.
     pub remarks: Remarks,
+    /// What it asks of its models.
+    pub asked: Vec<Asked>,
+    /// Why each alert was pending or firing when it was last told of, by the key of its labels.
+    pub explained: HashMap<u128, String>,
 }
 
 /// What a rule does with its result.
@@ -95,6 +100,8 @@ impl Group {
                 took: Duration::ZERO,
                 remarking,
                 remarks: Remarks::default(),
+                asked: asked_below(plan, root),
+                explained: HashMap::new(),
             });
         }
         let stages = stages(plan, spec, &roots);
@@ -133,6 +140,7 @@ impl Group {
                 (RuleWork::Alert(new), RuleWork::Alert(mut machine)) => {
                     machine.change_rule(new.rule().clone());
                     *new = machine;
+                    rule.explained = other.explained;
                 }
                 (RuleWork::Record(new), RuleWork::Record(recording)) => new.inherit(*recording),
                 _ => {}

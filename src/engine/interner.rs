@@ -118,7 +118,9 @@ impl Interner {
         }
     }
 
-    fn find(&self, key: u128) -> Option<LabelId> {
+    /// The id of the set with this key, if it is known.
+    #[must_use]
+    pub fn find(&self, key: u128) -> Option<LabelId> {
         self.table.find(key as u64, |&id| self.entries[id as usize].key == key).copied()
     }
 

@@ -34,6 +34,8 @@ pub struct EngineOptions {
     pub external_url: String,
     /// Bounds.
     pub limits: Limits,
+    /// Whether alerts of rules with predictive functions get an annotation that says why.
+    pub explain_alerts: bool,
     /// Whether recorded samples are handed out as well.
     pub collect_recorded: bool,
     /// Whether the values of rules' expressions are handed out as well.
@@ -53,6 +55,7 @@ impl Default for EngineOptions {
             external_labels: Labels::default(),
             external_url: String::new(),
             limits: Limits::default(),
+            explain_alerts: false,
             collect_recorded: false,
             collect_results: false,
         }

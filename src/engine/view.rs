@@ -1,8 +1,9 @@
 //! What the API shows of groups, rules and alerts.
 
+use crate::base::Labels;
 use crate::rules::RuleKind;
 
-use super::apply::context;
+use super::apply::{EXPLANATION, context};
 use super::engine::Engine;
 use super::group::{Group, RuleState, RuleWork};
 use super::options::{AlertRuleView, AlertView, GroupView, RuleView};
@@ -46,8 +47,8 @@ impl Engine {
         let (tick, interval) = (group.last.unwrap_or_default(), group.schedule.interval);
         let queries = TemplateQueries::new(&self.options, &self.plan, &self.shards, &state.retained, tick, interval);
         let active = machine.active(&context(&self.options, &queries)).into_iter().map(|alert| AlertView {
+            annotations: explained(state, alert.labels, alert.annotations),
             labels: alert.labels.clone(),
-            annotations: alert.annotations,
             state: alert.state,
             active_at: alert.active_at,
             keep_firing_since: alert.keep_firing_since,
@@ -61,4 +62,12 @@ impl Engine {
             active: active.collect(),
         })
     }
+}
+
+/// The annotations with what was said last of why.
+fn explained(state: &RuleState, alert: &Labels, mut annotations: Vec<(String, String)>) -> Vec<(String, String)> {
+    if let Some(text) = state.explained.get(&alert.as_ref().key()) {
+        annotations.push((EXPLANATION.to_owned(), text.clone()));
+    }
+    annotations
 }

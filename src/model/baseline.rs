@@ -1,8 +1,9 @@
 //! Three expectations of one series and how far a value is from each, in robust standard deviations.
 //!
 //! A moving mean, a mean of the same time of day, and a fast level with the day's offsets. Their errors disagree in kind
-//! (drift, season, jump), so that all three are large together only when something is really unusual.
-//! Source: the prototypes behind models/default.md. Knows nothing of scores or budgets.
+//! (drift, season, jump), so that all three are large together only when something is really unusual. What is usual
+//! differs by time of day as well: each bucket has its own share of the spread.
+//! Source: the prototypes behind models/default.md, and docs/quality.md for what each part is worth. Knows nothing of scores or budgets.
 
 /// Most buckets of a day.
 pub(super) const PHASES: usize = 48;
@@ -17,6 +18,14 @@ const Z_MAX: f64 = 1e4;
 const SPREAD_CLIP: f64 = 8.0;
 const LEVEL_GAIN: f64 = 0.3;
 const OFFSET_SHARE: f64 = 0.7;
+/// A bucket's spread over that of all buckets, as stored: 16 bits, linear.
+const PHASE_SPREAD_UNIT: f64 = SPREAD_CLIP / u16::MAX as f64;
+/// Bounds of it in use.
+const PHASE_SPREAD: (f64, f64) = (0.2, 5.0);
+/// Weight of the prior, 1, in visits of the bucket.
+const PHASE_SPREAD_PRIOR: f64 = 20.0;
+/// Points before spreads mean anything.
+const SPREAD_POINTS: u32 = 50;
 
 /// Gains, equal for all series of one profile and interval.
 #[derive(Clone, Debug)]
@@ -41,6 +50,7 @@ pub(super) struct Baselines {
     season: [f32; PHASES],
     offset: [f32; PHASES],
     visits: [u16; PHASES],
+    phase_spread: [u16; PHASES],
 }
 
 /// A value against its expectations.
@@ -54,6 +64,8 @@ pub(super) struct Deviation {
     pub scale: f64,
     /// Median of the three expectations.
     pub expected: f64,
+    /// Spread of this bucket over that of all, as far as it is believed.
+    pub phase_spread: f64,
 }
 
 impl Baselines {
@@ -67,6 +79,7 @@ impl Baselines {
             season: [0.0; PHASES],
             offset: [0.0; PHASES],
             visits: [0; PHASES],
+            phase_spread: [(1.0 / PHASE_SPREAD_UNIT) as u16; PHASES],
         }
     }
 
@@ -81,14 +94,18 @@ impl Baselines {
         let season = if self.visits[phase] > 0 { Some(f64::from(self.season[phase])) } else { None };
         let level = f64::from(self.level) + f64::from(self.offset[phase]);
         let errors = [x - mean, season.map_or(0.0, |s| x - s), x - level];
+        let spread = (f64::from(self.phase_spread[phase]) * PHASE_SPREAD_UNIT).clamp(PHASE_SPREAD.0, PHASE_SPREAD.1);
+        // Three quarters of it on a logarithmic scale: r^.75.
+        let phase_spread = (spread * spread.sqrt()).sqrt();
         let mut z = [0.0; 3];
         let mut product = 1.0;
         for j in 0..3 {
-            let sd = MAD_TO_SD * f64::from(self.spread[j]) + RELATIVE_FLOOR * self.magnitude();
+            let sd = MAD_TO_SD * phase_spread * f64::from(self.spread[j]) + RELATIVE_FLOOR * self.magnitude();
             z[j] = if errors[j] == 0.0 { 0.0 } else { (errors[j].abs() / sd).min(Z_MAX) };
             product *= sd;
         }
-        Deviation { errors, z, scale: product.cbrt(), expected: median(mean, season.unwrap_or(mean), level) }
+        let expected = median(mean, season.unwrap_or(mean), level);
+        Deviation { errors, z, scale: product.cbrt(), expected, phase_spread }
     }
 
     /// Learns from a value, the `n`-th before it (0 for the first).
@@ -99,8 +116,11 @@ impl Baselines {
         add(&mut self.magnitude, grown);
         // Without the floor a spread of zero would clip every error to zero and stay there.
         let floor = RELATIVE_FLOOR * self.magnitude() / MAD_TO_SD;
+        let mut in_spreads = 0.0;
         for (spread, error) in self.spread.iter_mut().zip(seen.errors) {
-            let size = error.abs().min(SPREAD_CLIP * (f64::from(*spread) + floor));
+            let usual = f64::from(*spread) + floor;
+            let size = error.abs().min(SPREAD_CLIP * usual);
+            in_spreads += if size > 0.0 { size / usual } else { 0.0 };
             add(spread, spread_gain * (size - f64::from(*spread)));
         }
         add(&mut self.mean, params.mean_gain.max(first) * seen.errors[0]);
@@ -111,6 +131,11 @@ impl Baselines {
         add(&mut self.level, LEVEL_GAIN * seen.errors[2]);
         let offset_gain = params.season_gain.max(1.0 / (visits + 2.0)) * OFFSET_SHARE;
         add(&mut self.offset[phase], offset_gain * seen.errors[2]);
+        if n >= SPREAD_POINTS {
+            let gain = (0.5 * params.season_gain).max(1.0 / (visits + 1.0 + PHASE_SPREAD_PRIOR));
+            let kept = f64::from(self.phase_spread[phase]);
+            self.phase_spread[phase] = (kept + gain * (in_spreads / 3.0 / PHASE_SPREAD_UNIT - kept)).round() as u16;
+        }
         self.visits[phase] = self.visits[phase].saturating_add(1);
     }
 }
@@ -165,6 +190,22 @@ mod tests {
             b.learn(&PARAMS, 0, 50.0, 150.0, n, &seen);
         }
         assert!(b.look(0, 50.0).z.iter().all(|z| *z < 1.0));
+    }
+
+    #[test]
+    fn a_noisy_time_of_day_has_its_own_spread() {
+        let mut b = Baselines::new(100.0);
+        for n in 0..4000u32 {
+            // Errors of 0.5 in one bucket and of 4 in the other, in turns.
+            let (phase, sign) = ((n % 2) as usize, if n / 2 % 2 == 0 { 1.0 } else { -1.0 });
+            let x = sign * if phase == 0 { 0.5 } else { 4.0 };
+            let seen = b.look(phase, x);
+            b.learn(&PARAMS, phase, x, 100.0, n, &seen);
+        }
+        let (calm, noisy) = (b.look(0, 4.0), b.look(1, 4.0));
+        // Spreads of the whole near 2.25, of the buckets .5 and 4: shares of .22 and 1.8 without the floor.
+        assert!(calm.phase_spread < 0.55 && noisy.phase_spread > 1.3, "{calm:?} {noisy:?}");
+        assert!(calm.z[0] > 2.0 * noisy.z[0]);
     }
 
     #[test]

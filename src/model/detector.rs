@@ -2,20 +2,31 @@
 //!
 //! Two channels, each as a level L = -log10(exceedances expected in a week): the geometric mean of three robust
 //! deviations against the tail that such means have had on this series ([`Tail`]), and the excess over the range kept
-//! so far ([`Ranges`]). The score is 10^max(L) times the profile's budget, so that above 1 means rarer than the budget on
-//! any series. Source: the prototypes behind models/default.md; measured figures in models/default.md.
+//! so far ([`Ranges`]), which counts less where no expectation is surprised. What has paged lately raises the level
+//! needed ([`Ratchet`], [`PageBudget`]). The score is 10^max(L) times the profile's budget, so that above 1 means rarer
+//! than the budget on any series. Source: the prototypes behind models/default.md; measured figures in docs/quality.md.
 //!
 //! Reads no clock and knows nothing of rules, labels or alerts.
 
 use super::baseline::{BaselineParams, Baselines, PHASES};
+use super::budget::PageBudget;
+use super::explanation::Parts;
 use super::profile::{Direction, Profile};
-use super::range::{RangeParams, Ranges};
+use super::range::{RangeParams, Ranges, Sighting};
+use super::ratchet::Ratchet;
 use super::tail::{Tail, TailParams};
+use std::f64::consts::LN_10;
+
 use crate::base::Millis;
 
 const DAY_MS: f64 = 86_400_000.0;
 /// Forgetting for which the constants below were measured.
 const REFERENCE_FORGETTING_MS: f64 = 14.0 * DAY_MS;
+/// What a season keeps of its past over one visit of its bucket.
+const SEASON_KEPT: f64 = 0.4;
+/// Time constants of the spreads and of the tail at the reference.
+const SPREAD_DAYS: f64 = 3.0;
+const TAIL_DAYS: f64 = 28.0;
 /// Points before deviations are scored.
 const FEWEST_POINTS: u32 = 50;
 /// Score of a value outside the profile's data range, whatever the series has done before.
@@ -23,7 +34,14 @@ const OUT_OF_RANGE_SCORE: f64 = 10.0;
 /// Distances from the origin are clipped here, so that squares and single precision hold them.
 const FARTHEST: f64 = 1e30;
 /// Keeps the geometric mean from being zero as soon as one deviation is.
-const Z_OFFSET: f64 = 0.1;
+const Z_OFFSET: f64 = 0.05;
+/// Level of the deviation below which the range is not believed whole, and what each decade below costs it.
+const SUPPORT_LEVEL: f64 = -1.5;
+const SUPPORT_SHARE: f64 = 0.7;
+/// Lowest level that a deviation is taken to have.
+const LEVEL_MIN: f64 = -4.0;
+/// Points between two looks at the band.
+const BAND_EVERY: u32 = 16;
 
 /// Constants of one profile at one interval, shared by all series.
 #[derive(Clone, Debug)]
@@ -50,6 +68,8 @@ pub struct Score {
     pub lower: f64,
     /// Upper end of it.
     pub upper: f64,
+    /// What each part saw, for whoever asks why.
+    pub parts: Parts,
 }
 
 #[derive(Clone, Debug)]
@@ -62,6 +82,10 @@ struct State {
     baselines: Baselines,
     tail: Tail,
     ranges: Ranges,
+    ratchet: Ratchet,
+    budget: PageBudget,
+    /// Deviation at which the score was 1 at the last look, in standard deviations.
+    edge: f32,
 }
 
 impl DetectorParams {
@@ -80,15 +104,21 @@ impl DetectorParams {
         Self {
             baseline: BaselineParams {
                 phases,
-                season_gain: (1.0 - 0.3f64.powf(1.0 / (per_phase * forgetting))).min(0.2),
+                season_gain: (1.0 - SEASON_KEPT.powf(1.0 / (per_phase * forgetting))).min(0.2),
                 mean_gain: 2.0 / (window + 1.0),
-                spread_gain: (1.0 / (2.0 * per_day * forgetting)).min(1.0),
+                spread_gain: (1.0 / (SPREAD_DAYS * per_day * forgetting)).min(1.0),
             },
-            tail: TailParams::new(per_day, 14.0 * forgetting),
+            tail: TailParams::new(per_day, TAIL_DAYS * forgetting),
             range: RangeParams::new(per_day, forgetting, profile.direction),
             budget_log10: profile.false_alarms_per_week.log10(),
             profile: profile.clone(),
         }
+    }
+
+    /// The profile that the constants were made for.
+    #[must_use]
+    pub fn profile(&self) -> &Profile {
+        &self.profile
     }
 
     fn phase(&self, t: Millis) -> usize {
@@ -116,12 +146,17 @@ impl Detector {
         if state.points > 0 && t <= state.last {
             return None;
         }
-        state.last = t;
         let mut score = state.update(params, t, inside);
         if inside != v {
             score.score = score.score.max(OUT_OF_RANGE_SCORE);
         }
         Some(score)
+    }
+
+    /// Milliseconds from the first point to the newest, and points.
+    #[must_use]
+    pub fn learnt(&self) -> (Millis, u32) {
+        self.0.as_ref().map_or((0, 0), |state| (state.last.saturating_sub(state.first), state.points))
     }
 
     /// Bytes of the state.
@@ -147,46 +182,78 @@ impl State {
             baselines: Baselines::new(v.abs().min(FARTHEST)),
             tail: Tail::new(),
             ranges: Ranges::new(),
+            ratchet: Ratchet::default(),
+            budget: PageBudget::new(),
+            edge: 0.0,
         }
     }
 
     fn update(&mut self, params: &DetectorParams, t: Millis, v: f64) -> Score {
         let n = self.points;
+        let elapsed = t.saturating_sub(self.last);
         let x = (v - self.origin).clamp(-FARTHEST, FARTHEST);
         let phase = params.phase(t);
         let seen = self.baselines.look(phase, x);
-        let product: f64 = seen.z.iter().map(|z| z + Z_OFFSET).product();
-        let ln_u = product.ln() / 3.0;
-        let mut level = f64::NEG_INFINITY;
+        let magnitude = v.abs().min(FARTHEST);
+        let ln_u = seen.z.iter().map(|z| z + Z_OFFSET).product::<f64>().ln() / 3.0;
+        let deviation = if n >= FEWEST_POINTS { self.tail.level(&params.tail, ln_u, n) } else { f64::NEG_INFINITY };
+        self.baselines.learn(&params.baseline, phase, x, magnitude, n, &seen);
+        let sighting = Sighting {
+            x,
+            y: v.clamp(-FARTHEST, FARTHEST),
+            season_error: seen.errors[1] / seen.phase_spread.sqrt(),
+            ln_deviation: ln_u,
+            magnitude: self.baselines.magnitude(),
+        };
+        let range = self.ranges.update(&params.range, n, &sighting);
         if n >= FEWEST_POINTS {
-            level = self.tail.level(&params.tail, ln_u, n);
             self.tail.learn(&params.tail, ln_u, n);
         }
-        let magnitude = v.abs().min(FARTHEST);
-        self.baselines.learn(&params.baseline, phase, x, magnitude, n, &seen);
-        let range_level = self.ranges.update(
-            &params.range,
-            n,
-            x,
-            v.clamp(-FARTHEST, FARTHEST),
-            seen.errors[1],
-            self.baselines.magnitude(),
-        );
-        level = level.max(range_level);
+        self.ratchet.lower(elapsed);
+        self.budget.lower(elapsed);
+        self.last = t;
         self.points = n.saturating_add(1);
 
         let expected = self.origin + seen.expected;
-        let edge = self.tail.ln_at(&params.tail, -params.budget_log10, n).exp() - Z_OFFSET;
-        let half = edge.clamp(0.0, 1e4) * seen.scale;
         let warm = n >= FEWEST_POINTS && t.saturating_sub(self.first) >= params.profile.warm_up;
-        let counts = warm && is_counted(&params.profile, v, expected);
+        let level = if warm && is_counted(&params.profile, v, expected) {
+            self.restrain(t, deviation, range)
+        } else {
+            f64::NEG_INFINITY
+        };
+        let half = self.edge(params, n) * seen.scale;
         let clip = |v: f64| params.profile.clip(v);
+        let parts = Parts::new(seen.z, seen.errors, deviation, range);
         Score {
-            score: if counts { 10f64.powf(level + params.budget_log10) } else { 0.0 },
+            score: if level > f64::NEG_INFINITY { ((level + params.budget_log10) * LN_10).exp() } else { 0.0 },
             expected: clip(expected),
             lower: clip(expected - half),
             upper: clip(expected + half),
+            parts,
         }
+    }
+
+    /// One level out of the two, less what has been spent.
+    fn restrain(&mut self, t: Millis, deviation: f64, range: f64) -> f64 {
+        let supported = range + SUPPORT_SHARE * (deviation.max(LEVEL_MIN) - SUPPORT_LEVEL).min(0.0);
+        let above = deviation - self.ratchet.raised();
+        if above > 0.0 {
+            self.ratchet.raise(deviation);
+        }
+        let level = above.max(supported) - self.budget.raised();
+        if level > 0.0 {
+            self.budget.spend(t);
+        }
+        level
+    }
+
+    /// Deviation at which the score is 1, in standard deviations; what has been spent is left out of it.
+    fn edge(&mut self, params: &DetectorParams, n: u32) -> f64 {
+        if n.is_multiple_of(BAND_EVERY) {
+            let edge = self.tail.ln_at(&params.tail, -params.budget_log10, n).exp() - Z_OFFSET;
+            self.edge = edge.clamp(0.0, 1e4) as f32;
+        }
+        f64::from(self.edge)
     }
 }
 

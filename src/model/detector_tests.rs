@@ -118,6 +118,71 @@ fn scaling_by_a_power_of_two_scales_the_band_and_keeps_the_score() {
 }
 
 #[test]
+fn where_a_series_lies_does_not_matter_as_long_as_it_is_large() {
+    // What may move with the origin is the floor of the spread, a share of the magnitude.
+    let params = params("warm_up: 1h\n");
+    let high = |shift: f64| {
+        let mut noise = Noise::new(5);
+        findings(&run(&params, 4000, |i| shift + seasonal(&mut noise, i) + if i == 3500 { 40.0 } else { 0.0 }))
+    };
+    for shift in [-300.0, 100.0, 200.0] {
+        assert!(high(shift).contains(&3500) && high(shift).len() < 4, "{shift}: {:?}", high(shift));
+    }
+}
+
+#[test]
+fn a_copy_goes_on_as_the_original_does() {
+    let params = params("");
+    let mut noise = Noise::new(17);
+    let mut detector = Detector::new();
+    let mut values = (0..6000).map(|i| seasonal(&mut noise, i) + if i % 700 == 0 { 30.0 } else { 0.0 }).enumerate();
+    for (i, v) in values.by_ref().take(3000) {
+        let _ = detector.update(&params, i as i64 * MINUTE, v);
+    }
+    let mut copy = detector.clone();
+    for (i, v) in values {
+        let t = i as i64 * MINUTE;
+        assert_eq!(detector.update(&params, t, v), copy.update(&params, t, v));
+    }
+}
+
+#[test]
+fn spikes_that_keep_coming_do_not_page_for_ever() {
+    let params = params("");
+    let mut noise = Noise::new(23);
+    let mut spike = Noise::new(24);
+    let weeks = 8;
+    let scores = run(&params, weeks * 7 * DAY_POINTS, |_| {
+        100.0 + noise.normal() + if spike.uniform() < 3.0 / DAY_POINTS as f64 { 20.0 * spike.uniform() } else { 0.0 }
+    });
+    // Findings within half a day of a page are that page's. Five a week are allowed, and ten until all that can be added is.
+    let mut pages = 0;
+    let mut last = i64::MIN / 2;
+    for i in findings(&scores).into_iter().map(|i| i as i64).filter(|i| *i >= DAY_POINTS) {
+        if i - last > 720 {
+            pages += 1;
+            last = i;
+        }
+    }
+    assert!(pages <= 5 * weeks + 10, "{pages} pages of {weeks} weeks with 21 spikes each");
+}
+
+#[test]
+fn a_busy_hour_that_is_always_noisy_is_no_finding() {
+    // Deviations of 1 at night and of 10 by day.
+    let params = params("");
+    let mut noise = Noise::new(29);
+    let day = |i: i64| i % DAY_POINTS >= 720;
+    let at = 13 * DAY_POINTS + 300;
+    let scores = run(&params, 14 * DAY_POINTS, |i| {
+        100.0 + noise.normal() * if day(i) { 10.0 } else { 1.0 } + if i == at { 25.0 } else { 0.0 }
+    });
+    let found = findings(&scores);
+    assert!(found.contains(&(at as usize)), "two and a half deviations by day, 25 at night: {:?}", scores[at as usize]);
+    assert!(found.iter().filter(|i| day(**i as i64)).count() <= 2, "{found:?}");
+}
+
+#[test]
 fn the_direction_decides_which_spike_counts() {
     let high = |yaml: &str, spike: f64| {
         let mut noise = Noise::new(11);

@@ -139,6 +139,13 @@ impl Forecaster {
         Outlook::new(params, self.0.as_ref()?)
     }
 
+    /// The newest value, milliseconds from the first to it, and how many there were.
+    #[must_use]
+    pub fn learnt(&self) -> Option<(f64, Millis, u32)> {
+        let state = self.0.as_ref()?;
+        Some((state.origin + state.newest, state.last.saturating_sub(state.first), state.ticks))
+    }
+
     /// Bytes of the state.
     #[must_use]
     pub const fn state_bytes() -> usize {

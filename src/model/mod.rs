@@ -4,10 +4,13 @@
 //! states of many series can lie side by side. Knows nothing of rules, labels or alerts; constants of one (profile, interval) are computed once and shared.
 
 mod baseline;
+mod budget;
 mod compact;
 mod detector;
 #[cfg(test)]
 mod detector_tests;
+mod explanation;
+mod explanation_text;
 mod forecaster;
 #[cfg(test)]
 mod forecaster_tests;
@@ -17,6 +20,7 @@ mod members;
 mod outlook;
 mod profile;
 mod range;
+mod ratchet;
 mod sawtooth;
 mod segment;
 #[cfg(test)]
@@ -25,6 +29,9 @@ mod tail;
 mod trend;
 
 pub use detector::{Detector, DetectorParams, Score};
+pub use explanation::{
+    Ahead, AnomalyExplanation, Crossing, ForecastExplanation, Interval, ModelExplanation, NotScored, Parts, Reading,
+};
 pub use forecaster::{Forecaster, ForecasterParams};
 pub use outlook::Outlook;
 pub use profile::{Direction, Profile, ProfileError, Seasonality};

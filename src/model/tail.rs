@@ -1,7 +1,7 @@
 //! How rare a deviation is on this series: the tail of its own deviations, learnt as they come.
 //!
 //! A histogram over the logarithm of the deviation, forgetting slowly, and a Weibull tail through two of its quantiles.
-//! The top 3% never shape the tail, so that an incident does not teach the series to expect incidents.
+//! The top 2.5% never shape the tail, so that an incident does not teach the series to expect incidents.
 //! Source: the prototypes behind models/default.md. Knows nothing of how deviations are made.
 
 use std::f64::consts::LN_10;
@@ -10,13 +10,14 @@ const BINS: usize = 72;
 const BINS_PER_DECADE: f64 = 10.0;
 /// Natural logarithm of the lowest deviation told apart, 0.05.
 const LN_LOWEST: f64 = -2.995_732_273_553_991;
-/// Weight of the prior, an exponential distribution with mean 1.
-const PRIOR: f64 = 100.0;
+/// Weight of the prior, an exponential distribution with mean 1, in points: six weeks of hours, less than a day of minutes.
+/// A tail of 2.5% needs hundreds of points before it tells more than what is true of most series.
+const PRIOR: f64 = 1000.0;
 /// Points between two fits.
-const FIT_EVERY: u32 = 8;
+const FIT_EVERY: u32 = 16;
 /// Upper probabilities through which the tail is laid.
 const UPPER_NEAR: f64 = 0.2;
-const UPPER_FAR: f64 = 0.03;
+const UPPER_FAR: f64 = 0.025;
 /// Bounds of the Weibull shape: heavier than .25 never ends, lighter than 1.5 pages for nothing.
 const SHAPE: (f64, f64) = (0.25, 1.5);
 /// Share of the excess over the far quantile that is believed.
@@ -27,7 +28,9 @@ const LEVEL_MAX: f64 = 6.0;
 #[derive(Clone, Debug)]
 pub(super) struct TailParams {
     /// Points a week.
-    pub points_per_week: f64,
+    points_per_week: f64,
+    /// The decimal logarithm of it.
+    log10_per_week: f64,
     /// Factor by which the histogram fades between two fits.
     pub fade: f32,
 }
@@ -36,7 +39,7 @@ pub(super) struct TailParams {
 #[derive(Clone, Debug)]
 pub(super) struct Tail {
     bins: [f32; BINS],
-    /// ln of the deviation that is exceeded with probability .03.
+    /// ln of the deviation that is exceeded with probability .025.
     ln_far: f32,
     shape: f32,
 }
@@ -46,6 +49,7 @@ impl TailParams {
     pub fn new(points_per_day: f64, days: f64) -> Self {
         Self {
             points_per_week: 7.0 * points_per_day,
+            log10_per_week: (7.0 * points_per_day).log10(),
             fade: (-f64::from(FIT_EVERY) / (days * points_per_day)).exp() as f32,
         }
     }
@@ -80,7 +84,7 @@ impl Tail {
     /// -log10 of the exceedances of `ln_u` expected in a week, `n` points into the series; at most 6.
     pub fn level(&self, params: &TailParams, ln_u: f64, n: u32) -> f64 {
         let exponent = far_exponent() + f64::from(self.shape) * (ln_u - f64::from(self.ln_far));
-        let raw = exponent.min(8.0).exp() / LN_10 - params.points_per_week.log10();
+        let raw = exponent.min(8.0).exp() / LN_10 - params.log10_per_week;
         let knee = knee(params);
         let level = if raw > knee { belief(params, n) * (raw - knee) + knee } else { raw };
         level.min(LEVEL_MAX)
@@ -90,7 +94,7 @@ impl Tail {
     pub fn ln_at(&self, params: &TailParams, level: f64, n: u32) -> f64 {
         let knee = knee(params);
         let raw = if level > knee { (level - knee) / belief(params, n) + knee } else { level };
-        let nats = LN_10 * (raw + params.points_per_week.log10());
+        let nats = LN_10 * (raw + params.log10_per_week);
         f64::from(self.ln_far) + (nats.max(f64::MIN_POSITIVE).ln() - far_exponent()) / f64::from(self.shape)
     }
 
@@ -121,13 +125,14 @@ impl Tail {
 
 /// Logarithm of the Weibull exponent at the far quantile.
 fn far_exponent() -> f64 {
-    // ln(-ln 0.03)
-    1.254634900286
+    // ln(-ln 0.025)
+    1.305322740963
 }
 
 /// Level of the far quantile itself; above it the tail is extrapolated.
 fn knee(params: &TailParams) -> f64 {
-    -(UPPER_FAR * params.points_per_week).log10()
+    // -log10 0.025
+    1.602059991328 - params.log10_per_week
 }
 
 /// Trust in the extrapolation: grows over the first week.
@@ -155,6 +160,8 @@ mod tests {
     fn constants_are_what_they_say() {
         assert!((far_exponent() - (-UPPER_FAR.ln()).ln()).abs() < 1e-6);
         assert!((LN_LOWEST - 0.05f64.ln()).abs() < 1e-12);
+        let params = TailParams::new(288.0, 14.0);
+        assert!((knee(&params) + (UPPER_FAR * 2016.0).log10()).abs() < 1e-9);
     }
 
     #[test]

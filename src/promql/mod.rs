@@ -31,6 +31,7 @@ mod reads;
 mod refuse;
 mod regex;
 mod selector;
+mod selectors;
 mod signatures;
 mod sites;
 mod syntax;
@@ -54,4 +55,5 @@ pub use quantile::{Bucket, bucket_fraction, bucket_quantile, median_deviation, q
 pub use reach::{Reach, Span, reach};
 pub use reads::{Read, Reads};
 pub use regex::anchored;
+pub use selectors::selectors;
 pub use sites::{Site, ineffective_sorts, sites};

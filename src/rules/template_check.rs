@@ -111,7 +111,7 @@ mod tests {
             assert_eq!(faults(fine), [], "{fine}");
         }
         for (annotation, column, part) in [
-            (r#"'{{ query "sum(rate(x))" }}'"#, 25, "range vector"),
+            (r#"'{{ query "sum(rate(x))" }}'"#, 30, "range vector"),
             (r#"'{{ query "x{" }}'"#, 22, "never closed"),
             (r#"'{{ query $labels.q }}'"#, 14, "name is not known"),
             (r#"'{{ query (printf "rate(x[%s])" $labels.w) }}'"#, 14, "not known before the alert begins"),

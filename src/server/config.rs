@@ -11,6 +11,7 @@ use crate::engine::EngineOptions;
 use crate::sink::{AlertmanagerConfig, SinkConfig, StdoutConfig};
 use crate::source::config::{ScrapeConfig, Span};
 use crate::source::host::HostConfig;
+use crate::source::prometheus::PrometheusConfig;
 use crate::source::replay::ReplayConfig;
 
 /// The whole file. Every part may be left out.
@@ -29,6 +30,8 @@ pub struct Config {
     pub scrape_configs: Vec<ScrapeConfig>,
     /// Other sources.
     pub sources: Sources,
+    /// What is learnt from before the start.
+    pub warm_up: WarmUp,
     /// Other sinks.
     pub sinks: Vec<SinkConfig>,
     /// The HTTP server.
@@ -75,6 +78,14 @@ pub struct Sources {
     pub remote_write: RemoteWriteConfig,
 }
 
+/// `warm_up`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct WarmUp {
+    /// History of the series that rules read, up to the start.
+    pub prometheus: Option<PrometheusConfig>,
+}
+
 /// `sources.remote_write`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -109,6 +120,8 @@ pub struct EngineConfig {
     pub rule_watch_interval: Span,
     /// Whether names are dropped at the end of an expression only, as with Prometheus' `promql-delayed-name-removal`.
     pub delayed_name_removal: bool,
+    /// Whether alerts of rules with predictive functions get an annotation `explanation`.
+    pub explanations: bool,
 }
 
 /// What is wrong with a configuration.
@@ -152,6 +165,7 @@ impl Default for EngineConfig {
             resend_delay: seconds(60),
             rule_watch_interval: seconds(5),
             delayed_name_removal: false,
+            explanations: true,
         }
     }
 }
@@ -177,6 +191,7 @@ impl Config {
         config.sinks.iter_mut().for_each(|sink| sink.resolve_paths(dir));
         config.alerting.alertmanagers.iter_mut().for_each(|a| a.resolve_paths(dir));
         config.scrape_configs.iter_mut().for_each(|scrape| scrape.resolve_paths(dir));
+        config.warm_up.prometheus.iter_mut().for_each(|prometheus| prometheus.resolve_paths(dir));
         config.check()?;
         Ok(config)
     }
@@ -206,6 +221,7 @@ impl Config {
             external_labels: Labels::from_pairs(self.global.external_labels.clone()),
             external_url: self.external_url(),
             limits: self.limits.clone(),
+            explain_alerts: self.engine.explanations,
             ..EngineOptions::default()
         }
     }
@@ -254,6 +270,9 @@ impl Config {
             scrape
                 .targets(self.global.scrape_interval, self.global.scrape_timeout)
                 .map_err(|e| ConfigError(e.to_string()))?;
+        }
+        if let Some(prometheus) = &self.warm_up.prometheus {
+            prometheus.validate().map_err(|e| ConfigError(format!("warm_up.prometheus: {e}")))?;
         }
         let names: Vec<&str> = self.scrape_configs.iter().map(|s| s.job_name.as_str()).collect();
         if let Some(twice) = names.iter().enumerate().find(|(i, n)| names[..*i].contains(n)) {
@@ -305,6 +324,7 @@ mod tests {
         assert!(unknown.contains("scrape_intervall") && unknown.contains("line 2"), "{unknown}");
         assert!(parse("global: {evaluation_interval: 0s}").unwrap_err().contains("evaluation_interval"));
         assert!(parse("engine: {shards: 0}").unwrap_err().contains("shards"));
+        assert!(parse("warm_up: {prometheus: {url: 'ftp://x'}}").unwrap_err().contains("warm_up.prometheus: url"));
         let twice = "scrape_configs: [{job_name: a}, {job_name: a}]";
         assert!(parse(twice).unwrap_err().contains("two jobs"));
     }

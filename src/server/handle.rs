@@ -2,7 +2,7 @@
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::engine::{GroupView, Holdings, LoadError, Profiles};
+use crate::engine::{Explanation, GroupView, Holdings, LoadError, Profiles};
 use crate::rules::RuleSet;
 
 /// What the engine's owner is asked.
@@ -12,6 +12,17 @@ pub enum Command {
     Groups(oneshot::Sender<Vec<GroupView>>),
     /// How much the engine holds.
     Holdings(oneshot::Sender<Holdings>),
+    /// What models say, see [`crate::engine::Engine::explain`].
+    Explain {
+        /// The rule's name.
+        rule: String,
+        /// Labels of the elements.
+        labels: Vec<(String, String)>,
+        /// Most explanations.
+        most: usize,
+        /// They.
+        reply: oneshot::Sender<Vec<Explanation>>,
+    },
     /// Put these rules in force.
     Load {
         /// The rules.
@@ -57,6 +68,19 @@ impl EngineHandle {
     /// The engine has shut down.
     pub async fn holdings(&self) -> Result<Holdings, EngineGone> {
         self.ask(Command::Holdings).await
+    }
+
+    /// What models say, see [`crate::engine::Engine::explain`].
+    ///
+    /// # Errors
+    /// The engine has shut down.
+    pub async fn explain(
+        &self,
+        rule: String,
+        labels: Vec<(String, String)>,
+        most: usize,
+    ) -> Result<Vec<Explanation>, EngineGone> {
+        self.ask(|reply| Command::Explain { rule, labels, most, reply }).await
     }
 
     /// Puts rules in force.

@@ -160,6 +160,9 @@ impl Host {
         match command {
             Command::Groups(reply) => drop(reply.send(self.engine.groups())),
             Command::Holdings(reply) => drop(reply.send(self.engine.holdings())),
+            Command::Explain { rule, labels, most, reply } => {
+                drop(reply.send(self.engine.explain(&rule, &labels, most)));
+            }
             Command::Load { rules, profiles, reply } => {
                 let mut out = Output::default();
                 let loaded = self.engine.load(&rules, &profiles, &mut out);

@@ -16,7 +16,9 @@ mod teller;
 mod warm_up;
 mod welcome;
 
-pub use config::{Alerting, Config, ConfigError, EngineConfig, Global, RemoteWriteConfig, Sources, Web, base_dir};
+pub use config::{
+    Alerting, Config, ConfigError, EngineConfig, Global, RemoteWriteConfig, Sources, WarmUp, Web, base_dir,
+};
 pub use executor::Parallel;
 pub use handle::{Command, EngineGone, EngineHandle};
 pub use host::{Host, Inputs, KnownSource, Outlet, outlet};

@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::engine::Engine;
+use crate::rules::selectors_of;
 use crate::sink::{Backoff, Dispatcher, LineFormat, Origin, SinkConfig, SinkContext, SinkMetrics};
 use crate::source::host::host_name;
 use crate::source::{clock, remote_write};
@@ -108,7 +109,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let engine_options = config.engine_options(processors);
     let executor = Parallel::for_shards(engine_options.shards).map_err(|e| StartError::System(e.to_string()))?;
     let Started { known, remote_write, mut tasks, progress, described } =
-        sources::start(&config, &dir, queue, &metrics)?;
+        sources::start(&config, &dir, warm_up_selectors(&config, &dir).await?, queue, &metrics)?;
     for (name, description) in &described {
         let of_name = || known.iter().filter(|source| source.metrics.name() == name);
         let silence_max = of_name().map(|source| source.silence_max).max().unwrap_or(0);
@@ -196,7 +197,7 @@ async fn live(
     config: &Config,
     engine: &EngineHandle,
     past: &Past,
-    progress: &[Arc<crate::source::replay::Progress>],
+    progress: &[Arc<crate::source::Progress>],
     warm: watch::Receiver<bool>,
     ready: &watch::Sender<Readiness>,
     described: &[(String, String)],
@@ -287,6 +288,16 @@ fn report_warnings(loaded: &Reloaded) {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+}
+
+/// What is fetched before the start: the series that the rules read which are there now.
+async fn warm_up_selectors(config: &Config, dir: &Path) -> Result<Vec<String>, StartError> {
+    if config.warm_up.prometheus.is_none() {
+        return Ok(vec![]);
+    }
+    let source = rule_source(config, dir);
+    let read = tokio::task::spawn_blocking(move || source.read()).await;
+    Ok(selectors_of(&read.map_err(|e| StartError::System(e.to_string()))?.loaded.rule_set))
 }
 
 fn rule_source(config: &Config, dir: &Path) -> RuleSource {

@@ -8,11 +8,12 @@ use tokio::task::JoinSet;
 
 use crate::base::Millis;
 use crate::source::host::{self, Host};
+use crate::source::prometheus::{self, PrometheusHistory, Wanted};
 use crate::source::remote_write::RemoteWrite;
-use crate::source::replay::{self, Progress};
+use crate::source::replay;
 use crate::source::scrape::{self, ScrapeHost};
 use crate::source::watermark::Pace;
-use crate::source::{Inlet, SourceEvent, SourceId, clock};
+use crate::source::{Inlet, Progress, SourceEvent, SourceId, clock};
 use crate::telemetry::Metrics;
 
 use super::config::Config;
@@ -21,6 +22,9 @@ use super::run::StartError;
 
 /// How long a remote write may wait for room in the queue before it is told to come back.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Name of the history that is fetched before the start.
+const WARM_UP: &str = "warm_up";
 
 /// A source is shown as degraded after this many times the silence that is usual for it.
 const DEGRADED_AFTER: Millis = 4;
@@ -46,13 +50,14 @@ struct Starter<'a> {
     described: Vec<(String, String)>,
 }
 
-/// Starts all sources of a configuration.
+/// Starts all sources of a configuration; `read` are the selectors of the series that the rules read.
 ///
 /// # Errors
 /// Settings that cannot work.
 pub fn start(
     config: &Config,
     dir: &Path,
+    read: Vec<String>,
     queue: mpsc::Sender<SourceEvent>,
     metrics: &Metrics,
 ) -> Result<Started, StartError> {
@@ -71,6 +76,22 @@ pub fn start(
         tasks.spawn(async move {
             if let Err(fault) = replay::run(inlet, config, dir, clock::now(), limits, shared, source).await {
                 tracing::error!(source = name, %fault, "replay failed");
+            }
+        });
+    }
+    if let Some(settings) = &config.warm_up.prometheus {
+        let to = clock::now();
+        let wanted = Wanted { selectors: read, from: to.saturating_sub(settings.range.millis()), to };
+        let shared = Arc::new(Progress::default());
+        progress.push(Arc::clone(&shared));
+        let history = PrometheusHistory::new(settings, wanted, &config.limits, shared)
+            .map_err(|e| StartError::Config(format!("warm_up.prometheus: {e}")))?;
+        let description = format!("the last {} from {}", settings.range, settings.shown_url());
+        let inlet = starter.add(WARM_UP, Pace::Recorded, Millis::MAX, description);
+        let source = metrics.source.of(WARM_UP);
+        tasks.spawn(async move {
+            if let Err(fault) = prometheus::run(inlet, history, source).await {
+                tracing::error!(source = WARM_UP, %fault, "the warm-up ended early; models know what came before");
             }
         });
     }
@@ -153,7 +174,7 @@ scrape_configs:
   - {job_name: slow, scrape_interval: 1h, static_configs: [{targets: ['127.0.0.1:1']}]}";
         let config = Config::parse(yaml, Path::new(".")).unwrap();
         let (queue, mut events) = mpsc::channel(64);
-        let started = start(&config, Path::new("."), queue, &Metrics::new().unwrap()).unwrap();
+        let started = start(&config, Path::new("."), vec![], queue, &Metrics::new().unwrap()).unwrap();
         let begin = clock::now();
         let mut marks = Watermarks::default();
         for source in &started.known {

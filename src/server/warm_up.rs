@@ -1,4 +1,4 @@
-//! What a person sees while recorded files are played: a progress bar on a terminal, and what was found in them.
+//! What a person sees while history is played: a progress bar on a terminal, and what was found in them.
 //!
 //! Such findings are long over: they are shown, and told to no receiver. What still holds when the recording ends is sent
 //! again by the engine soon after, then as of now.
@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::alert::{AlertState, Transition};
 use crate::sink::LineFormat;
-use crate::source::replay::Progress;
+use crate::source::Progress;
 
 /// Lines of findings shown; the rest is counted.
 const LINES_MAX: u64 = 40;
@@ -84,7 +84,8 @@ impl Past {
                     let (done, total) = totals(progress);
                     self.bar.set_length(total);
                     self.bar.set_position(done);
-                    self.bar.set_message(format!("{done} samples, {} findings", self.found()));
+                    let samples: u64 = progress.iter().map(|p| p.samples()).sum();
+                    self.bar.set_message(format!("{samples} samples, {} findings", self.found()));
                 }
             }
         }
@@ -92,7 +93,7 @@ impl Past {
     }
 }
 
-/// Samples read, and samples there are.
+/// Steps done, and steps there are.
 #[must_use]
 pub fn totals(progress: &[Arc<Progress>]) -> (u64, u64) {
     progress.iter().fold((0, 0), |(done, total), p| (done + p.done(), total + p.total()))

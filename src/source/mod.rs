@@ -7,6 +7,8 @@ pub mod config;
 pub mod decode;
 pub mod encode;
 pub mod host;
+mod progress;
+pub mod prometheus;
 pub mod remote_write;
 pub mod replay;
 mod schedule;
@@ -14,6 +16,8 @@ pub mod scrape;
 #[cfg(test)]
 mod testing;
 pub mod watermark;
+
+pub use progress::Progress;
 
 use tokio::sync::mpsc;
 

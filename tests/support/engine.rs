@@ -37,6 +37,9 @@ pub fn engine(file: &str, rules: &str, series: &[Series<'_>], watermark: Millis)
             match command {
                 Command::Groups(reply) => _ = reply.send(engine.groups()),
                 Command::Holdings(reply) => _ = reply.send(engine.holdings()),
+                Command::Explain { rule, labels, most, reply } => {
+                    _ = reply.send(engine.explain(&rule, &labels, most));
+                }
                 Command::Load { rules, profiles, reply } => {
                     _ = reply.send(engine.load(&rules, &profiles, &mut Output::default()));
                 }

@@ -155,6 +155,13 @@ impl AlertMachine {
             .collect()
     }
 
+    /// The element that an alert was last seen with; None if there is no such alert.
+    #[must_use]
+    pub fn element_of(&self, alert: &Labels) -> Option<&Labels> {
+        let slot = self.alerts.of_key(alert.as_ref().key())?;
+        Some(&self.alerts.get(slot)?.element)
+    }
+
     /// Whether no alert is known, not even one that has just been resolved.
     #[must_use]
     pub fn is_empty(&self) -> bool {

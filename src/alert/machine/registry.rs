@@ -101,6 +101,11 @@ impl Registry {
     }
 
     /// The alert in a slot.
+    pub fn get(&self, slot: u32) -> Option<&Alert> {
+        self.slots.get(slot as usize)?.as_ref()
+    }
+
+    /// The alert in a slot.
     pub fn get_mut(&mut self, slot: u32) -> Option<&mut Alert> {
         self.slots.get_mut(slot as usize)?.as_mut()
     }

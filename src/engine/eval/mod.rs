@@ -236,6 +236,15 @@ impl Evaluator {
         self.unmodelled_before + self.tables().map(ModelTable::refused).sum::<u64>()
     }
 
+    /// The models of a node, if it has any here.
+    #[must_use]
+    pub fn table(&self, id: NodeId) -> Option<&ModelTable> {
+        match self.states.get(id) {
+            Some(State::Models(table)) => Some(&**table),
+            _ => None,
+        }
+    }
+
     fn tables(&self) -> impl Iterator<Item = &ModelTable> {
         self.modelled.iter().filter_map(|&id| match &self.states[id] {
             State::Models(table) => Some(&**table),

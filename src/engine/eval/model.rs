@@ -4,7 +4,10 @@
 use std::sync::Arc;
 
 use crate::base::Millis;
-use crate::model::{Detector, DetectorParams, Forecaster, ForecasterParams, Profile, Score};
+use crate::model::{
+    AnomalyExplanation, Detector, DetectorParams, ForecastExplanation, Forecaster, ForecasterParams, ModelExplanation,
+    Profile, Reading,
+};
 use crate::promql::{ModelKind, NodeId};
 
 use super::{Context, Evaluated, State, Value, Vector, vector};
@@ -31,7 +34,7 @@ pub struct ModelTable {
 
 #[derive(Debug)]
 enum Models {
-    Detectors { params: Box<DetectorParams>, rows: Pages<Detector>, scores: Vec<Option<f32>> },
+    Detectors { params: Box<DetectorParams>, rows: Pages<Detector>, scores: Vec<Option<Reading>> },
     Forecasters { params: Box<ForecasterParams>, rows: Pages<Forecaster> },
 }
 
@@ -69,6 +72,40 @@ impl ModelTable {
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.refused
+    }
+
+    /// The profile.
+    #[must_use]
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// The row of an element, if it has a model.
+    #[must_use]
+    pub fn row_of(&self, id: LabelId) -> Option<usize> {
+        Some(self.rows.get(id)).filter(|&row| row != UNKNOWN).map(|row| row as usize)
+    }
+
+    /// The elements by row.
+    #[must_use]
+    pub fn elements(&self) -> &[LabelId] {
+        &self.ids
+    }
+
+    /// What a row's model says of its newest point, and when that was; `ahead` and `thresholds` are what a forecast is asked
+    /// for.
+    #[must_use]
+    pub fn explain(&self, row: usize, ahead: &[Millis], thresholds: &[f64]) -> Option<(Millis, ModelExplanation)> {
+        let explanation = match &self.models {
+            Models::Detectors { params, rows, scores } => {
+                let reading = scores[row].as_ref()?;
+                ModelExplanation::Anomaly(AnomalyExplanation::new(&rows[row], params, reading))
+            }
+            Models::Forecasters { params, rows } => {
+                ModelExplanation::Forecast(ForecastExplanation::new(&rows[row], params, ahead, thresholds)?)
+            }
+        };
+        Some((self.fed[row].1, explanation))
     }
 
     /// Forgets models that have not been fed for long.
@@ -139,7 +176,7 @@ impl ModelTable {
             self.fed[i].1 = t;
             match &mut self.models {
                 Models::Detectors { params, rows, scores } => {
-                    scores[i] = rows[i].update(params, t, v).map(|s: Score| s.score as f32)
+                    scores[i] = rows[i].update(params, t, v).map(|score| Reading::new(v, &score))
                 }
                 Models::Forecasters { params, rows } => rows[i].update(params, t, v),
             }
@@ -162,7 +199,7 @@ impl Context<'_> {
 
     pub(super) fn scores(&self, model: NodeId, states: &[State], out: &mut Vector) -> Result<(), EvalError> {
         self.read(model, states, out, |table, row| match &table.models {
-            Models::Detectors { scores, .. } => scores[row].map(f64::from),
+            Models::Detectors { scores, .. } => scores[row].map(|reading| f64::from(reading.score)),
             Models::Forecasters { .. } => None,
         })
     }

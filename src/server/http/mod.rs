@@ -46,6 +46,7 @@ pub fn router(state: AppState) -> Router {
         .route("/-/reload", post(lifecycle::reload).put(lifecycle::reload))
         .route("/api/v1/rules", get(api::rules))
         .route("/api/v1/alerts", get(api::alerts))
+        .route("/api/v1/explain", get(api::explain))
         .route("/api/v1/status/buildinfo", get(api::build_info))
         .with_state(Arc::clone(&state))
         .merge(receivers)

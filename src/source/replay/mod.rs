@@ -11,11 +11,9 @@ mod error;
 mod json;
 mod load;
 mod merge;
-mod progress;
 
 pub use config::{CsvColumns, FileFormat, Redate, ReplayConfig};
 pub use error::ReplayError;
-pub use progress::Progress;
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -29,7 +27,7 @@ use self::error::BadLines;
 use self::merge::{Cut, Merge, Recording};
 use super::decode::{Decoded, Pair, TargetLabels};
 use super::watermark::drop_out_of_time;
-use super::{Inlet, SourceEvent, clock};
+use super::{Inlet, Progress, SourceEvent, clock};
 use crate::base::{Batch, Labels, Limits, METRIC_NAME, Millis};
 use crate::telemetry::OneSource;
 
@@ -116,7 +114,11 @@ impl Iterator for Replay {
         }
         let batch = self.merge.batch(&self.limits, &mut self.bad).transpose()?;
         match &batch {
-            Ok(batch) => self.progress.sent(batch.all_samples().len() as u64, self.bad.count),
+            Ok(batch) => {
+                let samples = batch.all_samples().len() as u64;
+                self.progress.step(samples, samples);
+                self.progress.skipped(self.bad.count);
+            }
             Err(_) => self.failed = true,
         }
         Some(batch)

@@ -1,8 +1,11 @@
 //! Prometheus' HTTP API for rules and alerts (<https://prometheus.io/docs/prometheus/latest/querying/api/>), so that
 //! promtool, Grafana and others read this server as they read Prometheus.
 
+mod explain;
 mod filter;
 mod shape;
+
+pub(super) use self::explain::explain;
 
 use axum::Json;
 use axum::extract::{RawQuery, State};

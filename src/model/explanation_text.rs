@@ -1,0 +1,223 @@
+//! An explanation as a person reads it, in one line of bounded length.
+
+use std::fmt;
+
+use super::explanation::{AnomalyExplanation, Crossing, ForecastExplanation, ModelExplanation, NotScored};
+use crate::base::{Millis, format_duration};
+
+/// Distances below this many standard deviations are called normal.
+const NORMAL: f32 = 3.0;
+
+impl fmt::Display for ModelExplanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anomaly(anomaly) => anomaly.fmt(f),
+            Self::Forecast(forecast) => forecast.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for AnomalyExplanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (lower, upper) = (number(self.lower), number(self.upper));
+        write!(
+            f,
+            "value {}; expected {} ({lower} to {upper} is within the budget)",
+            number(self.value),
+            number(self.expected)
+        )?;
+        let parts = self.parts;
+        for (what, z) in
+            [("recent level", parts.level), ("this time of day", parts.season), ("its course", parts.trend)]
+        {
+            let size = z.abs();
+            let side = if z < 0.0 { "below" } else { "above" };
+            match size {
+                _ if size < NORMAL => write!(f, "; {what} normal")?,
+                _ if size >= 100.0 => write!(f, "; over 100 spreads {side} {what}")?,
+                _ => write!(f, "; {size:.1} spreads {side} {what}")?,
+            }
+        }
+        if self.out_of_range {
+            write!(f, "; out of the range that value, course and spread have kept to")?;
+        }
+        match self.not_scored {
+            Some(NotScored::WarmingUp) => write!(f, "; no score yet, still learning")?,
+            Some(NotScored::NotAskedFor) => write!(f, "; no score: not a deviation that the profile asks for")?,
+            None => {
+                let budget = number(self.budget_a_week);
+                write!(
+                    f,
+                    "; score {}: such a point is expected {} (budget: {budget} a week)",
+                    number(self.score),
+                    rate(self.expected_a_week)
+                )?;
+            }
+        }
+        learnt(f, self.learnt, self.points)
+    }
+}
+
+impl fmt::Display for ForecastExplanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "value {}", number(self.value))?;
+        match &self.expected {
+            Some(now) => {
+                let (lower, upper) = (number(now.lower), number(now.upper));
+                write!(f, "; expected {} (95% band {lower} to {upper})", number(now.median))?;
+            }
+            None => write!(f, "; nothing was expected yet")?,
+        }
+        // An expression seldom asks for more than two; the line must not grow with it.
+        for ahead in self.ahead.iter().filter(|ahead| ahead.ahead > 0).take(2) {
+            let span = duration(ahead.ahead);
+            match &ahead.forecast {
+                Some(then) => {
+                    let (lower, upper) = (number(then.lower), number(then.upper));
+                    write!(f, "; in {span} {} (95% band {lower} to {upper})", number(then.median))?;
+                }
+                None => write!(f, "; no reliable forecast for {span} ahead")?,
+            }
+        }
+        self.crossings.iter().take(2).try_for_each(|crossing| crossing.fmt(f))?;
+        learnt(f, self.learnt, self.points)
+    }
+}
+
+impl fmt::Display for Crossing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let span = |seconds: f64| duration((seconds * 1000.0) as Millis);
+        let threshold = number(self.threshold);
+        match self.median {
+            Some(median) => write!(f, "; crosses {threshold} in {}", span(median))?,
+            None => write!(f, "; is not forecast to cross {threshold}")?,
+        }
+        match (self.earliest, self.latest) {
+            (Some(earliest), Some(latest)) => write!(f, " (90%: {} to {})", span(earliest), span(latest)),
+            (Some(earliest), None) => write!(f, " (95%: not before {})", span(earliest)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn learnt(f: &mut fmt::Formatter<'_>, span: Millis, points: u32) -> fmt::Result {
+    write!(f, "; learnt from {points} points over {}", duration(span))
+}
+
+/// How often something is expected that is expected so often a week.
+fn rate(a_week: f64) -> String {
+    match a_week {
+        w if w >= 1.0 => format!("{} times a week", number(w)),
+        w if w > 0.01 => format!("once in {} weeks", number(1.0 / w)),
+        w if w > 1e-4 => format!("once in {} years", number(1.0 / w / 52.18)),
+        _ => "less than once in 100 years".to_owned(),
+    }
+}
+
+/// Four digits, without an exponent where that reads better.
+fn number(v: f64) -> String {
+    if v == 0.0 || !v.is_finite() {
+        return crate::base::format_value(v);
+    }
+    let size = v.abs();
+    if !(1e-4..1e6).contains(&size) {
+        return format!("{v:.3e}");
+    }
+    let digits = (3 - size.log10().floor() as i32).max(0) as usize;
+    let text = format!("{v:.digits$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+/// The two largest units of a span.
+fn duration(span: Millis) -> String {
+    let unit = match span.abs() {
+        86_400_000.. => 3_600_000,
+        3_600_000.. => 60_000,
+        _ => 1_000,
+    };
+    if span == 0 {
+        "0s".to_owned()
+    } else if span.abs() < 1_000 {
+        format_duration(span)
+    } else {
+        format_duration(span / unit * unit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::explanation::{Ahead, Interval, Parts};
+    use super::*;
+
+    fn anomaly() -> AnomalyExplanation {
+        let parts = Parts { level: 4.62, season: 5.1, trend: -0.2, rarity: 0.5, range_rarity: f32::NEG_INFINITY };
+        AnomalyExplanation {
+            value: 93.1,
+            score: 3.2,
+            expected: 61.4,
+            lower: 55.0,
+            upper: 68.2,
+            parts,
+            out_of_range: true,
+            expected_a_week: 0.3125,
+            budget_a_week: 1.0,
+            not_scored: None,
+            learnt: 14 * 86_400_000 + 1_234,
+            points: 20_160,
+        }
+    }
+
+    #[test]
+    fn an_anomaly_reads_as_a_sentence() {
+        assert_eq!(
+            anomaly().to_string(),
+            "value 93.1; expected 61.4 (55 to 68.2 is within the budget); 4.6 spreads above recent level; 5.1 spreads above \
+             this time of day; its course normal; out of the range that value, course and spread have kept to; score 3.2: \
+             such a point is expected once in 3.2 weeks (budget: 1 a week); learnt from 20160 points over 2w"
+        );
+        let young = AnomalyExplanation { score: 0.0, not_scored: Some(NotScored::WarmingUp), ..anomaly() };
+        assert!(young.to_string().contains("; no score yet, still learning; learnt from"));
+    }
+
+    #[test]
+    fn a_forecast_reads_as_a_sentence() {
+        let interval = |median: f64| Interval { median, lower: median - 1e9, upper: median + 1e9 };
+        let forecast = ForecastExplanation {
+            value: 12.5e9,
+            expected: Some(interval(12.6e9)),
+            ahead: vec![
+                Ahead { ahead: 4 * 3_600_000, forecast: Some(interval(2e9)) },
+                Ahead { ahead: 86_400_000, forecast: None },
+            ],
+            crossings: vec![
+                Crossing { threshold: 0.0, median: Some(6_664.0), earliest: Some(5_400.0), latest: Some(8_000.0) },
+                Crossing { threshold: 5e10, median: None, earliest: None, latest: None },
+            ],
+            learnt: 7_200_000,
+            points: 480,
+        };
+        assert_eq!(
+            forecast.to_string(),
+            "value 1.250e10; expected 1.260e10 (95% band 1.160e10 to 1.360e10); in 4h 2.000e9 (95% band 1.000e9 to 3.000e9); no \
+             reliable forecast for 1d ahead; crosses 0 in 1h51m (90%: 1h30m to 2h13m); is not forecast to cross 5.000e10; learnt \
+             from 480 points over 2h"
+        );
+    }
+
+    #[test]
+    fn rates_and_numbers_are_short() {
+        for (a_week, text) in [
+            (3.0, "3 times a week"),
+            (0.5, "once in 2 weeks"),
+            (0.001, "once in 19.16 years"),
+            (1e-9, "less than once in 100 years"),
+            (f64::NAN, "less than once in 100 years"),
+        ] {
+            assert_eq!(rate(a_week), text);
+        }
+        for (v, text) in [(0.0, "0"), (-1.5, "-1.5"), (123_456.0, "123456"), (0.012_34, "0.01234"), (1e-9, "1.000e-9")]
+        {
+            assert_eq!(number(v), text);
+        }
+    }
+}

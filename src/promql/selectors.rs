@@ -1,0 +1,48 @@
+//! Which series an expression reads, as selectors that another server can be asked for.
+
+use promql_parser::parser::{Expr, VectorSelector};
+use promql_parser::util::{ExprVisitor, walk_expr};
+
+use super::error::ExprError;
+use super::parse::parse;
+
+/// The selectors of an expression, each once, without ranges and offsets.
+///
+/// # Errors
+/// The text is no expression.
+///
+/// ```
+/// let read = forewarn::promql::selectors("rate(a{x=\"1\"}[5m] offset 1h) / on(x) group_left a{x=\"1\"} > {y=~\"b.*\"}").unwrap();
+/// assert_eq!(read, ["a{x=\"1\"}", "{y=~\"b.*\"}"]);
+/// ```
+pub fn selectors(text: &str) -> Result<Vec<String>, ExprError> {
+    let mut found = Found(Vec::new());
+    let tree = parse(text)?;
+    // The visitor has no errors.
+    let _ = walk_expr(&mut found, &tree);
+    Ok(found.0)
+}
+
+struct Found(Vec<String>);
+
+impl Found {
+    fn add(&mut self, selector: &VectorSelector) {
+        let text = VectorSelector { offset: None, at: None, ..selector.clone() }.to_string();
+        if !self.0.contains(&text) {
+            self.0.push(text);
+        }
+    }
+}
+
+impl ExprVisitor for Found {
+    type Error = std::convert::Infallible;
+
+    fn pre_visit(&mut self, expr: &Expr) -> Result<bool, Self::Error> {
+        match expr {
+            Expr::VectorSelector(selector) => self.add(selector),
+            Expr::MatrixSelector(range) => self.add(&range.vs),
+            _ => {}
+        }
+        Ok(true)
+    }
+}
