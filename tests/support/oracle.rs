@@ -48,8 +48,13 @@ pub struct Prometheus {
 impl Prometheus {
     /// None where it is not installed.
     pub async fn start() -> Option<Self> {
+        Self::start_with("{}", &[]).await
+    }
+
+    /// With a configuration and further flags.
+    pub async fn start_with(config: &str, further: &[&str]) -> Option<Self> {
         let receiver = ["--web.enable-remote-write-receiver", "--storage.tsdb.retention.time=50y"];
-        let peer = Peer::prometheus("{}", &receiver).await?;
+        let peer = Peer::prometheus(config, &[&receiver, further].concat()).await?;
         let build = http::get_json(&peer.address, "/api/v1/status/buildinfo").await.unwrap();
         let version = build["data"]["version"].as_str().unwrap().to_owned();
         Some(Self { peer, version })
@@ -89,6 +94,14 @@ impl Prometheus {
             self.ask(newest, r#"{__name__=~".+"}"#).await.ok().filter(|a| !a.is_empty())
         })
         .await;
+    }
+
+    /// The samples themselves of what a range selector matches at an instant.
+    pub async fn samples(&self, at: Millis, range: &str) -> Answer {
+        let parameters = format!("query={}&time={:.3}", url_encoded(range), at as f64 / 1e3);
+        let mut series = BTreeMap::new();
+        read(&self.query("/api/v1/query", &parameters).await?, &mut series);
+        Ok(series)
     }
 
     /// What it says. A range query refuses a result in which series have equal labels, even at different instants; then it
