@@ -24,10 +24,15 @@ const START: Millis = 1_699_999_980_000;
 const LENGTH: Millis = 3_600_000;
 const GRID: Grid = Grid { start: START, end: START + LENGTH + 600_000, interval: 60_000 };
 
-/// How long the rules that look ahead wait, and when they are evaluated: at minutes less that wait, from when everything has
-/// come that is asked of the instants that they name.
+/// How long the rules that look ahead wait.
 const WAIT: Millis = 440_000;
+
+/// When rules that wait are evaluated: at minutes less that wait.
 const WAITING: Grid = Grid { start: START + 2_400_000 - WAIT % 60_000, ..GRID };
+
+/// They name instants of the first quarter of an hour only, so that at their evaluations, and at the steps of their subqueries,
+/// everything has come that is asked of these.
+const NAMED: Millis = 900_000;
 
 /// What is compared.
 struct Set {
@@ -44,7 +49,8 @@ fn sets(cases: usize) -> [Set; 3] {
     let (name, looks) = ("queries that look about", Looks::About { instants: (from, from + LENGTH / 1000) });
     let grid = Grid { end: START + LENGTH, ..GRID };
     let queries = Set { name, way: Way::Queries, grid, looks, cases: cases / 2 };
-    let (name, looks) = ("rules that wait", Looks::AheadOrAt { ahead: WAIT, instants: (from, from + 900) });
+    let (back, instants) = (WAITING.start - START - NAMED, (from, from + NAMED / 1000));
+    let (name, looks) = ("rules that wait", Looks::AheadOrAt { ahead: WAIT, back, instants });
     let way = Way::Rules { query_offset: WAIT };
     [rules, queries, Set { name, way, grid: WAITING, looks, cases: cases / 2 }]
 }

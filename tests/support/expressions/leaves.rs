@@ -50,16 +50,24 @@ impl Writer {
             ["sum_over_time", "avg_over_time", "stddev_over_time", "stdvar_over_time", "deriv", "idelta", "delta"];
         // Of gauges, which fall: every fall is a reset. Prometheus 2 extrapolates them differently.
         let counters = ["rate", "increase", "irate"];
+        // A line cancels out as nothing else does: what was computed for it counts as rounded.
+        let points = || match range.rsplit_once(")[") {
+            Some((inner, rest)) if computed => format!("({})[{rest}", mark(inner[1..].to_owned())),
+            _ => range.to_owned(),
+        };
         match self.rng.u8(..12) {
             0 => mark(format!("quantile_over_time({phi}, {range})")),
             1 => {
                 let ahead = self.one_of(&["3600", "-600", "0", "pi() * 100", "scalar(sum(up)) * 60"]);
-                mark(format!("predict_linear({range}, {ahead})"))
+                mark(format!("predict_linear({}, {ahead})", points()))
             }
             2 if !computed => format!("{}({range})", self.one_of(&["changes", "resets"])),
             3 if self.edition.is_new() && !computed => mark(format!("{}({range})", self.one_of(&counters))),
             4..=7 => format!("{}({range})", self.one_of(&exact)),
-            _ => mark(format!("{}({range})", self.one_of(&rounded))),
+            _ => match self.one_of(&rounded) {
+                "deriv" => mark(format!("deriv({})", points())),
+                f => mark(format!("{f}({range})")),
+            },
         }
     }
 

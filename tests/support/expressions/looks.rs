@@ -3,6 +3,7 @@
 use forewarn::base::Millis;
 use forewarn::promql::{parse, reach};
 
+use super::super::hard_series::Edition;
 use super::Writer;
 use super::noise::plain;
 
@@ -11,22 +12,26 @@ use super::noise::plain;
 pub enum Looks {
     /// The past.
     Back,
-    /// Up to so far ahead as well, or at instants of the past (from and to, in seconds): rules that wait for as long.
-    AheadOrAt { ahead: Millis, instants: (i64, i64) },
+    /// Up to so far ahead as well, or at instants (from and to, in seconds) that lie so far back: rules that wait for as long.
+    AheadOrAt { ahead: Millis, back: Millis, instants: (i64, i64) },
     /// Anywhere: queries, which have a start and an end.
     About { instants: (i64, i64) },
 }
 
 impl Looks {
     /// Whether an expression looks like that.
-    pub(super) fn takes(self, expr: &str) -> bool {
+    pub(super) fn takes(self, expr: &str, edition: Edition) -> bool {
         let looks = expr.contains(" @ ") || expr.contains("offset -");
         // Prometheus 3.5 now and then gives the time of an older sample than the newest.
-        let is_sound = !(expr.contains("timestamp(") && expr.contains(" @ "));
+        let is_sound = !(expr.contains("timestamp(") && expr.contains(" @ "))
+            // To Prometheus 2 an infinite value is NaN wherever it lies.
+            && (edition.is_new() || !expr.contains("predict_linear("));
         match self {
             Self::Back => true,
-            Self::AheadOrAt { ahead, .. } => {
-                looks && is_sound && reach(&parse(&plain(expr)).unwrap(), None).unwrap().ahead <= ahead
+            Self::AheadOrAt { ahead, back, .. } => {
+                let reach = reach(&parse(&plain(expr)).unwrap(), None).unwrap();
+                // A subquery's step from before an instant that is named in it has what had come by then.
+                looks && is_sound && reach.ahead <= ahead && reach.back <= back
             }
             Self::About { .. } => looks && is_sound,
         }

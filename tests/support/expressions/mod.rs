@@ -29,7 +29,7 @@ impl Writer {
         loop {
             let depth = [0, 1, 1, 2, 2, 3, 4][self.rng.usize(..7)];
             let expr = self.vector(depth);
-            if self.looks.takes(&expr) {
+            if self.looks.takes(&expr, self.edition) {
                 return expr;
             }
         }
