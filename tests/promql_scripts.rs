@@ -147,7 +147,7 @@ impl Table {
                 2
             }
             Verdict::Failed(failure) => {
-                let diff = failure.diff().join("\n      ");
+                let diff = failure.diff.join("\n      ");
                 self.wrong.push(format!("{tier} {place}\n      {}\n      {diff}", failure.message));
                 3
             }

@@ -12,7 +12,7 @@ use forewarn::cli::test::{self, TestOptions};
 use forewarn::engine::Profiles;
 use forewarn::model::Profile;
 use forewarn::promql::parse;
-use forewarn::rules::unit_test::TestFile;
+use forewarn::rules::unit_test::{Fires, TestFile};
 use forewarn::rules::{Rule, RuleKind, load_file};
 
 /// Files of a folder by pattern, sorted. Tests run in the package's folder.
@@ -55,6 +55,10 @@ fn expected() -> BTreeMap<PathBuf, Expected> {
             let expected = all.entry(rules.canonicalize().unwrap()).or_default();
             for case in file.tests.iter().flat_map(|test| &test.alert_rule_test) {
                 let names = if case.exp_alerts.is_empty() { &mut expected.silent } else { &mut expected.speaking };
+                names.insert(case.alertname.value.clone());
+            }
+            for case in file.tests.iter().flat_map(|test| &test.alert_window_test) {
+                let names = if case.fires == Fires::Never { &mut expected.silent } else { &mut expected.speaking };
                 names.insert(case.alertname.value.clone());
             }
             let exprs = file.tests.iter().flat_map(|test| &test.promql_expr_test);

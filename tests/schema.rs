@@ -172,6 +172,52 @@ fn test_files_that_are_read_are_valid() {
     assert!(valid > 10 && refused > 5, "{valid} {refused}");
 }
 
+/// What goes beyond promtool: generated and recorded series, windows, tolerances.
+#[test]
+fn mistakes_in_test_files_are_refused() {
+    let text = std::fs::read_to_string("tests/fixtures/unit_test/beyond/traffic.yml").unwrap()
+        + "      - {expr: x, exp_samples: [{min: -1, max: .inf}, {value: 1, tolerance: 0.5}]}
+      - {expr: x, exp_samples: [{value: '+Inf', tolerance: 5%}]}
+  - input_series:
+      - {series: x, file: x.csv}
+      - series: y
+        generate:
+          sum:
+            - ramp: {add: 1e3, per: 1h, from: 1d, until: 2d}
+            - sawtooth: {amplitude: -3, period: 1h}
+            - steps: {values: [1, 2.5], every: 1h}
+          min: 0
+          from: 0
+          until: 9d
+          anomalies: [shift: {at: 0, add: 3}, dropout: {at: 1h, for: 5m}]
+";
+    let valid = |text: &str| (TestFile::parse(text).is_ok(), judged(Kind::Tests, text).is_empty());
+    assert_eq!(valid(&text), (true, true), "{:?} {:?}", TestFile::parse(&text).err(), judged(Kind::Tests, &text));
+    for (from, to) in [
+        ("alert_window_test", "alert_windows"),
+        ("fires: never", "fires: often"),
+        ("from: 7d", "from: 7"),
+        ("tolerance: 3%", "tolerence: 3%"),
+        ("seasonal:", "season:"),
+        ("amplitude: 60, ", ""),
+        ("period: 1d", "period: 0s"),
+        ("tail: 3", "tails: 3"),
+        ("missing: 0.5%", "missing: 2"),
+        ("counter: true", "counter: 7"),
+        ("seed: 3", "seed: -3"),
+        ("spike: {at", "spike: {when"),
+        ("reset: {at: 5d}", "reset: 5d"),
+        ("per: 1h", "per: hour"),
+        ("values: [1, 2.5]", "values: 1"),
+        ("dropout: {at: 1h, for: 5m}", "dropout: {at: 1h}"),
+        ("file: x.csv", "files: x.csv"),
+        ("min: -1", "least: -1"),
+    ] {
+        assert!(text.contains(from), "{from}");
+        assert_eq!(valid(&text.replacen(from, to, 1)), (false, false), "{to}");
+    }
+}
+
 #[test]
 fn configurations_that_are_read_are_valid() {
     let whole = serde_json::to_value(Config::default()).unwrap();

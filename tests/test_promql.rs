@@ -52,13 +52,13 @@ fn several_files_are_one_verdict_and_one_junit_report() {
     assert!(text(&output).contains("absent.test: cannot be read"), "{}", text(&output));
     let report = std::fs::read_to_string(&junit).unwrap();
     let suite = |name: &str, counts: &str| {
-        let line = format!("<testsuite name=\"tests/fixtures/promql_scripts/{name}\" {counts}>");
+        let line = format!("<testsuite name=\"tests/fixtures/promql_scripts/{name}\" {counts} time=\"");
         assert!(report.contains(&line), "{line}\n{report}");
     };
-    suite("passing.test", "tests=\"9\" failures=\"0\" skipped=\"0\"");
-    suite("refused.test", "tests=\"5\" failures=\"0\" skipped=\"4\"");
-    suite("failing.test", "tests=\"15\" failures=\"14\" skipped=\"0\"");
-    suite("absent.test", "tests=\"1\" failures=\"1\" skipped=\"0\"");
+    suite("passing.test", "tests=\"9\" failures=\"0\" errors=\"0\" skipped=\"0\"");
+    suite("refused.test", "tests=\"5\" failures=\"0\" errors=\"0\" skipped=\"4\"");
+    suite("failing.test", "tests=\"15\" failures=\"14\" errors=\"0\" skipped=\"0\"");
+    suite("absent.test", "tests=\"1\" failures=\"1\" errors=\"0\" skipped=\"0\"");
     assert!(
         report.contains("<skipped message=\"native histograms are not supported (loaded at line 3)\"/>"),
         "{report}"
@@ -67,7 +67,7 @@ fn several_files_are_one_verdict_and_one_junit_report() {
 
     let denied = forewarn(&["--deny-refused", args[0], args[1]], &["refused.test"]);
     assert_eq!(denied.status.code(), Some(1));
-    assert!(std::fs::read_to_string(&junit).unwrap().contains("failures=\"4\" skipped=\"0\""));
+    assert!(std::fs::read_to_string(&junit).unwrap().contains("failures=\"4\" errors=\"0\" skipped=\"0\""));
 }
 
 #[test]

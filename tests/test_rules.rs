@@ -8,10 +8,9 @@ mod skip;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::sync::Arc;
 
 use forewarn::cli::test::{self, TestOptions};
-use forewarn::model::Profile;
+use forewarn::engine::builtin_profiles;
 
 /// Whether it passed, and the output.
 fn run(files: &[PathBuf], options: &TestOptions) -> (bool, String) {
@@ -27,10 +26,9 @@ fn fixture(name: &str) -> PathBuf {
 
 #[test]
 fn verdicts_are_shown_with_their_differences() {
-    for (name, passes) in
-        [("passing.yml", true), ("failing.yml", false), ("unknown_key.yml", false), ("no_rules.yml", false)]
-    {
-        let (passed, text) = run(&[fixture(name)], &TestOptions::default());
+    let names = ["passing.yml", "failing.yml", "unknown_key.yml", "no_rules.yml", "beyond/failing.yml"];
+    for (name, passes) in names.map(|name| (name, name == "passing.yml")) {
+        let (passed, text) = run(&[fixture(name)], &with_profiles());
         let golden = fixture(name).with_extension("txt");
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             std::fs::write(&golden, &text).unwrap();
@@ -48,19 +46,87 @@ fn several_files_are_one_verdict_and_one_junit_report() {
     let (passed, text) = run(&[fixture("passing.yml"), fixture("failing.yml"), fixture("absent.yml")], &options);
     assert!(!passed && text.contains("SUCCESS") && text.contains("absent.yml: cannot be read"), "{text}");
     let report = std::fs::read_to_string(junit).unwrap();
-    assert!(report.contains("<testsuites tests=\"9\" failures=\"5\">"), "{report}");
-    assert!(report.contains("<testcase name=\"this one passes\" classname=\"tests/fixtures/unit_test/failing.yml\"/>"));
+    assert!(report.contains("<testsuites tests=\"9\" failures=\"5\" errors=\"0\" time=\""), "{report}");
+    assert!(
+        report
+            .contains("<testcase name=\"this one passes\" classname=\"tests/fixtures/unit_test/failing.yml\" time=\"")
+    );
     assert!(report.contains("{alertname=&quot;Down&quot;, instance=&quot;3&quot;"), "{report}");
+}
+
+fn with_profiles() -> TestOptions {
+    TestOptions { profiles: builtin_profiles(), ..TestOptions::default() }
 }
 
 #[test]
 fn expressions_may_be_predictive() {
-    let profile = Profile::parse("name: default\n").unwrap();
-    let profiles = [("default".to_owned(), Arc::new(profile))].into();
-    let (_, text) = run(&[fixture("predictive.yml")], &TestOptions { profiles, ..TestOptions::default() });
+    let (_, text) = run(&[fixture("predictive.yml")], &with_profiles());
     let failures: Vec<&str> = text.lines().filter(|line| line.contains("expr: ")).collect();
-    assert_eq!(failures.len(), 1, "{text}");
+    assert_eq!(failures.len(), 3, "{text}");
     assert!(failures[0].contains("eval_time must be a multiple of evaluation_interval"), "{text}");
+    assert!(failures[1..].iter().all(|failure| failure.contains("cannot look ahead")), "{text}");
+}
+
+/// The examples in docs/rule-tests.md, by the program itself.
+#[test]
+fn generated_and_recorded_series_drive_predictive_rules() {
+    let folder = tempfile::tempdir().unwrap();
+    let junit = folder.path().join("report.xml");
+    let files = ["disk.yml", "traffic.yml", "sensor.yml"].map(|name| fixture("beyond").join(name));
+    let mut program = Command::new(env!("CARGO_BIN_EXE_forewarn"));
+    let output = program.args(["test", "rules", "--debug", "--junit"]).arg(&junit).args(&files).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}");
+    assert!(text.ends_with("3 tests with 12 checks in 3 files: 3 passed, 0 failed\n"), "{text}");
+    assert!(text.contains("25m  inactive -> firing   {alertname=\"SensorSilent\"}"), "{text}");
+    assert!(!text.contains('\x1b'), "no colours but on a terminal");
+    let report = std::fs::read_to_string(junit).unwrap();
+    assert!(report.contains("<testsuites tests=\"3\" failures=\"0\""), "{report}");
+    assert!(report.contains("<testcase name=\"a silent sensor is noticed\" classname=\""), "{report}");
+    // What the documentation shows is what was tested.
+    let documentation = std::fs::read_to_string("docs/rule-tests.md").unwrap();
+    for file in files {
+        let example = std::fs::read_to_string(&file).unwrap();
+        assert!(documentation.contains(&example), "{} is not in docs/rule-tests.md", file.display());
+    }
+}
+
+#[test]
+fn tests_are_chosen_by_name_and_a_bad_pattern_is_refused() {
+    let run = |args: &[&str]| {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_forewarn"));
+        let output = program.args(["test", "rules"]).args(args).arg(fixture("failing.yml")).output().unwrap();
+        (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    let (passed, text) = run(&["--diff", "--run", "^this one", "--run", "no such"]);
+    assert!(passed && text.contains("1 test with 1 check in 1 file: 1 passed, 0 failed"), "{text}");
+    let (passed, text) = run(&["--run", "("]);
+    assert!(!passed && text.contains("--run") && text.contains("unclosed group"), "{text}");
+}
+
+/// A month of 100 series, a sample every 15 s: 17 million samples. Unoptimised, an hour of it.
+#[test]
+fn a_long_test_takes_its_series_as_it_goes() {
+    let (end, samples) = if cfg!(debug_assertions) { ("1h", 24_100) } else { ("30d", 17_280_100) };
+    let mut text = format!(
+        "rule_files: [rules.yml]\ntests:\n- interval: 15s\n  promql_expr_test:\n  - {{expr: count(instance:requests:rate5m), eval_time: {end}, exp_samples: [{{value: 100}}]}}\n  alert_window_test: [{{alertname: Low, to: {end}, fires: never}}]\n  input_series:\n"
+    );
+    for i in 0..100 {
+        let values = match i {
+            0 => {
+                "generate: &traffic {sum: [constant: 100, seasonal: {amplitude: 40, period: 1d}, noise: {sd: 5}], counter: true}"
+            }
+            _ => "generate: *traffic",
+        };
+        text.push_str(&format!("  - series: requests_total{{instance=\"{i}\"}}\n    {values}\n"));
+    }
+    let rules = "groups: [{name: g, rules: [{record: 'instance:requests:rate5m', expr: 'rate(requests_total[5m])'}, {alert: Low, expr: 'instance:requests:rate5m < 1', for: 10m}, {record: f, expr: 'predict_quantile(0.5, sum(instance:requests:rate5m), 4h)'}]}]";
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("rules.yml"), rules).unwrap();
+    let path = folder.path().join("long.yml");
+    std::fs::write(&path, text).unwrap();
+    let (passed, text) = run(&[path], &TestOptions { debug: true, ..with_profiles() });
+    assert!(passed && text.contains(&format!("unnamed#0: {samples} samples")), "{text}");
 }
 
 /// Its verdicts are the reference, where there is one of version 3; older ones have other windows.

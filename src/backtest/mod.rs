@@ -5,7 +5,6 @@
 mod charts;
 mod compare;
 mod curves;
-mod diff;
 pub mod evaluate;
 mod history;
 mod incident;
@@ -27,6 +26,6 @@ pub use plot::{Curve, Plot};
 pub use promql_script::{EvalReport, ScriptOptions, ScriptReport, Verdict, run_script};
 pub use report::{Report, html, json, text};
 pub use score::{FLAP_WITHIN, Judgement, LEAD_WINDOW, Score, Truth};
-pub use unit_test::run_tests;
-pub use verdict::{Check, Failure, FiringAlert, TestReport};
+pub use unit_test::{AlertEvent, FiringAlert, Recordings, TestReport, TestSetup, run_tests};
+pub use verdict::{At, Check, Failure};
 pub use virtual_time::{Track, VirtualTime};

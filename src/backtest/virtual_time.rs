@@ -44,6 +44,7 @@ pub struct VirtualTime {
     fed_until: Millis,
     /// How far the next batch reaches beyond its first sample.
     reach: Millis,
+    fed: u64,
     lost: u64,
 }
 
@@ -69,7 +70,7 @@ impl VirtualTime {
         let before = start.saturating_sub(1);
         // Nothing is due before the start, so nothing comes out.
         engine.advance(before, &Inline, &mut Output::default());
-        Self { engine, tracks, fed_until: before, reach: 1, lost: 0 }
+        Self { engine, tracks, fed_until: before, reach: 1, fed: 0, lost: 0 }
     }
 
     /// Goes on to `t`, `t` included. What happens on the way is added to `out`.
@@ -84,6 +85,12 @@ impl VirtualTime {
     /// The engine, as it is at the instant that was run to last.
     pub fn engine(&mut self) -> &mut Engine {
         &mut self.engine
+    }
+
+    /// Samples handed over, whether or not a rule asks for them.
+    #[must_use]
+    pub fn fed(&self) -> u64 {
+        self.fed
     }
 
     /// Samples that the engine's limits had no room for.
@@ -124,6 +131,7 @@ impl VirtualTime {
         } else if batch.sample_count() >= BATCH_SAMPLES {
             self.reach = (self.reach / 2).max(1);
         }
+        self.fed += batch.sample_count() as u64;
         let taken = self.engine.ingest(&batch.finish());
         self.lost += taken.over_series_limit + taken.over_pending_limit;
         self.fed_until = until;

@@ -9,6 +9,8 @@ use std::fmt::Write as _;
 pub struct Suite {
     /// Name: the file's.
     pub name: String,
+    /// How long it took.
+    pub seconds: f64,
     /// Its tests.
     pub cases: Vec<Case>,
 }
@@ -18,6 +20,8 @@ pub struct Suite {
 pub struct Case {
     /// Name.
     pub name: String,
+    /// How long it took, where that was measured.
+    pub seconds: Option<f64>,
     /// What failed: a line that says what, and the whole text.
     pub failures: Vec<(String, String)>,
     /// Why it was not run, if it was not.
@@ -30,27 +34,34 @@ pub fn document(suites: &[Suite]) -> String {
     let total = |of: fn(&Suite) -> usize| suites.iter().map(of).sum::<usize>();
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     // Writing to a string does not fail.
-    let _ = writeln!(out, "<testsuites tests=\"{}\" failures=\"{}\">", total(Suite::tests), total(Suite::failed));
+    let (tests, failed) = (total(Suite::tests), total(Suite::failed));
+    let seconds: f64 = suites.iter().map(|suite| suite.seconds).sum();
+    let counts = format!("tests=\"{tests}\" failures=\"{failed}\" errors=\"0\" time=\"{seconds:.3}\"");
+    let _ = writeln!(out, "<testsuites {counts}>");
     for suite in suites {
-        let (name, tests) = (escape(&suite.name), suite.tests());
+        let (name, tests, seconds) = (escape(&suite.name), suite.tests(), suite.seconds);
         let (failed, skipped) = (suite.failed(), suite.skipped());
-        let _ = writeln!(
-            out,
-            "  <testsuite name=\"{name}\" tests=\"{tests}\" failures=\"{failed}\" skipped=\"{skipped}\">"
-        );
+        let counts = format!("tests=\"{tests}\" failures=\"{failed}\" errors=\"0\" skipped=\"{skipped}\"");
+        let _ = writeln!(out, "  <testsuite name=\"{name}\" {counts} time=\"{seconds:.3}\">");
         for case in &suite.cases {
-            let name = format!("name=\"{}\" classname=\"{name}\"", escape(&case.name));
+            let mut attributes = format!("name=\"{}\" classname=\"{name}\"", escape(&case.name));
+            if let Some(seconds) = case.seconds {
+                let _ = write!(attributes, " time=\"{seconds:.3}\"");
+            }
             if case.failures.is_empty() && case.skipped.is_none() {
-                let _ = writeln!(out, "    <testcase {name}/>");
+                let _ = writeln!(out, "    <testcase {attributes}/>");
                 continue;
             }
-            let _ = writeln!(out, "    <testcase {name}>");
+            let _ = writeln!(out, "    <testcase {attributes}>");
             if let Some(reason) = &case.skipped {
                 let _ = writeln!(out, "      <skipped message=\"{}\"/>", escape(reason));
             }
-            for (message, text) in &case.failures {
-                let (message, text) = (escape(message), escape(text));
-                let _ = writeln!(out, "      <failure message=\"{message}\">{text}</failure>");
+            // The schema that is followed most widely has one failure a case.
+            if let [(first, _), more @ ..] = &case.failures[..] {
+                let more = if more.is_empty() { String::new() } else { format!(" (and {} more)", more.len()) };
+                let texts: Vec<&str> = case.failures.iter().map(|(_, text)| text.as_str()).collect();
+                let (message, text) = (escape(&format!("{first}{more}")), escape(&texts.join("\n")));
+                let _ = writeln!(out, "      <failure message=\"{message}\" type=\"failure\">{text}</failure>");
             }
             out.push_str("    </testcase>\n");
         }
@@ -61,7 +72,9 @@ pub fn document(suites: &[Suite]) -> String {
 }
 
 impl Suite {
-    fn tests(&self) -> usize {
+    /// How many tests it has.
+    #[must_use]
+    pub fn tests(&self) -> usize {
         self.cases.len()
     }
 
@@ -69,7 +82,9 @@ impl Suite {
         self.cases.iter().filter(|case| case.skipped.is_some()).count()
     }
 
-    fn failed(&self) -> usize {
+    /// How many of them failed.
+    #[must_use]
+    pub fn failed(&self) -> usize {
         self.cases.iter().filter(|case| !case.failures.is_empty()).count()
     }
 }
@@ -100,19 +115,20 @@ mod tests {
 
     #[test]
     fn a_report_is_escaped_and_counted() {
-        let case = |name: &str| Case { name: name.into(), failures: vec![], skipped: None };
-        let failed = Case { failures: vec![("x > 1 & \"y\"".into(), "l1\nl2\u{1}".into())], ..case("a<b") };
-        let skipped = Case { skipped: Some("later".into()), ..case("no") };
-        let text = document(&[Suite { name: "t.yml".into(), cases: vec![failed, case("ok"), skipped] }]);
+        let case = |name: &str| Case { name: name.into(), seconds: Some(1.0), failures: vec![], skipped: None };
+        let failures = vec![("x > 1 & \"y\"".into(), "l1\nl2\u{1}".into()), ("z".into(), "l3".into())];
+        let failed = Case { seconds: Some(0.25), failures, ..case("a<b") };
+        let skipped = Case { seconds: None, skipped: Some("later".into()), ..case("no") };
+        let text = document(&[Suite { name: "t.yml".into(), seconds: 1.5, cases: vec![failed, case("ok"), skipped] }]);
         assert_eq!(
             text,
             r#"<?xml version="1.0" encoding="UTF-8"?>
-<testsuites tests="3" failures="1">
-  <testsuite name="t.yml" tests="3" failures="1" skipped="1">
-    <testcase name="a&lt;b" classname="t.yml">
-      <failure message="x &gt; 1 &amp; &quot;y&quot;">l1&#10;l2�</failure>
+<testsuites tests="3" failures="1" errors="0" time="1.500">
+  <testsuite name="t.yml" tests="3" failures="1" errors="0" skipped="1" time="1.500">
+    <testcase name="a&lt;b" classname="t.yml" time="0.250">
+      <failure message="x &gt; 1 &amp; &quot;y&quot; (and 1 more)" type="failure">l1&#10;l2�&#10;l3</failure>
     </testcase>
-    <testcase name="ok" classname="t.yml"/>
+    <testcase name="ok" classname="t.yml" time="1.000"/>
     <testcase name="no" classname="t.yml">
       <skipped message="later"/>
     </testcase>

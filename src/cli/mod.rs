@@ -141,6 +141,18 @@ enum Test {
         /// Write a report in JUnit's XML
         #[arg(long)]
         junit: Option<PathBuf>,
+        /// Run only tests whose names match this regular expression; may be given several times
+        #[arg(long = "run", value_name = "REGEX")]
+        only: Vec<regex::Regex>,
+        /// Show how each test's alerts change
+        #[arg(long)]
+        debug: bool,
+        /// As with promtool; differences are always shown
+        #[arg(long, hide = true)]
+        diff: bool,
+        /// Take rule files with keys that nothing knows
+        #[arg(long)]
+        ignore_unknown_fields: bool,
     },
     /// Run scripts of PromQL evaluations, in the language of Prometheus' own (load, eval, expect)
     Promql {
@@ -167,9 +179,13 @@ pub fn main() -> ExitCode {
         None => run::run(cli.run),
         Some(Command::Run(args)) => run::run(args),
         Some(Command::Check(check)) => on_stdout(|colour, out| run_check(check, colour, out)),
-        Some(Command::Test(Test::Rules { files, junit })) => on_stdout(|colour, out| {
-            test::rules(&files, &test::TestOptions { profiles: builtin_profiles(), junit, colour }, out)
-        }),
+        Some(Command::Test(Test::Rules { files, junit, only, debug, diff: _, ignore_unknown_fields })) => {
+            on_stdout(|colour, out| {
+                let profiles = builtin_profiles();
+                let options = test::TestOptions { profiles, junit, only, debug, ignore_unknown_fields, colour };
+                test::rules(&files, &options, out)
+            })
+        }
         Some(Command::Test(Test::Promql { files, deny_refused, drop_names_at_once, junit })) => on_stdout(|_, out| {
             let script = ScriptOptions { delayed_name_removal: !drop_names_at_once, ..ScriptOptions::default() };
             let options = test_promql::PromqlOptions { script, deny_refused, junit };

@@ -1,11 +1,13 @@
 //! `forewarn test promql FILE…`: runs Prometheus' scripts of evaluations and shows what differs.
 //!
-//! Knows files and the terminal's stream; the language and its meaning are `rules::promql_script`'s and `backtest`'s part.
+//! Knows files, the terminal's stream and a stopwatch; the language and its meaning are `rules::promql_script`'s and
+//! `backtest`'s part.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use super::junit::{Case, Suite, document};
 use super::test::{failure_text, read_file};
@@ -44,17 +46,19 @@ pub fn promql(files: &[PathBuf], options: &PromqlOptions, out: &mut dyn Write) -
     for file in files {
         let name = file.display().to_string();
         writeln!(out, "Evaluating:  {name}")?;
+        let begin = Instant::now();
         let (outcome, cases) = match run_file(file, options) {
             Ok(report) => judge(&name, &report, options),
             Err(text) => {
                 let outcome = Outcome { failures: vec![(None, text.clone())], ..Outcome::default() };
-                (outcome, vec![Case { name: "setup".to_owned(), failures: vec![(text.clone(), text)], skipped: None }])
+                (outcome, vec![Case { failures: vec![(text.clone(), text)], ..case("setup") }])
             }
         };
         let is_denied = options.deny_refused && !outcome.refused.is_empty();
+        let seconds = begin.elapsed().as_secs_f64();
         has_failed |= is_denied || !outcome.failures.is_empty();
         write_outcome(&outcome, is_denied, out)?;
-        suites.push(Suite { name, cases });
+        suites.push(Suite { name, seconds, cases });
     }
     if let Some(path) = &options.junit {
         std::fs::write(path, document(&suites))
@@ -65,7 +69,7 @@ pub fn promql(files: &[PathBuf], options: &PromqlOptions, out: &mut dyn Write) -
 
 /// Runs one script; on Err, why there is nothing to run.
 fn run_file(path: &Path, options: &PromqlOptions) -> Result<ScriptReport, String> {
-    let text = read_file(path)?;
+    let text = read_file(path).map_err(|e| format!("{}: {e}", path.display()))?;
     let script = Script::parse(&text).map_err(|e| format!("{}:{e}", path.display()))?;
     Ok(run_script(&script, &options.script))
 }
@@ -75,11 +79,11 @@ fn judge(file: &str, report: &ScriptReport, options: &PromqlOptions) -> (Outcome
     let mut cases = Vec::new();
     for failure in &report.failures {
         let text = failure_text(file, failure);
-        cases.push(Case { name: "load".into(), failures: vec![(failure.to_string(), text.clone())], skipped: None });
+        cases.push(Case { failures: vec![(failure.to_string(), text.clone())], ..case("load") });
         outcome.failures.push((failure.line, text));
     }
     for eval in &report.evals {
-        let mut case = Case { name: format!("line {}: {}", eval.line, eval.expr), failures: vec![], skipped: None };
+        let mut case = case(&format!("line {}: {}", eval.line, eval.expr));
         match &eval.verdict {
             Verdict::Passed { .. } => outcome.passed += 1,
             Verdict::Refused(reason) => {
@@ -100,6 +104,11 @@ fn judge(file: &str, report: &ScriptReport, options: &PromqlOptions) -> (Outcome
     }
     outcome.failures.sort_by_key(|(line, _)| *line);
     (outcome, cases)
+}
+
+/// One that passed. Evaluations are not timed one by one.
+fn case(name: &str) -> Case {
+    Case { name: name.to_owned(), seconds: None, failures: vec![], skipped: None }
 }
 
 fn write_outcome(outcome: &Outcome, is_denied: bool, out: &mut dyn Write) -> io::Result<()> {

@@ -26,4 +26,5 @@ pub use lint::{Lint, LintOptions, UnknownLint};
 pub use load::{Loaded, check_file, check_globs, load_file, load_globs};
 pub use reads::selectors_of;
 pub use schema::rule_file_schema;
+pub use validate::UNKNOWN_KEY;
 pub use yaml::yaml_fault;

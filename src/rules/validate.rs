@@ -64,6 +64,9 @@ pub(super) fn group(
     }
 }
 
+/// The code of faults about keys that nothing knows.
+pub const UNKNOWN_KEY: &str = "unknown-key";
+
 /// A key that nothing knows.
 pub(super) fn unknown_key(found: &mut Collector<'_>, key: &Spanned<String>, of: &str, known: &[&str]) {
     let message = format!("unknown key {} in {of}", key.value);
@@ -75,7 +78,7 @@ pub(super) fn unknown_key(found: &mut Collector<'_>, key: &Spanned<String>, of: 
         None if is_test => "a file of unit tests is for forewarn test rules".to_owned(),
         None => format!("known keys: {}", known.join(", ")),
     };
-    found.error_with_help("unknown-key", span(key.referenced), message, help);
+    found.error_with_help(UNKNOWN_KEY, span(key.referenced), message, help);
 }
 
 /// A rule and the bytes of its name in the file; None where it has no name or no expression.

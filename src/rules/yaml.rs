@@ -8,6 +8,7 @@ use serde_saphyr::Error;
 
 use super::collector::Collector;
 use super::format::span;
+use super::validate::UNKNOWN_KEY;
 use super::{Diagnostic, LintOptions};
 use crate::base::nearest;
 
@@ -31,7 +32,7 @@ pub(super) fn fault(found: &mut Collector<'_>, error: &Error) {
                 other.render_with_options(serde_saphyr::render_options! { snippets: serde_saphyr::SnippetMode::Off });
             let message = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message).to_owned();
             if let Some((unknown, known)) = unknown_key(&message) {
-                return found.error_with_help("unknown-key", at, unknown, known);
+                return found.error_with_help(UNKNOWN_KEY, at, unknown, known);
             }
             plain(message, found.source().get(at.start..).unwrap_or_default())
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::check;
+use super::diff::diff;
 use super::evaluate::Value;
 use crate::backtest::verdict::Failure;
 use crate::base::{Labels, Sample, format_duration, format_value};
@@ -150,7 +151,7 @@ fn samples(instants: Instants, got: &[(Labels, Vec<Sample>)]) -> Result<Rows, St
 
 pub(super) fn differ(eval: &Eval, message: &str, expected: Vec<String>, got: Vec<String>) -> Box<Failure> {
     let failure = Failure::because(Some(eval.line), check(eval), message);
-    Box::new(Failure { difference: Some((expected, got)), ..failure })
+    Box::new(Failure { diff: diff(&expected, &got), ..failure })
 }
 
 fn line(labels: &Labels, row: &[Option<f64>]) -> String {

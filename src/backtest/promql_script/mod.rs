@@ -4,6 +4,7 @@
 //! Knows the language's meaning; its text is `rules::promql_script`'s part.
 
 mod compare;
+mod diff;
 mod evaluate;
 mod loaded;
 mod remarks;
@@ -110,5 +111,5 @@ fn run_eval(eval: &Eval, loaded: &Loaded, options: &ScriptOptions) -> EvalReport
 }
 
 fn check(eval: &Eval) -> Check {
-    Check::Eval { expr: eval.expr.clone() }
+    Check::Eval(eval.expr.clone())
 }

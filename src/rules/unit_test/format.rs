@@ -1,19 +1,18 @@
-//! The format of test files, as promtool reads it: unknown keys are refused, everything may be left out.
+//! The format of test files: promtool's, with additions. Unknown keys are refused, everything may be left out.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _};
-use serde_saphyr::Spanned;
 
+use super::fields::{distinct, instant, interval, nullable, optional_interval};
 use super::schema::{DurationText, ScalarText};
-use super::{Notation, NotationError};
-use crate::base::{Labels, Millis, parse_duration, parse_rfc3339, parse_value};
-use crate::promql::{ExprError, parse_metric};
+use super::{AlertTest, ExprTest, InputSeries, WindowTest};
+use crate::base::Millis;
 
 /// A test file.
-#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TestFile {
     /// Patterns of the rule files under test, from the test file's own folder.
@@ -25,7 +24,7 @@ pub struct TestFile {
     #[schemars(with = "DurationText")]
     pub evaluation_interval: Millis,
     /// Names of groups that are evaluated in this order.
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "distinct")]
     #[schemars(with = "Option<Vec<String>>")]
     pub group_eval_order: Vec<String>,
     /// Whether values may differ from the expected ones in the last bit.
@@ -38,7 +37,7 @@ pub struct TestFile {
 }
 
 /// A test: series, and what is to come of them.
-#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TestGroup {
     /// Milliseconds between the samples of the series; None means the file's `evaluation_interval`.
@@ -57,6 +56,10 @@ pub struct TestGroup {
     #[serde(default, deserialize_with = "nullable")]
     #[schemars(with = "Option<Vec<AlertTest>>")]
     pub alert_rule_test: Vec<AlertTest>,
+    /// Alerts that must fire, or not, within a while. Not in promtool.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schemars(with = "Option<Vec<WindowTest>>")]
+    pub alert_window_test: Vec<WindowTest>,
     /// Expressions and their values, by time.
     #[serde(default, deserialize_with = "nullable")]
     #[schemars(with = "Option<Vec<ExprTest>>")]
@@ -73,83 +76,6 @@ pub struct TestGroup {
     #[serde(default, deserialize_with = "instant")]
     #[schemars(with = "ScalarText")]
     pub start_timestamp: Millis,
-}
-
-/// A series.
-#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct InputSeries {
-    /// The metric, see [`Self::labels`].
-    #[schemars(with = "ScalarText")]
-    pub series: Spanned<String>,
-    /// The values, see [`Notation`].
-    #[schemars(with = "ScalarText")]
-    pub values: Spanned<String>,
-}
-
-/// Alerts of one name that must fire at one time, and no others.
-#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AlertTest {
-    /// Milliseconds since the start.
-    #[serde(default, deserialize_with = "span")]
-    #[schemars(with = "DurationText")]
-    pub eval_time: Millis,
-    /// The alert's name.
-    #[schemars(with = "ScalarText")]
-    pub alertname: Spanned<String>,
-    /// The alerts.
-    #[serde(default, deserialize_with = "nullable")]
-    #[schemars(with = "Option<Vec<ExpectedAlert>>")]
-    pub exp_alerts: Vec<ExpectedAlert>,
-}
-
-/// An alert that must fire.
-#[derive(Clone, Debug, Default, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ExpectedAlert {
-    /// Its labels, `alertname` left out.
-    #[serde(default, deserialize_with = "nullable")]
-    #[schemars(with = "Option<BTreeMap<String, ScalarText>>")]
-    pub exp_labels: BTreeMap<String, String>,
-    /// Its annotations, expanded.
-    #[serde(default, deserialize_with = "nullable")]
-    #[schemars(with = "Option<BTreeMap<String, ScalarText>>")]
-    pub exp_annotations: BTreeMap<String, String>,
-}
-
-/// The value of an expression at one time.
-#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ExprTest {
-    /// The expression.
-    #[schemars(with = "ScalarText")]
-    pub expr: Spanned<String>,
-    /// Milliseconds since the start.
-    #[serde(default, deserialize_with = "span")]
-    #[schemars(with = "DurationText")]
-    pub eval_time: Millis,
-    /// Its elements, in any order.
-    #[serde(default, deserialize_with = "nullable")]
-    #[schemars(with = "Option<Vec<ExpectedSample>>")]
-    pub exp_samples: Vec<ExpectedSample>,
-}
-
-/// An element of an expression's value.
-#[derive(Clone, Debug, Default, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ExpectedSample {
-    /// The metric, see [`Self::labels`].
-    #[serde(default, deserialize_with = "nullable")]
-    #[schemars(with = "Option<String>")]
-    pub labels: String,
-    /// The value.
-    #[serde(default, deserialize_with = "value")]
-    #[schemars(with = "ScalarText")]
-    pub value: f64,
-    /// A native histogram, which is refused when the test is run.
-    #[serde(default)]
-    pub histogram: Option<String>,
 }
 
 /// A test file that does not read.
@@ -191,78 +117,14 @@ impl fmt::Display for TestFileError {
     }
 }
 
-impl InputSeries {
-    /// The metric.
-    ///
-    /// # Errors
-    /// It is none, or it has no labels.
-    pub fn labels(&self) -> Result<Labels, ExprError> {
-        parse_metric(&self.series.value)
-    }
-
-    /// The values.
-    ///
-    /// # Errors
-    /// See [`NotationError`].
-    pub fn notation(&self) -> Result<Notation, NotationError> {
-        Notation::parse(&self.values.value)
-    }
-}
-
-impl ExpectedSample {
-    /// The metric; no text is the metric without labels.
-    ///
-    /// # Errors
-    /// It is none.
-    pub fn labels(&self) -> Result<Labels, ExprError> {
-        parse_metric(&self.labels)
-    }
-}
-
 fn minute() -> Millis {
     60_000
-}
-
-/// Null is the same as nothing, as in Go.
-fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
-    Ok(Option::deserialize(from)?.unwrap_or_default())
-}
-
-fn span<'de, D: Deserializer<'de>>(from: D) -> Result<Millis, D::Error> {
-    match Option::<String>::deserialize(from)? {
-        Some(text) => parse_duration(&text).map_err(D::Error::custom),
-        None => Ok(0),
-    }
-}
-
-/// Zero stands for the default.
-fn interval<'de, D: Deserializer<'de>>(from: D) -> Result<Millis, D::Error> {
-    Ok(optional_interval(from)?.unwrap_or_else(minute))
-}
-
-fn optional_interval<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Millis>, D::Error> {
-    Ok(Some(span(from)?).filter(|&millis| millis > 0))
-}
-
-fn instant<'de, D: Deserializer<'de>>(from: D) -> Result<Millis, D::Error> {
-    let Some(text) = Option::<String>::deserialize(from)? else { return Ok(0) };
-    let seconds = || text.parse::<f64>().ok().filter(|s| s.abs() < 1e12).map(|s| (s * 1000.0).round() as Millis);
-    parse_rfc3339(&text).or_else(seconds).ok_or_else(|| {
-        D::Error::custom(format!("not an instant: {text:?} (write 2026-01-31T12:00:00Z, or seconds since 1970)"))
-    })
-}
-
-/// A value as PromQL, JSON or YAML (`.nan`, `.inf`) write it.
-fn value<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
-    let Some(text) = Option::<String>::deserialize(from)? else { return Ok(0.0) };
-    let plain = text.replacen(".inf", "inf", 1).replacen(".Inf", "Inf", 1);
-    let plain = if plain.eq_ignore_ascii_case(".nan") { "NaN" } else { &plain };
-    parse_value(plain).ok_or_else(|| D::Error::custom(format!("not a value: {text:?}")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::unit_test::{ExpectedValue, Fires, SeriesValues, Tolerance};
 
     #[test]
     fn a_whole_file_reads() {
@@ -305,32 +167,110 @@ tests:
         let first = &file.tests[0];
         assert_eq!(first.interval, Some(60_000));
         assert_eq!(first.input_series[0].labels().unwrap().to_string(), r#"up{job="x"}"#);
-        assert_eq!(first.input_series[0].notation().unwrap().iter().count(), 1);
+        assert!(matches!(&first.input_series[0].values, SeriesValues::Notation(values) if values.value == "1"));
         assert_eq!(first.alert_rule_test[0].eval_time, 5_400_000);
         assert_eq!(first.alert_rule_test[0].exp_alerts[0].exp_labels["code"], "500");
         assert!(first.alert_rule_test[0].exp_alerts[1].exp_labels.is_empty());
         assert!(first.alert_rule_test[1].exp_alerts.is_empty());
         assert_eq!(first.alert_rule_test[0].alertname.defined.line(), 14);
         let values: Vec<String> =
-            first.promql_expr_test[0].exp_samples.iter().map(|s| format!("{}", s.value)).collect();
-        assert_eq!(values, ["39600", "NaN", "-inf", "inf"]);
+            first.promql_expr_test[0].exp_samples.iter().map(|s| format!("{:?}", s.value)).collect();
+        assert_eq!(values, ["Near(39600.0, None)", "Near(NaN, None)", "Near(-inf, None)", "Near(inf, None)"]);
         assert_eq!(first.start_timestamp, 1_704_067_200_000);
         assert_eq!((file.tests[1].start_timestamp, file.tests[1].interval), (1_609_459_200_500, None));
     }
 
     #[test]
+    fn what_promtool_does_not_know_reads() {
+        let file = TestFile::parse(
+            r"
+tests:
+  - input_series:
+      - {series: a, file: a.csv}
+      - series: b
+        generate:
+          sum: [constant: 5, noise: {sd: 1, tail: 3}]
+          missing: 2%
+    alert_window_test:
+      - {alertname: Full, labels: {disk: a}, from: 1d, to: 2d, fires: first}
+    promql_expr_test:
+      - expr: a
+        tolerance: 5%
+        exp_samples: [{value: 3, tolerance: 0.5}, {min: 1, max: 2}, {min: 7}, {value: 4}]
+",
+        )
+        .unwrap();
+        let test = &file.tests[0];
+        assert_eq!(test.input_series[0].file().unwrap().value, "a.csv");
+        assert!(matches!(test.input_series[1].values, SeriesValues::Generated(_)));
+        let window = &test.alert_window_test[0];
+        assert_eq!((window.from, window.to, window.fires), (86_400_000, 172_800_000, Fires::First));
+        assert_eq!(test.promql_expr_test[0].tolerance, Some(Tolerance::Relative(0.05)));
+        let values: Vec<ExpectedValue> = test.promql_expr_test[0].exp_samples.iter().map(|s| s.value).collect();
+        assert_eq!(
+            values,
+            [
+                ExpectedValue::Near(3.0, Some(Tolerance::Absolute(0.5))),
+                ExpectedValue::Between(1.0, 2.0),
+                ExpectedValue::Between(7.0, f64::INFINITY),
+                ExpectedValue::Near(4.0, None),
+            ]
+        );
+    }
+
+    #[test]
     fn mistakes_are_named_with_their_place() {
+        let series = |rest: &str| format!("tests:\n  - input_series: [{{series: x, {rest}}}]\n");
+        let generated = |rest: &str| series(&format!("generate: {{{rest}}}"));
+        let window = |rest: &str| format!("tests:\n  - alert_window_test: [{{alertname: A, {rest}}}]\n");
+        let sample = |rest: &str| format!("tests:\n  - promql_expr_test: [{{expr: x, exp_samples: [{{{rest}}}]}}]\n");
         for (text, part) in [
-            ("tests:\n  - nam: x\n", "nam"),
-            ("tests:\n  - interval: 5\n", "not a duration"),
-            ("tests:\n  - promql_expr_test: [{expr: x, exp_samples: [{value: one}]}]\n", "not a value"),
-            ("tests:\n  - start_timestamp: tomorrow\n", "not an instant"),
-            ("tests:\n  - alert_rule_test: [{eval_time: 1m}]\n", "alertname"),
+            ("tests:\n  - nam: x\n".to_owned(), "unknown field `nam`"),
+            ("tests:\n  - interval: 5\n".to_owned(), "not a duration"),
+            ("\ngroup_eval_order: [a, b, a]\n".to_owned(), "a is named twice"),
+            ("tests:\n  - start_timestamp: tomorrow\n".to_owned(), "not an instant"),
+            ("tests:\n  - alert_rule_test: [{eval_time: 1m}]\n".to_owned(), "alertname"),
+            ("tests:\n  - promql_expr_test: [{expr: x, tolerance: a lot}]\n".to_owned(), "not a tolerance"),
+            ("tests:\n  - promql_expr_test: [{expr: x, tolerance: -1%}]\n".to_owned(), "not a tolerance"),
+            (sample("value: one"), "not a value"),
+            (sample("value: 1, min: 0"), "not both"),
+            (sample("min: 2, max: 1"), "min is above max"),
+            (sample("min: 2, tolerance: 1"), "min and max need none"),
+            (window("to: 1h"), "fires"),
+            (window("fires: never"), "missing field `to`"),
+            (window("to: 1h, fires: often"), "never"),
+            (window("from: 2h, to: 1h, fires: never"), "to is before from"),
+            (series("labels: y"), "unknown field `labels`"),
+            ("tests:\n  - input_series: [{series: x}]\n".to_owned(), "give it values, file or generate"),
+            (series("values: 1, file: x.csv"), "not several of them"),
+            (series("generate: seasonal"), ""),
+            (generated("sum: []"), "a sum without parts"),
+            (generated("min: 0"), "missing field `sum`"),
+            (generated("sum: [wave: {}]"), "wave"),
+            (generated("sum: [constant: much]"), "not a finite number: \"much\""),
+            (generated("sum: [constant: .inf]"), "not a finite number"),
+            (generated("sum: [seasonal: {amplitude: 1}]"), "period"),
+            (generated("sum: [seasonal: {amplitude: 1, period: 0s}]"), "above zero"),
+            (generated("sum: [seasonal: {amplitude: 1, period: 1d, phase: 3}]"), "unknown field `phase`"),
+            (generated("sum: [ramp: {add: 1, per: day}]"), "not a duration"),
+            (generated("sum: [steps: {values: [], every: 1h}]"), "a value at least"),
+            (generated("sum: [noise: {sd: -1}]"), "not below zero"),
+            (generated("sum: [noise: {sd: 1, tail: 2}]"), "above 2"),
+            (generated("sum: [constant: 1], min: 2, max: 1"), "min is above max"),
+            (generated("sum: [constant: 1], missing: 200%"), "not a share"),
+            (generated("sum: [constant: 1], counter: true, min: -1"), "a counter's rate is not below zero"),
+            (generated("sum: [constant: 1], from: 2h, until: 1h"), "until is before from"),
+            (generated("sum: [constant: 1], anomalies: [spike: {at: 1h}]"), "either add"),
+            (generated("sum: [constant: 1], anomalies: [spike: {at: 1h, add: 1, times: 2}]"), "either add"),
+            (generated("sum: [constant: 1], anomalies: [shift: {at: 1h, for: 1h, add: 1}]"), "a shift has no end"),
+            (generated("sum: [constant: 1], anomalies: [dropout: {at: 1h}]"), "for"),
+            (generated("sum: [constant: 1], anomalies: [reset: {at: 1h}]"), "add counter: true"),
+            (generated("sum: [constant: 1], seed: x"), ""),
         ] {
-            let error = TestFile::parse(text).unwrap_err();
-            assert!(error.message.contains(part), "{error}");
-            assert_eq!(error.position.map(|p| p.0), Some(2), "{error}");
+            let error = TestFile::parse(&text).unwrap_err();
+            assert!(error.message.contains(part), "{text}: {error}");
+            assert_eq!(error.position.map(|p| p.0), Some(2), "{text}: {error}");
         }
-        assert!(TestFile::parse("").is_err() || TestFile::parse("").unwrap().tests.is_empty());
+        assert!(TestFile::parse("").unwrap().tests.is_empty(), "as in promtool");
     }
 }
