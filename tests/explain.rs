@@ -6,9 +6,13 @@ mod support;
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Arc;
 use std::time::Duration;
 
-use forewarn::base::Millis;
+use forewarn::backtest::{Backtest, Period, Slice};
+use forewarn::base::{BatchBuilder, Labels, Limits, Millis};
+use forewarn::engine::{EngineOptions, Inline, builtin_profiles};
+use forewarn::rules::{RuleSet, load_file};
 use forewarn::source::clock;
 use serde_json::Value;
 use support::http;
@@ -91,6 +95,33 @@ fn an_alert_says_why_in_its_annotations() {
     assert!(soon.contains("; crosses 0 in 1h54m (90%: 1h5"), "{soon}");
     assert!(unusual.len() < 500 && soon.len() < 500);
     assert_eq!(last("Plain").unwrap()["annotations"], serde_json::json!({}), "nothing is learnt, nothing to explain");
+}
+
+#[test]
+fn the_number_of_shards_does_not_show_in_explanations() {
+    let rules = RULES.replace(", \"quick\"", "");
+    let (groups, faults) = load_file("r.yml", &rules);
+    assert!(faults.is_empty(), "{faults:?}");
+    let rules = RuleSet { groups: groups.into_iter().map(Arc::new).collect() };
+    let run = |shards: usize| {
+        let options = EngineOptions { shards, explain_alerts: true, ..EngineOptions::default() };
+        let mut backtest = Backtest::new(options, &rules, &builtin_profiles(), Period::default(), false).unwrap();
+        let mut batch = BatchBuilder::new(&Limits::default());
+        for x in 0..20 {
+            let (site, x) = (format!("s{}", x % 2), x.to_string());
+            let labels = [("__name__", "temperature"), ("site", site.as_str()), ("x", x.as_str())];
+            batch.series(Labels::from_pairs(labels).as_ref());
+            let mut rng = fastrand::Rng::with_seed(x.parse().unwrap());
+            (0..2_000).for_each(|i| batch.sample(i * 60_000, 50.0 + rng.f64() + if i > 1_990 { 30.0 } else { 0.0 }));
+        }
+        backtest.take(&Slice { batch: batch.finish(), complete_until: 2_000 * 60_000 }, &Inline);
+        let pages = backtest.finish(&Inline).rules.into_iter().flat_map(|rule| rule.pages);
+        pages.map(|page| (page.labels.to_string(), page.annotations)).collect::<Vec<_>>()
+    };
+    let one = run(1);
+    assert!(one.iter().filter(|(_, annotations)| !annotations.is_empty()).count() > 20, "{one:?}");
+    assert_eq!(one, run(3));
+    assert_eq!(one, run(8));
 }
 
 #[test]

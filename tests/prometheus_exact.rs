@@ -9,7 +9,7 @@ use fastrand::Rng;
 use forewarn::base::{Labels, Millis, Sample};
 use num_rational::BigRational;
 use support::exact::{Sums, relative_error};
-use support::oracle::{Grid, Prometheus, ours};
+use support::oracle::{Grid, Prometheus, Way, ours};
 use support::series::{Event, World};
 
 /// Ten minutes before a multiple of the interval.
@@ -94,7 +94,7 @@ async fn values_are_as_near_to_the_exact_one_as_doubles_allow() {
                 .iter()
                 .map(|labels| template.replace("RANGE", &format!("{}[{range}]", labels.as_ref().metric_name())))
                 .collect();
-            let ours = ours(GRID, &world, &exprs);
+            let ours = ours(Way::Rules { query_offset: 0 }, GRID, &world, &exprs);
             for (series, expr) in exprs.iter().enumerate() {
                 let theirs = prometheus.ask(GRID, expr).await.unwrap();
                 let (ours, theirs) = (ours[series].as_ref().unwrap(), theirs.values().next().unwrap());

@@ -71,6 +71,17 @@ fn several_files_are_one_verdict_and_one_junit_report() {
 }
 
 #[test]
+fn our_own_scripts_pass() {
+    let mut files: Vec<_> =
+        std::fs::read_dir("tests/fixtures/promql").unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_forewarn"));
+    let output = command.args(["test", "promql", "--deny-refused"]).args(&files).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    assert_eq!(text(&output).matches("SUCCESS: ").count(), files.len(), "{}", text(&output));
+}
+
+#[test]
 fn names_are_dropped_late_unless_told_otherwise() {
     let folder = tempfile::tempdir().unwrap();
     let script = folder.path().join("late.test");

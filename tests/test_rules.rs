@@ -62,9 +62,13 @@ fn with_profiles() -> TestOptions {
 fn expressions_may_be_predictive() {
     let (_, text) = run(&[fixture("predictive.yml")], &with_profiles());
     let failures: Vec<&str> = text.lines().filter(|line| line.contains("expr: ")).collect();
-    assert_eq!(failures.len(), 3, "{text}");
+    assert_eq!(failures.len(), 4, "{text}");
     assert!(failures[0].contains("eval_time must be a multiple of evaluation_interval"), "{text}");
-    assert!(failures[1..].iter().all(|failure| failure.contains("cannot look ahead")), "{text}");
+    assert!(failures[1..3].iter().all(|failure| failure.contains("cannot look ahead")), "{text}");
+    assert!(
+        failures[3].contains("x @ 1e11, time: 2m: more than 100000000 evaluations up to 1157407d9h46m40s"),
+        "{text}"
+    );
 }
 
 /// The examples in docs/rule-tests.md, by the program itself.

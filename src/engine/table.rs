@@ -286,10 +286,10 @@ impl Table {
             Kept::Newest | Kept::Lagging(_) | Kept::Retained(_) => {}
             Kept::Counter(rows) => each!(rows, w, _ring => counter_value(w, func, end, span)),
             Kept::Recent(rows) => each!(rows, w, _ring => w.last_step(func == RangeFn::Irate)),
-            Kept::Regression(rows) => each!(rows, w, _ring => w.line(t).map(|line| match func {
-                RangeFn::Deriv => line.slope,
-                _ => line.value + line.slope * param,
-            })),
+            Kept::Regression(rows) => each!(rows, w, ring => match func {
+                RangeFn::Deriv => w.line(t).map(|line| line.slope),
+                _ => w.predicted(ring, t, param),
+            }),
             Kept::Sum(rows) => {
                 each!(rows, w, ring => if func == RangeFn::Avg { w.mean(ring) } else { w.sum(ring) });
             }

@@ -22,6 +22,10 @@ const HISTORY_REACH: f64 = 30.0;
 const LOST: f64 = 2.5;
 /// Hours in which it got there, on average.
 const LOST_WITHIN_MS: f64 = 1_800_000.0;
+/// Beside the ensemble, those that know no season are believed for this long: their errors are extrapolated from lags and
+/// probes that were shorter than a season.
+const FLAT_BELIEVED_MS: f64 = 1_800_000.0;
+const LINES_BELIEVED_MS: f64 = 7_200_000.0;
 /// A mean absolute error times this is a standard deviation of a normal distribution.
 const MAD_TO_SD: f64 = 1.2533;
 /// Within this share of a sawtooth's period its present tooth still tells.
@@ -213,6 +217,10 @@ impl<'a> Outlook<'a> {
             }
         }
         if let Some(long) = &self.long {
+            members[0].1 *= (1.0 + ahead_ms / FLAT_BELIEVED_MS).powi(2);
+            for member in &mut members[1..MEMBERS - 1] {
+                member.1 *= 1.0 + ahead_ms / LINES_BELIEVED_MS;
+            }
             let (forecast, error) = long.view.at(then);
             let lost = long.lost * (1.0 + ahead_ms / LOST_WITHIN_MS);
             members[MEMBERS - 1] = (forecast, (MAD_TO_SD * error).powi(2) + lost * lost);

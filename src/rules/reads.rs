@@ -32,7 +32,7 @@ mod tests {
 
     #[test]
     fn what_rules_write_themselves_is_not_asked_for() {
-        let text = "groups: [{name: g, rules: [{record: 'a:b', expr: sum(a) / sum(c{x='1'})}, {alert: A, expr: 'a:b > 1 and a'},
+        let text = "groups: [{name: g, rules: [{record: 'a:b', expr: 'sum(a) / sum(c{x=\"1\"})'}, {alert: A, expr: 'a:b > 1 and a'},
                     {alert: B, expr: 'ALERTS{x=\"y\"} == 1 or rate(c{x=\"1\"}[5m]) > 0'}]}]";
         let rules = RuleSet { groups: load_file("r.yml", text).0.into_iter().map(Arc::new).collect() };
         assert_eq!(selectors_of(&rules), ["a", "c{x=\"1\"}"]);

@@ -5,6 +5,7 @@
 //! additions and subtractions drift to 1e-10.
 
 use super::Double;
+use super::ring::Ring;
 use super::sum::{Specials, Wear};
 use super::window::{Accumulator, Window};
 use crate::base::{Millis, Sample};
@@ -53,6 +54,9 @@ pub struct Line {
     /// Value at the instant asked for.
     pub value: f64,
 }
+
+/// A prediction farther off than this, some 1,000 years, goes by way of the slope: the sums stay within an `i128`.
+const FARTHEST_MS: f64 = 3.5e13;
 
 impl Regression {
     #[inline]
@@ -129,6 +133,34 @@ impl Window<Regression> {
         let value = (sums.y.times_double(Double::from_i128(xx)) - x.times_double(xy)).ratio(spread);
         Some(Line { slope: slope * 1000.0, value })
     }
+
+    /// The value of the line `seconds` after `at`. None with fewer than two samples.
+    #[must_use]
+    pub fn predicted(&self, ring: &Ring, at: Millis, seconds: f64) -> Option<f64> {
+        if let Some(infinity) = self.sums.specials.sum().filter(|sum| sum.is_infinite()) {
+            let has_value = self.count() > 1 && self.sums.changes > 0;
+            let is_infinite = has_value && leads_to_infinity(self.samples(ring), at, seconds);
+            return if is_infinite { Some(infinity) } else { self.line(at).map(|line| line.value) };
+        }
+        let ahead = seconds * 1000.0;
+        // At a whole millisecond the line is evaluated right there, and rounded once.
+        if ahead.fract() == 0.0 && ahead.abs() <= FARTHEST_MS {
+            return self.line(at + ahead as Millis).map(|line| line.value);
+        }
+        self.line(at).map(|line| line.value + line.slope * seconds)
+    }
+}
+
+/// What comes of Prometheus' sums if they have infinite values of one sign: mostly ∞ - ∞, but infinity again if all of these lie
+/// on the side of `at` that is predicted, and the mean of all times lies on the other. A window that ends at `at` has no such.
+fn leads_to_infinity(samples: impl Iterator<Item = Sample>, at: Millis, seconds: f64) -> bool {
+    let side = if seconds > 0.0 { 1 } else { -1 };
+    let (mut sum, mut all_there) = (0, true);
+    for Sample { t, v } in samples {
+        sum += i128::from(t - at);
+        all_there &= v.is_finite() || (t - at).signum() == side;
+    }
+    all_there && seconds != 0.0 && sum.signum() == -i128::from(side)
 }
 
 #[cfg(test)]
@@ -158,6 +190,38 @@ mod tests {
             assert!((line.slope - slope).abs() <= 1e-9 * slope.abs().max(1e-3), "{} {slope}", line.slope);
             assert!((line.value - (1e10 + my - slope * mx)).abs() < 1e-4);
         });
+    }
+
+    #[test]
+    fn an_infinite_value_leads_to_infinity_only_on_the_side_that_is_predicted() {
+        let (mut ring, infinity) = (Ring::default(), f64::NEG_INFINITY);
+        let mut window = Window::<Regression>::new(ring.origin());
+        for (t, v) in [(0, 1.0), (10_000, 2.0), (20_000, 3.0), (60_000, infinity)] {
+            ring.push(t, v);
+            window.push(ring.head());
+        }
+        let at = |at: Millis, seconds: f64| window.predicted(&ring, at, seconds).unwrap();
+        // The mean of the times is 22.5s.
+        assert_eq!((at(30_000, 60.0), at(30_000, 0.5), at(59_999, 1.0)), (infinity, infinity, infinity));
+        for (t, seconds) in
+            [(60_000, 60.0), (30_000, 0.0), (30_000, -60.0), (22_500, 60.0), (20_000, 60.0), (90_000, 60.0), (-1, 60.0)]
+        {
+            assert!(at(t, seconds).is_nan(), "{t} {seconds}");
+        }
+    }
+
+    #[test]
+    fn a_prediction_is_zero_where_the_line_crosses_it() {
+        let mut ring = Ring::default();
+        let mut window = Window::<Regression>::new(ring.origin());
+        // Through (0, 1/3), so that the slope is no double; zero is 30s on.
+        for i in 0..7 {
+            ring.push(i * 10_000, f64::from(3 - i as i32) / 3.0);
+            window.push(ring.head());
+        }
+        assert!(window.predicted(&ring, 0, 30.0).unwrap().abs() < 1e-16);
+        assert!((window.predicted(&ring, 0, 30.000_5).unwrap() + 0.000_5 / 30.0).abs() < 1e-15);
+        assert!((window.predicted(&ring, 30_000, 1e12).unwrap() + 1e12 / 30.0).abs() < 1e-3);
     }
 
     #[test]

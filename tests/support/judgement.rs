@@ -10,7 +10,7 @@ use fastrand::Rng;
 use forewarn::base::{Labels, Millis};
 
 use super::expressions::noise::noisy;
-use super::oracle::{Answer, Grid, Matrix, ours};
+use super::oracle::{Answer, Matrix};
 use super::series::World;
 
 /// Relative difference that is accepted.
@@ -45,8 +45,11 @@ pub struct Judgement {
 /// One instant of one series.
 type Point<'m> = (&'m Labels, Millis);
 
+/// Our answer to an expression over a world.
+pub type Evaluate<'e> = &'e dyn Fn(&World, &str) -> Answer;
+
 /// Compares ours with theirs. The noisy runs are made only if they are needed.
-pub fn judge(a: &Matrix, b: &Matrix, grid: Grid, world: &World, marked: &str) -> Judgement {
+pub fn judge(a: &Matrix, b: &Matrix, world: &World, marked: &str, evaluate: Evaluate<'_>) -> Judgement {
     let mut found = Judgement::default();
     let mut doubtful = Vec::new();
     let points: BTreeSet<Point<'_>> =
@@ -63,7 +66,7 @@ pub fn judge(a: &Matrix, b: &Matrix, grid: Grid, world: &World, marked: &str) ->
     if doubtful.is_empty() {
         return found;
     }
-    let noisy = with_noise(grid, world, marked);
+    let noisy = with_noise(world, marked, evaluate);
     for (point, a, b) in doubtful {
         let others: Vec<Option<f64>> = noisy.iter().map(|m| at(m, point)).collect();
         let is_number = |v: &Option<f64>| v.is_some_and(f64::is_finite);
@@ -113,7 +116,7 @@ fn show(v: Option<f64>) -> String {
 }
 
 /// Our own answers under noise.
-fn with_noise(grid: Grid, world: &World, marked: &str) -> Vec<Matrix> {
+fn with_noise(world: &World, marked: &str, evaluate: Evaluate<'_>) -> Vec<Matrix> {
     let equality = ["changes(", "resets(", " == ", " != "].iter().any(|what| marked.contains(what));
     let fits = ["deriv(", "predict_linear("].iter().any(|what| marked.contains(what));
     let size = if fits { OF_LINES } else { ACCEPTED };
@@ -121,8 +124,7 @@ fn with_noise(grid: Grid, world: &World, marked: &str) -> Vec<Matrix> {
         let mut rng = Rng::with_seed(seed);
         // Where nothing asks for equality, equal samples may become different ones.
         let world = world.noisy(size, seed, !equality && seed.is_multiple_of(2));
-        let answer: Answer = ours(grid, &world, &[noisy(marked, size, &mut rng)]).remove(0);
-        answer.unwrap_or_else(|_| BTreeMap::new())
+        evaluate(&world, &noisy(marked, size, &mut rng)).unwrap_or_else(|_| BTreeMap::new())
     };
     (0..NOISY_RUNS).map(run).collect()
 }

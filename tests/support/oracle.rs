@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forewarn::base::{BatchBuilder, Labels, Limits, Millis, parse_value};
-use forewarn::engine::{Engine, EngineOptions, Inline, Output, Profiles, RuleValue};
+use forewarn::engine::{Engine, EngineOptions, EvalError, Inline, Output, Profiles, QuerySpec, RuleValue};
+use forewarn::promql::{Span, parse, reach};
 use forewarn::rules::{Position, Rule, RuleGroup, RuleKind, RuleSet};
 use serde_json::Value;
 
@@ -22,10 +23,19 @@ pub type Answer = Result<Matrix, String>;
 /// Instants at which expressions are evaluated.
 #[derive(Clone, Copy)]
 pub struct Grid {
-    /// A multiple of the interval.
+    /// A multiple of the interval, less the query offset of rules that have one.
     pub start: Millis,
     pub end: Millis,
     pub interval: Millis,
+}
+
+/// What expressions are in forewarn.
+#[derive(Clone, Copy)]
+pub enum Way {
+    /// Rules of one group, which is evaluated `query_offset` late.
+    Rules { query_offset: Millis },
+    /// Queries over a known span, for which one waits until all they ask for has come.
+    Queries,
 }
 
 /// A Prometheus that holds a world.
@@ -38,8 +48,13 @@ pub struct Prometheus {
 impl Prometheus {
     /// None where it is not installed.
     pub async fn start() -> Option<Self> {
+        Self::start_with("{}", &[]).await
+    }
+
+    /// With a configuration and further flags.
+    pub async fn start_with(config: &str, further: &[&str]) -> Option<Self> {
         let receiver = ["--web.enable-remote-write-receiver", "--storage.tsdb.retention.time=50y"];
-        let peer = Peer::prometheus("{}", &receiver).await?;
+        let peer = Peer::prometheus(config, &[&receiver, further].concat()).await?;
         let build = http::get_json(&peer.address, "/api/v1/status/buildinfo").await.unwrap();
         let version = build["data"]["version"].as_str().unwrap().to_owned();
         Some(Self { peer, version })
@@ -81,16 +96,25 @@ impl Prometheus {
         .await;
     }
 
+    /// The samples themselves of what a range selector matches at an instant.
+    pub async fn samples(&self, at: Millis, range: &str) -> Answer {
+        let parameters = format!("query={}&time={:.3}", url_encoded(range), at as f64 / 1e3);
+        let mut series = BTreeMap::new();
+        read(&self.query("/api/v1/query", &parameters).await?, &mut series);
+        Ok(series)
+    }
+
     /// What it says. A range query refuses a result in which series have equal labels, even at different instants; then it
     /// is asked for each instant.
     pub async fn ask(&self, grid: Grid, expr: &str) -> Answer {
-        let encoded: String = expr.bytes().map(|b| format!("%{b:02X}")).collect();
+        let encoded = url_encoded(expr);
         let seconds = |t: Millis| format!("{:.3}", t as f64 / 1e3);
         let (start, end, step) = (seconds(grid.start), seconds(grid.end), seconds(grid.interval));
         let mut series = BTreeMap::new();
         let parameters = format!("query={encoded}&start={start}&end={end}&step={step}");
         let data = match self.query("/api/v1/query_range", &parameters).await {
             Err(error) if error.contains("same labelset") => {
+                let encoded = url_encoded(&expr.replace("start()", &start).replace("end()", &end));
                 for t in (grid.start..=grid.end).step_by(grid.interval as usize) {
                     let parameters = format!("query={encoded}&time={}", seconds(t));
                     read(&self.query("/api/v1/query", &parameters).await?, &mut series);
@@ -114,8 +138,15 @@ impl Prometheus {
     }
 }
 
-/// What forewarn says: each expression a rule of one group, the samples fed as a stream.
-pub fn ours(grid: Grid, world: &World, exprs: &[String]) -> Vec<Answer> {
+/// What forewarn says: each expression a rule of one group, or a query, and the samples fed as a stream.
+pub fn ours(way: Way, grid: Grid, world: &World, exprs: &[String]) -> Vec<Answer> {
+    match way {
+        Way::Rules { query_offset } => ruled(query_offset, grid, world, exprs),
+        Way::Queries => asked(grid, world, exprs),
+    }
+}
+
+fn ruled(query_offset: Millis, grid: Grid, world: &World, exprs: &[String]) -> Vec<Answer> {
     let rule = |(i, expr): (usize, &String)| Rule {
         name: format!("expr:{i}"),
         expr: expr.clone(),
@@ -124,38 +155,67 @@ pub fn ours(grid: Grid, world: &World, exprs: &[String]) -> Vec<Answer> {
         position: Position { line: 1, column: 1 },
     };
     let rules = exprs.iter().enumerate().map(rule).collect();
-    let (file, name) = ("f".into(), "g".into());
-    let group = RuleGroup { file, name, interval: Some(grid.interval), query_offset: None, limit: 0, rules };
-    let mut engine = Engine::new(EngineOptions { shards: 3, collect_results: true, ..EngineOptions::default() });
+    let (file, name, interval) = ("f".into(), "g".into(), Some(grid.interval));
+    let group = RuleGroup { file, name, interval, query_offset: Some(query_offset), limit: 0, rules };
     let rules = RuleSet { groups: vec![Arc::new(group)] };
-    engine.load(&rules, &Profiles::default(), &mut Output::default()).unwrap_or_else(|e| panic!("{}", e[0]));
-    // Early enough for the first steps of subqueries of subqueries.
-    engine.advance(grid.start - 2 * 3_600_000, &Inline, &mut Output::default());
+    let mut engine = engine_with(&rules, &[], grid, world);
+    let mut out = Output::default();
+    engine.advance(grid.end + query_offset, &Inline, &mut out);
+    let mut answers: Vec<Answer> = exprs.iter().map(|_| Ok(BTreeMap::new())).collect();
+    for result in out.results.into_iter().filter(|r| r.t >= grid.start) {
+        let elements = result.value.map(|value| match value {
+            RuleValue::Vector(elements) => elements,
+            RuleValue::Scalar(v) => vec![(Labels::default(), v)],
+        });
+        add(&mut answers[result.rule], result.t, elements);
+    }
+    answers
+}
+
+fn asked(grid: Grid, world: &World, exprs: &[String]) -> Vec<Answer> {
+    let span = Span { first: grid.start, last: grid.end };
+    let ahead = |expr: &String| reach(&parse(expr).unwrap(), Some(span)).unwrap().ahead;
+    let query_offset = exprs.iter().map(ahead).max().unwrap();
+    let query = |expr: &String| QuerySpec { expr: expr.clone(), query_offset, span: Some(span) };
+    let queries: Vec<QuerySpec> = exprs.iter().map(query).collect();
+    let mut engine = engine_with(&RuleSet::default(), &queries, grid, world);
+    let mut answers: Vec<Answer> = exprs.iter().map(|_| Ok(BTreeMap::new())).collect();
+    for t in (grid.start..=grid.end).step_by(grid.interval as usize) {
+        engine.advance(t + query_offset, &Inline, &mut Output::default());
+        for (index, answer) in answers.iter_mut().enumerate() {
+            add(answer, t, engine.query(index, &Inline).map(|value| value.unwrap().into_elements()));
+        }
+    }
+    answers
+}
+
+/// An engine that has begun early enough for the first steps of subqueries of subqueries, and has the samples.
+fn engine_with(rules: &RuleSet, queries: &[QuerySpec], grid: Grid, world: &World) -> Engine {
+    let mut engine = Engine::new(EngineOptions { shards: 3, collect_results: true, ..EngineOptions::default() });
+    engine
+        .load_with_queries(rules, queries, &Profiles::default(), &mut Output::default())
+        .unwrap_or_else(|e| panic!("{}", e[0]));
+    let start = world.events[0].sample.t.min(grid.start);
+    engine.advance(start - 2 * 3_600_000, &Inline, &mut Output::default());
     let mut batch = BatchBuilder::new(&Limits::default());
     for event in &world.events {
         batch.series(world.series[event.series].as_ref());
         batch.sample(event.sample.t, event.sample.v);
     }
     engine.ingest(&batch.finish());
-    let mut out = Output::default();
-    engine.advance(grid.end, &Inline, &mut out);
-    let mut answers: Vec<Answer> = exprs.iter().map(|_| Ok(BTreeMap::new())).collect();
-    for result in out.results.into_iter().filter(|r| r.t >= grid.start) {
-        let elements = match result.value {
-            Ok(RuleValue::Vector(elements)) => elements,
-            Ok(RuleValue::Scalar(v)) => vec![(Labels::default(), v)],
-            Err(e) => {
-                answers[result.rule] = Err(e.to_string());
-                continue;
-            }
-        };
-        if let Ok(answer) = &mut answers[result.rule] {
+    engine
+}
+
+fn add(answer: &mut Answer, t: Millis, elements: Result<Vec<(Labels, f64)>, EvalError>) {
+    match (answer, elements) {
+        (Err(_), _) => {}
+        (answer, Err(e)) => *answer = Err(e.to_string()),
+        (Ok(answer), Ok(elements)) => {
             for (labels, v) in elements {
-                answer.entry(labels).or_default().insert(result.t, v);
+                answer.entry(labels).or_default().insert(t, v);
             }
         }
     }
-    answers
 }
 
 /// Adds the samples of a vector, a matrix or a scalar.
@@ -174,6 +234,10 @@ fn read(result: &Value, series: &mut Matrix) {
         let instant = one["value"].is_array().then(|| &one["value"]);
         one["values"].as_array().into_iter().flatten().chain(instant).for_each(|pair| add(labels.clone(), pair));
     }
+}
+
+fn url_encoded(text: &str) -> String {
+    text.bytes().map(|b| format!("%{b:02X}")).collect()
 }
 
 /// A length-delimited protobuf field.

@@ -74,9 +74,9 @@ struct GivenUp;
 
 impl<'a> Run<'a> {
     fn run(&mut self, rules: &RuleSet) -> Result<(), GivenUp> {
-        let asked = self.expressions();
-        let times = self.times(&asked)?;
+        let times = self.times()?;
         let tracks = tracks(self.group, times, &self.setup.recordings).or_else(|failure| self.give_up(*failure))?;
+        let asked = self.expressions();
         let mut alerts: Vec<&AlertTest> = self.group.alert_rule_test.iter().collect();
         alerts.sort_by_key(|test| test.eval_time);
         let mut watches: Vec<Watch<'a>> = self.group.alert_window_test.iter().map(Watch::new).collect();
@@ -146,18 +146,17 @@ impl<'a> Run<'a> {
     }
 
     /// The start, and the last evaluation before or at the last instant looked at.
-    fn times(&mut self, asked: &[Asked<'_>]) -> Result<Times, GivenUp> {
+    fn times(&mut self) -> Result<Times, GivenUp> {
         let group = self.group;
         let alerts = group.alert_rule_test.iter().map(|test| test.eval_time);
         let exprs = group.promql_expr_test.iter().map(|test| test.eval_time);
         let windows = group.alert_window_test.iter().map(|test| test.to);
         let last = alerts.chain(exprs).chain(windows).max().unwrap_or(0);
         let step = self.file.evaluation_interval;
-        let known_at = asked.iter().map(|asked| asked.known_at).max().unwrap_or(0).max(last);
-        if known_at / step > MAX_EVALUATIONS {
+        if last / step > MAX_EVALUATIONS {
             let message = format!(
                 "more than {MAX_EVALUATIONS} evaluations up to {}, the last time looked at: raise evaluation_interval",
-                format_duration(known_at)
+                format_duration(last)
             );
             return self.give_up(Failure::because(None, Check::Setup, message));
         }
@@ -178,7 +177,15 @@ impl<'a> Run<'a> {
     fn expressions(&mut self) -> Vec<Asked<'a>> {
         let mut asked = Vec::new();
         for test in &self.group.promql_expr_test {
-            match Asked::new(test, self.group.start_timestamp, self.file.evaluation_interval) {
+            let interval = self.file.evaluation_interval;
+            let expr = Asked::new(test, self.group.start_timestamp, interval).and_then(|expr| {
+                if expr.known_at / interval <= MAX_EVALUATIONS {
+                    return Ok(expr);
+                }
+                let known_at = format_duration(expr.known_at);
+                Err(format!("more than {MAX_EVALUATIONS} evaluations up to {known_at}, the latest time it looks at"))
+            });
+            match expr {
                 Ok(expr) => asked.push(expr),
                 Err(message) => {
                     let check = Check::Expr(test.expr.value.clone(), self.at(test.eval_time));

@@ -122,6 +122,54 @@ fn a_group_has_to_wait_for_what_its_rules_ask_of_the_future() {
     assert!(inside.contains("start() and end() inside a subquery"), "{inside}");
 }
 
+/// Every minute, of the minute itself, from the first on.
+fn minutes(bench: &mut Bench, count: i64) {
+    for (x, factor) in [("0", 1.0), ("1", 1000.0)] {
+        let samples: Vec<_> = (1..=count).map(|i| (i * 60, i as f64 * factor)).collect();
+        bench.send(&[("__name__", "x"), ("x", x)], &samples);
+    }
+}
+
+#[test]
+fn a_group_that_waits_sees_what_has_come_by_its_turn_and_records_for_the_instant_before() {
+    let rules = r#"groups: [{name: g, interval: 60s, query_offset: 5m, rules: [
+        {record: now, expr: 'x{x="0"}'},
+        {record: ahead, expr: 'x{x="0"} offset -5m'},
+        {record: increase, expr: 'increase(x{x="1"}[2m] offset -5m)'},
+        {record: steps, expr: 'sum(sum_over_time((x offset -2m)[3m:1m] offset -3m))'},
+        {record: outer, expr: 'max_over_time(sum(x offset -5m)[2m:1m])'},
+        {record: at, expr: 'x{x="0"} @ 120 + x{x="0"} @ end() offset -5m'},
+        {record: read, expr: 'ahead - on (x) x offset -5m'},
+        {alert: A, expr: 'x{x="0"} offset -5m == 7', annotations: {told: '{{ query "sum(x)" | first | value }} {{ query "last_over_time(ahead[6m])" | first | value }} {{ query "sum(increase(x[2m]))" | first | value }}'}}]}]"#;
+    let mut seen = Vec::new();
+    for (shards, step) in [(1, 720), (3, 720), (3, 35)] {
+        let mut bench = Bench::new(shards, rules);
+        bench.advance(0);
+        minutes(&mut bench, 12);
+        (step..720).step_by(step as usize).chain([720]).for_each(|t| bench.advance(t));
+        let at = |name: &str, minute: i64| {
+            let mut found = bench.recorded(name).into_iter().filter(|r| r.1 == minute * 60);
+            found.next().and_then(|r| r.2)
+        };
+        // The turn at the minute 12 is for the minute 7, the first one at 6 for 1.
+        assert_eq!([at("now", 7), at("now", 1), at("now", 0)], [Some(7.0), Some(1.0), None]);
+        assert_eq!([at("ahead", 7), at("ahead", 1), at("ahead", 8)], [Some(12.0), Some(6.0), None]);
+        // Of the samples of the minutes 11 and 12, extrapolated to two minutes.
+        assert_eq!(at("increase", 7), Some(2000.0));
+        // Steps at 8, 9 and 10, each of which looks two minutes ahead.
+        assert_eq!(at("steps", 7), Some(1001.0 * f64::from(10 + 11 + 12)));
+        // Steps at 6 and 7, each of which looks five minutes ahead.
+        assert_eq!(at("outer", 7), Some(1001.0 * 12.0));
+        assert_eq!(at("at", 7), Some(2.0 + 12.0));
+        assert_eq!(at("read", 7), Some(0.0));
+        // The alert, and what its text asks for, are of the turn itself: `ahead` is known up to five minutes before.
+        let begins = &bench.out.transitions[0];
+        assert_eq!((begins.at / 60_000, begins.annotations[0].1.as_str()), (7, "7007 7 2002"));
+        seen.push(format!("{:?}", (&bench.out.recorded, &bench.out.transitions)));
+    }
+    assert!(seen.iter().all(|other| *other == seen[0]));
+}
+
 #[test]
 fn queries_may_be_strings_ranges_and_ordered() {
     let queries = ["\"a\"", "m[1m]", "(-m)[1m:30s] offset -30s", "sort_desc(m)", "m @ end()", "time()"];

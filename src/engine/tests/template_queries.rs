@@ -177,6 +177,7 @@ fn shards_and_pace_do_not_show() {
         bench.engine.load(&rules, &Profiles::default(), &mut bench.out).unwrap();
         bench.advance(-10);
         noise(&mut bench, 11);
+        // A tick is due at the end.
         (0..1_600).step_by(step).chain([1_600]).for_each(|t| bench.advance(t));
         serde_json::to_string(&bench.out.transitions).unwrap()
     };

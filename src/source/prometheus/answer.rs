@@ -137,7 +137,7 @@ mod tests {
         let Part { batch, notes } = answer.part(1_000, &labels, &Limits::default());
         assert_eq!(notes, ["w", "native histograms are left out"]);
         let series: Vec<String> = batch.runs().iter().map(|run| batch.labels(run).to_labels().to_string()).collect();
-        assert_eq!(series, [r#"{__name__="m", x="a\"b", zone="own"}"#, r#"{__name__="m", x="c", zone="eu"}"#]);
+        assert_eq!(series, [r#"m{x="a\"b", zone="own"}"#, r#"m{x="c", zone="eu"}"#]);
         let times: Vec<Millis> = batch.all_samples().iter().map(|sample| sample.t).collect();
         assert_eq!(times, [1_500, 2_001, 2_000]);
         assert_eq!(batch.all_samples()[2].v, -4e9);

@@ -44,19 +44,30 @@ impl Writer {
 
     /// A function of a range. Of what was computed nobody should count the changes: rounding is one.
     pub(super) fn over_time(&mut self, range: &str, computed: bool) -> String {
-        let phi = self.one_of(&["0.3", "0.5", "0.99", "0", "1", "1.5", "-1"]);
+        let phi = self.one_of(&["0.3", "0.5", "0.99", "0", "1", "1.5", "-1", "scalar(avg(up))"]);
         let exact = ["min_over_time", "max_over_time", "count_over_time", "last_over_time", "present_over_time"];
         let rounded =
             ["sum_over_time", "avg_over_time", "stddev_over_time", "stdvar_over_time", "deriv", "idelta", "delta"];
         // Of gauges, which fall: every fall is a reset. Prometheus 2 extrapolates them differently.
         let counters = ["rate", "increase", "irate"];
+        // A line cancels out as nothing else does: what was computed for it counts as rounded.
+        let points = || match range.rsplit_once(")[") {
+            Some((inner, rest)) if computed => format!("({})[{rest}", mark(inner[1..].to_owned())),
+            _ => range.to_owned(),
+        };
         match self.rng.u8(..12) {
             0 => mark(format!("quantile_over_time({phi}, {range})")),
-            1 => mark(format!("predict_linear({range}, {})", self.one_of(&["3600", "-600", "0", "pi() * 100"]))),
+            1 => {
+                let ahead = self.one_of(&["3600", "-600", "0", "pi() * 100", "scalar(sum(up)) * 60"]);
+                mark(format!("predict_linear({}, {ahead})", points()))
+            }
             2 if !computed => format!("{}({range})", self.one_of(&["changes", "resets"])),
             3 if self.edition.is_new() && !computed => mark(format!("{}({range})", self.one_of(&counters))),
             4..=7 => format!("{}({range})", self.one_of(&exact)),
-            _ => mark(format!("{}({range})", self.one_of(&rounded))),
+            _ => match self.one_of(&rounded) {
+                "deriv" => mark(format!("deriv({})", points())),
+                f => mark(format!("{f}({range})")),
+            },
         }
     }
 
@@ -77,15 +88,6 @@ impl Writer {
             2 => r#"{job!="db", instance!~".*0:80"}"#,
             3 => r#"{path!="/"}"#,
             4 => r#"{le="", path=~"/.*|"}"#,
-            _ => "",
-        }
-    }
-
-    pub(super) fn offset(&mut self) -> &'static str {
-        match self.rng.u8(..7) {
-            0 => " offset 1m",
-            1 => " offset 4m10s",
-            2 => " offset 11m",
             _ => "",
         }
     }

@@ -3,28 +3,36 @@
 //! was rounded, no calendar of what is no time.
 
 mod leaves;
+mod looks;
 pub mod noise;
 
 use fastrand::Rng;
 
 use super::hard_series::Edition;
+pub use looks::Looks;
 
 /// Writes expressions.
 pub struct Writer {
     rng: Rng,
     edition: Edition,
+    looks: Looks,
 }
 
 impl Writer {
     /// The same seed gives the same expressions.
-    pub fn new(seed: u64, edition: Edition) -> Self {
-        Self { rng: Rng::with_seed(seed), edition }
+    pub fn new(seed: u64, edition: Edition, looks: Looks) -> Self {
+        Self { rng: Rng::with_seed(seed), edition, looks }
     }
 
     /// One expression, with marks around whatever rounds: see [`plain`] and [`noisy`].
     pub fn expression(&mut self) -> String {
-        let depth = [0, 1, 1, 2, 2, 3, 4][self.rng.usize(..7)];
-        self.vector(depth)
+        loop {
+            let depth = [0, 1, 1, 2, 2, 3, 4][self.rng.usize(..7)];
+            let expr = self.vector(depth);
+            if self.looks.takes(&expr, self.edition) {
+                return expr;
+            }
+        }
     }
 
     fn one_of<'a>(&mut self, items: &[&'a str]) -> &'a str {
@@ -102,7 +110,7 @@ impl Writer {
                 let arg = self.exact_leaf();
                 format!("{}({arg})", self.one_of(&["ceil", "floor", "round"]))
             }
-            2 => format!("round({}, {})", self.exact_leaf(), self.one_of(&["0.25", "10", "-3"])),
+            2 => format!("round({}, {})", self.exact_leaf(), self.one_of(&["0.25", "10", "-3", "scalar(sum(up))"])),
             3 => format!("-({arg})"),
             // The angle of a giant is noise.
             4 => {
@@ -157,7 +165,7 @@ impl Writer {
             }
             _ => {}
         }
-        let phi = self.one_of(&["0.5", "0.9", "0.99", "0", "1", "-1", "2", "NaN"]);
+        let phi = self.one_of(&["0.5", "0.9", "0.99", "0", "1", "-1", "2", "NaN", "scalar(avg(up))"]);
         mark(format!("histogram_quantile({phi}, {buckets})"))
     }
 
@@ -194,9 +202,13 @@ impl Writer {
     fn aggregate(&mut self, d: u32) -> String {
         let grouping = self.one_of(&["", "by (job)", "by (job, zone)", "without (instance)", "without (le, path)"]);
         match self.rng.u8(..10) {
-            0 => mark(format!("quantile {grouping} ({}, {})", self.one_of(&["0.5", "0.9", "2", "-1"]), self.vector(d))),
+            0 => {
+                let phi = self.one_of(&["0.5", "0.9", "2", "-1", "scalar(avg(up))"]);
+                mark(format!("quantile {grouping} ({phi}, {})", self.vector(d)))
+            }
             1 | 2 => {
-                let (k, distinct) = (self.one_of(&["0", "1", "2", "5"]), self.distinct());
+                let k = self.one_of(&["0", "1", "2", "5", "scalar(count(up) or vector(1)) - 4"]);
+                let distinct = self.distinct();
                 format!("{} {grouping} ({k}, {distinct})", self.one_of(&["topk", "bottomk"]))
             }
             3 => {
