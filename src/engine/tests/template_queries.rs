@@ -409,7 +409,7 @@ fn what_is_shown_is_asked_for_once_a_tick() {
 #[test]
 fn bounds_on_input_do_not_cut_what_queries_read() {
     let limits = Limits { pending_samples: 3, labels_per_series: 200, ..Limits::default() };
-    let options = EngineOptions { evaluation_interval: 15_000, limits, ..Default::default() };
+    let options = EngineOptions { evaluation_interval: 15_000, limits: limits.clone(), ..Default::default() };
     let mut bench = Bench { engine: Engine::new(options), out: Output::default() };
     bench.load(
         r#"groups: [{name: g, rules: [{alert: A, expr: m, annotations: {x: '{{ query "sum_over_time(m[5m])" | first | value }}'}}]}]"#,
