@@ -109,6 +109,12 @@ impl AlertingRule {
         self.reference.alert == other.reference.alert && self.labels == other.labels
     }
 
+    /// Whether the annotations' templates are the same.
+    #[must_use]
+    pub fn same_texts(&self, other: &Self) -> bool {
+        self.annotations == other.annotations
+    }
+
     /// The expressions that its templates query, with [`super::TEXT_HOLE`] and [`super::NUMBER_HOLE`] for what is not known
     /// before an alert begins.
     #[must_use]

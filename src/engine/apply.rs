@@ -44,7 +44,13 @@ impl Engine {
             let value = vector.as_ref().map(|v| rule_value(v, is_scalar, interner)).map_err(Clone::clone);
             out.results.push(RuleResult { group, rule, t, value });
         }
-        let vector = vector?;
+        let vector = match vector {
+            Ok(vector) => vector,
+            Err(error) => {
+                self.keep_texts(group, rule, t);
+                return Err(error);
+            }
+        };
         // Prometheus looks at samples, and records, `query_offset` before the instant that it calls the evaluation's.
         let evaluated_at = t + self.groups[group].schedule.query_offset;
         let state = &mut self.groups[group].rules[rule];
@@ -76,8 +82,24 @@ impl Engine {
                 if self.writer.collects() || self.alerts_are_read {
                     self.write_labelled(samples, t, out);
                 }
-                stepped.map_err(|e| EvalError::Alert(e.to_string()))
+                stepped.map_err(|e| {
+                    self.keep_texts(group, rule, t);
+                    EvalError::Alert(e.to_string())
+                })
             }
+        }
+    }
+
+    /// The rule fails: its alerts stay, but what their texts ask for is soon kept no more.
+    fn keep_texts(&mut self, group: usize, rule: usize, t: Millis) {
+        let interval = self.groups[group].schedule.interval;
+        let state = &mut self.groups[group].rules[rule];
+        let queries = TemplateQueries::new(&self.options, &self.plan, &self.shards, &state.retained, t, interval);
+        match &mut state.kind {
+            RuleWork::Alert(machine) if !machine.rule().queries().is_empty() => {
+                machine.keep_texts(&context(&self.options, &queries));
+            }
+            _ => {}
         }
     }
 

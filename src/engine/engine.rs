@@ -180,6 +180,11 @@ impl Engine {
         self.watermark = Some(watermark);
     }
 
+    /// Never looks for what is out of use: for an engine that lives for one answer, whose samples all wait from the start.
+    pub(super) fn keep_everything(&mut self) {
+        self.last_garbage = Some(Millis::MAX);
+    }
+
     /// How far event time has come.
     #[must_use]
     pub fn watermark(&self) -> Option<Millis> {

@@ -111,7 +111,8 @@ impl Interner {
         remap
     }
 
-    fn with<R>(&self, id: LabelId, f: impl FnOnce(LabelsRef<'_>) -> R) -> R {
+    /// Looks at the set, without a copy where it is stored.
+    pub fn with<R>(&self, id: LabelId, f: impl FnOnce(LabelsRef<'_>) -> R) -> R {
         match &self.entries[id as usize].stored {
             Stored::Own(labels) => f(labels.as_ref()),
             Stored::Without(_) => f(self.labels(id).as_ref()),

@@ -124,6 +124,7 @@ impl Engine {
         for group in &mut groups {
             let twin = old_groups.iter_mut().find(|g| g.spec.file == group.spec.file && g.spec.name == group.spec.name);
             if let Some(twin) = twin {
+                self.keep_old_texts(twin, group);
                 group.inherit(twin);
             }
         }
@@ -156,6 +157,28 @@ impl Engine {
             self.begin(t);
             for (t, samples) in ended {
                 self.write_labelled(samples, t, out);
+            }
+        }
+    }
+
+    /// Holds the texts of alerts whose new version could not be made: what new templates query was not kept before, and with
+    /// another interval the next tick may come too late for the old ones. Prometheus, too, keeps them until the next tick.
+    fn keep_old_texts(&self, old: &mut Group, new: &Group) {
+        let (tick, interval) = (old.last.unwrap_or_default(), old.schedule.interval);
+        let same_schedule = old.schedule == new.schedule;
+        for rule in &mut old.rules {
+            let RuleWork::Alert(machine) = &mut rule.kind else { continue };
+            let differs = new.rules.iter().any(|new| match &new.kind {
+                RuleWork::Alert(new) => {
+                    let same = same_schedule && new.rule().same_texts(machine.rule());
+                    new.rule().same_identity(machine.rule()) && !same
+                }
+                RuleWork::Record(_) => false,
+            });
+            if differs {
+                let queries =
+                    TemplateQueries::new(&self.options, &self.plan, &self.shards, &rule.retained, tick, interval);
+                machine.keep_texts(&context(&self.options, &queries));
             }
         }
     }

@@ -23,8 +23,8 @@ use super::options::{EngineOptions, Output, Profiles};
 use super::query::QueryValue;
 use super::shard::Shard;
 
-/// Most answers remembered within a tick.
-const MOST_ANSWERS: usize = 10_000;
+/// Most elements of answers remembered within a tick; an answer counts as one more.
+const MOST_REMEMBERED: usize = 100_000;
 
 /// Plans what the queries of a rule's templates read; gives the leaves. What cannot be planned is left out: it was
 /// warned of when the file was read, and expands to an error.
@@ -56,11 +56,30 @@ pub(super) struct TemplateQueries<'a> {
     /// The group's newest tick.
     tick: Millis,
     interval: Millis,
-    answers: RefCell<HashMap<(String, Millis), Answer>>,
+    answers: RefCell<Answers>,
     index: RefCell<HashMap<(LeafId, String), ByValue>>,
 }
 
 type Answer = Result<Vec<(Labels, f64)>, String>;
+
+/// Answers by query and instant.
+#[derive(Debug, Default)]
+struct Answers {
+    known: HashMap<(String, Millis), Answer>,
+    /// What they count together, see [`MOST_REMEMBERED`].
+    size: usize,
+}
+
+impl Answers {
+    /// Remembers an answer if there is room for it.
+    fn remember(&mut self, key: (String, Millis), answer: &Answer) {
+        let size = self.size + 1 + answer.as_ref().map_or(0, Vec::len);
+        if size <= MOST_REMEMBERED {
+            self.size = size;
+            self.known.insert(key, answer.clone());
+        }
+    }
+}
 
 /// Shard and row of a leaf's series.
 type Place = (usize, usize);
@@ -71,14 +90,11 @@ type ByValue = HashMap<String, Vec<Place>>;
 impl Queries for TemplateQueries<'_> {
     fn query(&self, expr: &str, at: Millis) -> Answer {
         let key = (expr.to_owned(), at);
-        if let Some(known) = self.answers.borrow().get(&key) {
+        if let Some(known) = self.answers.borrow().known.get(&key) {
             return known.clone();
         }
         let answer = self.answer(expr, at);
-        let mut answers = self.answers.borrow_mut();
-        if answers.len() < MOST_ANSWERS {
-            answers.insert(key, answer.clone());
-        }
+        self.answers.borrow_mut().remember(key, &answer);
         answer
     }
 }
@@ -129,13 +145,14 @@ impl<'a> TemplateQueries<'a> {
             format!("no samples are kept of {name}: what the query reads was not known when the rule was loaded")
         })?;
         // What is older than what is sure to be kept may be there by chance, and must not show.
-        let oldest = self.tick.saturating_sub(self.interval);
-        let start = at.max(oldest).saturating_sub(read.reach);
+        if at < self.tick.saturating_sub(self.interval) {
+            return Err("the samples of that instant are kept no more".to_owned());
+        }
+        let start = at.saturating_sub(read.reach);
         for (shard, row) in self.places(leaf, &read.selector) {
             let store = &self.shards[shard].evaluator.store;
             let table = &store.tables[leaf];
-            let labels = store.interner.labels(table.ids[row]);
-            if !read.selector.matches(labels.as_ref()) {
+            if !store.interner.with(table.ids[row], |labels| read.selector.matches(labels)) {
                 continue;
             }
             let ring = store.series[table.slots[row] as usize].ring();
@@ -144,7 +161,7 @@ impl<'a> TemplateQueries<'a> {
             if *count > limit {
                 return Err(format!("query processing would load more than {limit} samples"));
             }
-            let known: &mut Vec<Sample> = series.entry(labels).or_default();
+            let known: &mut Vec<Sample> = series.entry(store.interner.labels(table.ids[row])).or_default();
             // Of two selectors the one that reaches further back has all of the other's samples.
             if known.len() < samples.len() {
                 *known = samples;
@@ -213,29 +230,60 @@ fn evaluate(
     series: &BTreeMap<Labels, Vec<Sample>>,
     options: &EngineOptions,
 ) -> Answer {
+    // Bounds on what comes from outside have been applied to these samples already, which have a bound of their own.
+    let (most, read) = (usize::MAX, series.values().map(Vec::len).sum::<usize>());
+    let limits = Limits {
+        labels_per_series: most,
+        label_name_bytes: most,
+        label_value_bytes: most,
+        series: most,
+        pending_samples: most,
+        ..options.limits
+    };
+    let mut batch = BatchBuilder::new(&limits);
     let options = EngineOptions {
         shards: 1,
+        limits,
         collect_recorded: false,
         collect_results: false,
         query_offset: 0,
         ..options.clone()
     };
     let mut engine = Engine::new(options);
+    engine.keep_everything();
     let mut out = Output::default();
     let loaded = engine.load_with_queries(&RuleSet::default(), &[text.to_owned()], &Profiles::default(), &mut out);
     loaded.map_err(|faults| faults.into_iter().next().map_or_else(String::new, |fault| fault.message))?;
     // So that the steps of subqueries begin where their windows do.
     engine.advance(start, &Inline, &mut out);
-    // Bounds on labels are for input from outside; these labels exist already.
-    let mut batch = BatchBuilder::new(&Limits::default());
     for (labels, samples) in series {
         batch.series(labels.as_ref());
         for sample in samples {
             batch.sample(sample.t, sample.v);
         }
     }
-    engine.ingest(&batch.finish());
+    let taken = engine.ingest(&batch.finish());
+    if taken.accepted != read as u64 {
+        return Err(format!("only {} of {read} samples could be read", taken.accepted));
+    }
     engine.advance(at, &Inline, &mut out);
     let value = engine.query(0, &Inline).map_err(|e| e.to_string())?;
     Ok(value.map_or_else(Vec::new, QueryValue::into_elements))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_answers_are_not_all_remembered() {
+        let mut answers = Answers::default();
+        let long: Answer = Ok(vec![(Labels::default(), 1.0); MOST_REMEMBERED / 2 - 1]);
+        for i in 0..3 {
+            answers.remember((i.to_string(), 0), &long);
+        }
+        assert_eq!((answers.known.len(), answers.size), (2, MOST_REMEMBERED));
+        answers.remember(("short".to_owned(), 0), &Err("no".to_owned()));
+        assert_eq!(answers.known.len(), 2);
+    }
 }

@@ -156,7 +156,9 @@ impl Host {
     }
 
     fn obey(&mut self, command: Command) {
-        // Whoever asked may have gone away; the answer is then for nobody.
+        if Self::is_for_nobody(&command) {
+            return;
+        }
         match command {
             Command::Groups(reply) => drop(reply.send(self.engine.groups())),
             Command::Holdings(reply) => drop(reply.send(self.engine.holdings())),
@@ -173,6 +175,16 @@ impl Host {
                 self.hand_out(out);
                 drop(reply.send(loaded));
             }
+        }
+    }
+
+    /// Whether who asked has gone away: an answer may be dear.
+    fn is_for_nobody(command: &Command) -> bool {
+        match command {
+            Command::Groups(reply) => reply.is_closed(),
+            Command::Holdings(reply) => reply.is_closed(),
+            Command::Explain { reply, .. } => reply.is_closed(),
+            Command::Load { .. } => false,
         }
     }
 
@@ -345,5 +357,25 @@ mod tests {
         assert_eq!(handle.holdings().await.unwrap().series, 1);
         drop(queue);
         ended.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn nothing_is_done_for_those_who_have_gone_away() {
+        let metrics = Metrics::new().unwrap();
+        let (engine, sent) = (Engine::new(EngineOptions::default()), outlet(|_: Arc<[Transition]>| {}));
+        let mut host = Host::new(engine, Box::new(Inline), vec![], metrics.engine.clone(), Board::default(), sent);
+        let (reply, answer) = oneshot::channel();
+        host.obey(Command::Groups(reply));
+        assert!(answer.await.unwrap().is_empty());
+        let (reply, answer) = oneshot::channel();
+        drop(answer);
+        assert!(Host::is_for_nobody(&Command::Groups(reply)));
+        // Rules are put in force, whoever hears of it.
+        let (groups, _) = load_file("rules.yml", "groups: [{name: g, rules: [{alert: Down, expr: up == 0}]}]");
+        let rules = RuleSet { groups: groups.into_iter().map(Arc::new).collect() };
+        let (reply, answer) = oneshot::channel();
+        drop(answer);
+        host.obey(Command::Load { rules, profiles: builtin_profiles(), reply });
+        assert_eq!(host.engine.groups().len(), 1);
     }
 }

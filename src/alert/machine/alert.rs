@@ -1,6 +1,8 @@
 //! One alert and the rules by which it changes; Prometheus' `rules/alerting.go`, `Eval` and `needsSending`. Knows nothing of
 //! other alerts of its rule.
 
+use std::sync::OnceLock;
+
 use super::series::AlertSeriesPair;
 use crate::alert::rule::Evaluated;
 use crate::alert::{AlertContext, AlertSettings, AlertState, AlertingRule, Reason};
@@ -37,9 +39,12 @@ pub(super) struct Alert {
     pub keep_firing_since: Option<Millis>,
     /// The step in which it was last in the vector.
     pub seen_in: u64,
-    /// Annotations that query, as they were when the expression last held; none while it holds. What they have asked for
-    /// may have changed since, and is not kept for long.
+    /// Annotations as they were when the expression last held; none while it holds. What they have asked for may have changed
+    /// since, and is not kept for long. Also those of before a reload, until the expression holds again.
     pub text: Option<Vec<(String, String)>>,
+    /// Annotations that query, as they have been shown since the expression last held. What is sent does not depend on
+    /// whether somebody looked.
+    pub shown: OnceLock<Vec<(String, String)>>,
     /// Whether it is to be forgotten when the step ends.
     pub gone: bool,
     /// Its series while pending or firing.
@@ -66,6 +71,7 @@ impl Alert {
             keep_firing_since: None,
             seen_in: 0,
             text: None,
+            shown: OnceLock::new(),
             gone: false,
             series: None,
         }
@@ -84,15 +90,37 @@ impl Alert {
         self.value = value;
         self.evaluated_at = t;
         self.text = None;
+        self.shown = OnceLock::new();
     }
 
     /// The annotations, expanded, as seen at `t`.
     pub fn annotations(&mut self, rule: &AlertingRule, t: Millis, context: &AlertContext<'_>) -> Vec<(String, String)> {
         let text = self.text.take().unwrap_or_else(|| rule.expand_annotations(self.evaluated(), context));
-        if self.evaluated_at < t && !rule.queries().is_empty() {
-            self.text = Some(text.clone());
+        if !rule.queries().is_empty() {
+            if self.evaluated_at < t {
+                self.text = Some(text.clone());
+            } else {
+                self.shown = OnceLock::from(text.clone());
+            }
         }
         text
+    }
+
+    /// The annotations, expanded, to be shown. Queries are asked once for each time that the expression holds.
+    pub fn shown(&self, rule: &AlertingRule, context: &AlertContext<'_>) -> Vec<(String, String)> {
+        let expand = || rule.expand_annotations(self.evaluated(), context);
+        match &self.text {
+            Some(text) => text.clone(),
+            None if rule.queries().is_empty() => expand(),
+            None => self.shown.get_or_init(expand).clone(),
+        }
+    }
+
+    /// Holds the text as it is until the expression holds again.
+    pub fn keep_text(&mut self, rule: &AlertingRule, context: &AlertContext<'_>) {
+        if self.text.is_none() {
+            self.text = Some(rule.expand_annotations(self.evaluated(), context));
+        }
     }
 
     /// Moves the alert on, having been observed or not.

@@ -10,6 +10,8 @@ mod series;
 #[cfg(test)]
 mod tests;
 
+use std::sync::OnceLock;
+
 use self::alert::Alert;
 use self::registry::Registry;
 use self::series::AlertSeriesPair;
@@ -134,19 +136,15 @@ impl AlertMachine {
         self.alerts.iter().filter_map(|alert| alert.series.as_ref().map(|pair| pair.samples(alert.active_at))).flatten()
     }
 
-    /// Pending and firing alerts, sorted by labels, annotations expanded now.
+    /// Pending and firing alerts, sorted by labels. Annotations are expanded now, those that query once for each tick.
     #[must_use]
     pub fn active(&self, context: &AlertContext<'_>) -> Vec<ActiveAlert<'_>> {
-        let view = |alert: &'_ Alert| {
-            let expand = || self.rule.expand_annotations(alert.evaluated(), context);
-            alert.text.clone().unwrap_or_else(expand)
-        };
         self.alerts
             .iter()
             .filter(|alert| alert.is_active())
             .map(|alert| ActiveAlert {
                 labels: &alert.labels,
-                annotations: view(alert),
+                annotations: alert.shown(&self.rule, context),
                 state: alert.state,
                 active_at: alert.active_at,
                 keep_firing_since: alert.keep_firing_since,
@@ -189,11 +187,26 @@ impl AlertMachine {
     }
 
     /// Goes on with another version of the rule, alerts and timers kept, as Prometheus does at a reload. It must be
-    /// [`AlertingRule::same_identity`]; the ids of elements are forgotten, since the expression may have changed.
+    /// [`AlertingRule::same_identity`]; the ids of elements are forgotten, since the expression may have changed. Texts that
+    /// are kept stay, where new ones would have to query the past.
     pub fn change_rule(&mut self, rule: AlertingRule) {
+        if !self.rule.same_texts(&rule) {
+            let queries = !rule.queries().is_empty();
+            self.alerts.for_each(|alert| {
+                // Without queries the new text can be made of what is known.
+                alert.text = alert.text.take().filter(|_| queries);
+                alert.shown = OnceLock::new();
+            });
+        }
         self.rule = rule;
-        self.alerts.for_each(|alert| alert.text = None);
         self.alerts.remap(|_| None);
+    }
+
+    /// Holds the annotations of all alerts as they are until the expression holds again. To be called while what they query
+    /// can still be asked: when the expression has failed, and before a change of the rule's annotations.
+    pub fn keep_texts(&mut self, context: &AlertContext<'_>) {
+        let rule = &self.rule;
+        self.alerts.for_each(|alert| alert.keep_text(rule, context));
     }
 
     /// The rule is gone. Alerts that had fired are resolved, with their sinks told at once; Prometheus says nothing and lets

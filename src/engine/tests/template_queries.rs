@@ -261,3 +261,168 @@ fn a_reload_keeps_what_queries_read() {
     let removed = bench.out.transitions.last().unwrap();
     assert_eq!((removed.reason, annotation(removed, "load")), (Reason::RuleRemoved, "9.0"));
 }
+
+/// One alert's text each tick, `m` counting ticks of 15s up to `until`; `down` holds at the ticks in `holds`, and the rule
+/// fails while `twice` is there.
+fn failing(holds: std::ops::RangeInclusive<i64>, twice: std::ops::RangeInclusive<i64>) -> Bench {
+    let mut bench = Bench::new(2, FAILING);
+    for k in 1..=12 {
+        bench.send(&[("__name__", "m")], &[(k * 15, k as f64)]);
+        let down = if holds.contains(&k) { 1.0 } else { 0.0 };
+        bench.send(&[("__name__", "down"), ("x", "a")], &[(k * 15, down)]);
+        let v = if twice.contains(&k) { 1.0 } else { crate::base::stale_nan() };
+        bench.send(&[("__name__", "twice"), ("x", "a"), ("y", "1")], &[(k * 15, v)]);
+        bench.send(&[("__name__", "twice"), ("x", "a"), ("y", "2")], &[(k * 15, v)]);
+    }
+    bench
+}
+
+const FAILING: &str = r#"groups:
+- name: g
+  interval: 15s
+  rules:
+  - alert: A
+    expr: (down == 1) unless (down * on (x) twice)
+    keep_firing_for: 1h
+    annotations: {sum: '{{ query "sum_over_time(m[45s])" | first | value }}'}
+"#;
+
+/// What the API shows of the one alert.
+fn shown(bench: &Bench) -> String {
+    let groups = bench.engine.groups();
+    let active = &groups[0].rules.last().unwrap().alert.as_ref().unwrap().active;
+    assert_eq!(active.len(), 1);
+    active[0].annotations[0].1.clone()
+}
+
+#[test]
+fn a_failing_rule_keeps_its_texts() {
+    let mut bench = failing(1..=4, 5..=9);
+    bench.advance(60);
+    assert_eq!(shown(&bench), "9");
+    for t in [75, 90, 135] {
+        bench.advance(t);
+        let error = bench.engine.groups()[0].rules[0].last_error.clone();
+        assert!(error.is_some_and(|e| e.contains("many-to-many") || e.contains("duplicate")), "at {t}");
+        assert_eq!(shown(&bench), "9", "{t}");
+    }
+    // It evaluates again, and no longer holds.
+    bench.advance(150);
+    assert_eq!(shown(&bench), "9");
+    let kept = bench.out.transitions.iter().find(|t| t.reason == Reason::KeptFiring).unwrap();
+    assert_eq!((kept.at, annotation(kept, "sum")), (150_000, "9"));
+}
+
+#[test]
+fn a_reload_keeps_the_texts_of_alerts_that_do_not_hold() {
+    for (change, held, after, sent) in [
+        ("for: 0s", "9", "9", "9"),
+        // Another text: the old one stays, since what the new one asks for was not kept.
+        ("SUM", "9", "9", "9"),
+        // Nothing to ask for.
+        ("plain", "of a", "of a", "of a"),
+    ] {
+        let mut bench = failing(1..=4, 0..=0);
+        bench.advance(105);
+        assert_eq!(shown(&bench), "9");
+        let query = r#"{{ query "sum_over_time(m[45s])" | first | value }}"#;
+        bench.load(&match change {
+            "SUM" => FAILING.replace(query, r#"{{ query "max_over_time(other[10m])" | first | value }}"#),
+            "plain" => FAILING.replace(query, "of {{ $labels.x }}"),
+            other => FAILING.replace("    annotations", &format!("    {other}\n    annotations")),
+        });
+        assert_eq!(shown(&bench), held, "{change}");
+        bench.out = Output::default();
+        bench.advance(180);
+        assert_eq!(shown(&bench), after, "{change}");
+        let resent = bench.out.transitions.iter().find(|t| t.reason == Reason::Resent).unwrap();
+        assert_eq!(annotation(resent, "sum"), sent, "{change}");
+    }
+}
+
+#[test]
+fn a_reload_shows_the_new_text_when_the_expression_holds_again() {
+    let mut bench = failing(1..=12, 0..=0);
+    bench.advance(60);
+    bench.load(&FAILING.replace("sum_over_time(m[45s])", "m * 2"));
+    // As Prometheus: the alert was made with the old text.
+    assert_eq!(shown(&bench), "9");
+    bench.advance(75);
+    assert_eq!(shown(&bench), "10");
+}
+
+#[test]
+fn a_shorter_interval_keeps_texts() {
+    let mut bench = failing(1..=4, 0..=0);
+    bench.send(&[("__name__", "down"), ("x", "a")], &[(64, 0.0)]);
+    bench.advance(64);
+    bench.load(&FAILING.replace("interval: 15s", "interval: 1s"));
+    assert_eq!(shown(&bench), "9");
+    // The instant that it last held at is more than one of the new intervals ago.
+    bench.advance(65);
+    let kept = bench.out.transitions.last().unwrap();
+    assert_eq!((kept.reason, kept.at, annotation(kept, "sum")), (Reason::KeptFiring, 65_000, "9"));
+    assert_eq!(shown(&bench), "9");
+}
+
+#[test]
+fn looking_does_not_show_in_what_is_sent() {
+    let told = |looks: bool| {
+        let mut bench = Bench::new(2, LOAD);
+        bench.send(&[("__name__", "down"), ("instance", "b")], &[(15, 1.0), (30, 1.0), (45, 0.0), (120, 0.0)]);
+        bench.send(&[("__name__", "load"), ("instance", "b")], &(1..9).map(|k| (k * 15, k as f64)).collect::<Vec<_>>());
+        for t in (15..=120).step_by(5) {
+            bench.advance(t);
+            if looks {
+                let _ = bench.engine.groups();
+            }
+        }
+        bench.out.transitions
+    };
+    assert_eq!(told(true), told(false));
+    assert!(!told(true).is_empty());
+}
+
+#[test]
+fn what_is_shown_is_asked_for_once_a_tick() {
+    let mut bench = Bench::new(
+        2,
+        r#"groups: [{name: g, interval: 15s, rules: [{alert: A, expr: m, annotations: {x: '{{ query "sum_over_time(vector(1)[1h:1s])" | len }}{{ query "m" | first | value }}'}}]}]"#,
+    );
+    for k in 1..=300 {
+        bench.send(&[("__name__", "m"), ("i", &k.to_string())], &[(15, 1.0), (30, 2.0)]);
+    }
+    bench.advance(30);
+    let look = |bench: &Bench| {
+        let began = std::time::Instant::now();
+        let groups = bench.engine.groups();
+        let active = &groups[0].rules[0].alert.as_ref().unwrap().active;
+        assert!(active.len() == 300 && active.iter().all(|a| a.annotations[0].1 == "12"), "{:?}", active[0]);
+        began.elapsed()
+    };
+    let first = look(&bench);
+    let second = look(&bench);
+    assert!(second * 2 < first, "{first:?} {second:?}");
+}
+
+/// The bounds are for input from outside; they must not make the answer another one.
+#[test]
+fn bounds_on_input_do_not_cut_what_queries_read() {
+    let limits = Limits { pending_samples: 3, labels_per_series: 200, ..Limits::default() };
+    let options = EngineOptions { evaluation_interval: 15_000, limits: limits.clone(), ..Default::default() };
+    let mut bench = Bench { engine: Engine::new(options), out: Output::default() };
+    bench.load(
+        r#"groups: [{name: g, rules: [{alert: A, expr: m, annotations: {x: '{{ query "sum_over_time(m[5m])" | first | value }}'}}]}]"#,
+    );
+    let labels: Vec<(String, String)> = (0..150).map(|i| (format!("l{i}"), "v".to_owned())).collect();
+    let named = [("__name__", "m")].into_iter().chain(labels.iter().map(|(n, v)| (n.as_str(), v.as_str())));
+    let labels = Labels::from_pairs(named);
+    for k in 0..20 {
+        let mut batch = BatchBuilder::new(&limits);
+        batch.series(labels.as_ref());
+        batch.sample(k * 15_000, k as f64);
+        bench.engine.ingest(&batch.finish());
+        bench.advance(k * 15);
+    }
+    assert_eq!(shown(&bench), "190");
+}
