@@ -91,9 +91,13 @@ fn target(plans: &mut Vec<Plan>, rng: &mut Rng, job: &str, i: i64) {
     let every = [15_000, 15_000, 30_000, 60_000][rng.usize(..4)];
     // Half of the targets are scraped at once and on whole seconds, as a window's edges are.
     let at_once = rng.bool().then(|| rng.i64(0..every / 1000) * 1000);
+    let mut whole = None;
     let mut add = |kind: Kind, name: &str, labels: &[(&str, &str)]| {
         let labels = Labels::from_pairs(labels.iter().copied().chain([("__name__", name)]));
-        plans.push(Plan { labels, kind, every, phase: at_once.unwrap_or_else(|| rng.i64(0..every)) });
+        let own = at_once.unwrap_or_else(|| rng.i64(0..every));
+        // No instant sees only some of its buckets.
+        let phase = if name == "size_bucket" { *whole.get_or_insert(own) } else { own };
+        plans.push(Plan { labels, kind, every, phase });
     };
     for path in ["/", "/a\"b", "/é"] {
         add(Kind::Counter { total: 0.0 }, "requests_total", &[own[0], own[1], ("path", path)]);

@@ -22,8 +22,10 @@ impl Looks {
     /// Whether an expression looks like that.
     pub(super) fn takes(self, expr: &str, edition: Edition) -> bool {
         let looks = expr.contains(" @ ") || expr.contains("offset -");
-        // Prometheus 3.5 now and then gives the time of an older sample than the newest.
-        let is_sound = !(expr.contains("timestamp(") && expr.contains(" @ "))
+        // Prometheus 3.5 now and then gives the time of an older sample than the newest; and of an aggregation of what is the
+        // same at all steps of a query it evaluates the parameter at the first one only.
+        let unsound_at = ["timestamp(", " (scalar(avg(up)), "];
+        let is_sound = !(expr.contains(" @ ") && unsound_at.iter().any(|part| expr.contains(part)))
             // To Prometheus 2 an infinite value is NaN wherever it lies.
             && (edition.is_new() || !expr.contains("predict_linear("));
         match self {
