@@ -68,6 +68,7 @@ impl Engine {
         for list in [&mut remarks.warnings, &mut remarks.infos] {
             list.sort();
             list.dedup();
+            list.truncate(MOST);
         }
         remarks
     }

@@ -1,7 +1,7 @@
 //! The engine: batches in, watermarks in, transitions out.
 
 use crate::base::{Batch, FAR, Millis};
-use crate::promql::Plan;
+use crate::promql::{Feed, NodeId, Op, Plan, Span};
 
 use super::coordinator::{Coordinator, Run};
 use super::directory::{Directory, Known, SelectorIndex, Target};
@@ -74,6 +74,33 @@ pub struct Engine {
 pub(super) struct FeedWork {
     pub stage: Stage,
     pub next: Option<Millis>,
+    /// The instants beyond which steps are of no use: nobody looks at them.
+    pub span: Span,
+}
+
+impl FeedWork {
+    /// The work of a plan's subquery, which has not begun.
+    pub fn new(plan: &Plan, feed: usize) -> Self {
+        let always = Span { first: Millis::MIN, last: Millis::MAX };
+        let Feed { node, span, .. } = &plan.feeds[feed];
+        // Models learn from the steps before, too.
+        let span = span.filter(|_| !has_models(plan, *node)).unwrap_or(always);
+        Self { stage: Stage::for_feed(plan, feed), next: None, span }
+    }
+
+    /// Begins, unless it has: the first step of use after `t`.
+    fn begin(&mut self, t: Millis, feed: &Feed) {
+        if self.next.is_none() {
+            let first = first_after(t.max(self.span.first.saturating_sub(1)), feed.schedule.interval);
+            self.next = Some(first).filter(|first| *first <= self.span.last);
+        }
+    }
+}
+
+/// Whether an expression has models of its own, but for those in subqueries.
+fn has_models(plan: &Plan, node: NodeId) -> bool {
+    let op = &plan.nodes[node].op;
+    matches!(op, Op::Model { .. }) || op.children().into_iter().any(|child| has_models(plan, child))
 }
 
 impl Engine {
@@ -227,7 +254,7 @@ impl Engine {
             group.begin(t, self.options.epoch);
         }
         for (feed, work) in self.plan.feeds.iter().zip(&mut self.feeds) {
-            work.next.get_or_insert_with(|| first_after(t, feed.schedule.interval));
+            work.begin(t, feed);
         }
     }
 
@@ -281,7 +308,7 @@ impl Engine {
             for s in 0..if idle { 0 } else { self.groups[g].stages.len() } {
                 self.round += 1;
                 let stage_began = stopwatch.stopwatch();
-                let at = Moment { t, round: self.round, new_models: self.new_models };
+                let at = Moment { t, due, round: self.round, new_models: self.new_models };
                 for f in 0..self.groups[g].stages[s].0.feeds.len() {
                     let feed = self.groups[g].stages[s].0.feeds[f];
                     self.run_feed_if_due(feed, due, executor);
@@ -300,8 +327,7 @@ impl Engine {
             if idle {
                 out.evaluations += group.pass(1);
             } else {
-                group.last = Some(t);
-                group.next = Some(t + group.schedule.interval);
+                group.evaluated(t);
             }
         }
         for feed in 0..self.feeds.len() {
@@ -311,8 +337,7 @@ impl Engine {
 
     /// Whether no tick changes anything until samples come.
     fn rests(&self) -> bool {
-        self.groups.iter().all(|group| self.group_rests(group))
-            && self.feeds.iter().all(|work| self.is_idle(&work.stage))
+        self.groups.iter().all(|group| self.group_rests(group)) && self.feeds.iter().all(|work| self.feed_rests(work))
     }
 
     fn group_rests(&self, group: &Group) -> bool {
@@ -337,7 +362,12 @@ impl Engine {
     fn is_idle(&self, stage: &Stage) -> bool {
         let stores = || self.shards.iter().map(|s| &s.evaluator.store).chain([&self.coordinator.evaluator.store]);
         let nothing_to_read = stage.leaves.iter().all(|&leaf| stores().all(|store| store.is_empty(leaf)));
-        stage.strict && nothing_to_read && stage.feeds.iter().all(|&feed| self.is_idle(&self.feeds[feed].stage))
+        stage.strict && nothing_to_read && stage.feeds.iter().all(|&feed| self.feed_rests(&self.feeds[feed]))
+    }
+
+    /// Whether a subquery has no more steps to come, or nothing comes of them.
+    fn feed_rests(&self, work: &FeedWork) -> bool {
+        work.next.is_none() || self.is_idle(&work.stage)
     }
 
     fn run_feed_if_due(&mut self, feed: usize, due: Millis, executor: &dyn Executor) {
@@ -345,11 +375,12 @@ impl Engine {
         let Some(t) = self.feeds[feed].next.filter(|t| t + schedule.query_offset == due) else { return };
         if !self.is_idle(&self.feeds[feed].stage) {
             self.round += 1;
-            let at = Moment { t, round: self.round, new_models: self.new_models };
+            let at = Moment { t, due, round: self.round, new_models: self.new_models };
             let run = Run { plan: &self.plan, volatile: &self.volatile, at, executor };
             self.coordinator.run_feed(run, &mut self.shards, feed, &self.feeds[feed].stage);
         }
-        self.feeds[feed].next = Some(t + schedule.interval);
+        let work = &mut self.feeds[feed];
+        work.next = Some(t + schedule.interval).filter(|next| *next <= work.span.last);
     }
 
     fn collect_garbage(&mut self, t: Millis, executor: &dyn Executor) {

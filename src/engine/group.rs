@@ -27,6 +27,8 @@ pub struct Group {
     pub next: Option<Millis>,
     /// The instant evaluated last.
     pub last: Option<Millis>,
+    /// When it was due: `query_offset` later, of the schedule of then.
+    pub last_due: Option<Millis>,
     /// How long that took, by the host's stopwatch.
     pub took: Duration,
     /// Rules in order.
@@ -105,7 +107,16 @@ impl Group {
             });
         }
         let stages = stages(plan, spec, &roots);
-        Ok(Self { spec: Arc::clone(spec), schedule, next: None, last: None, took: Duration::ZERO, rules, stages })
+        Ok(Self {
+            spec: Arc::clone(spec),
+            schedule,
+            next: None,
+            last: None,
+            last_due: None,
+            took: Duration::ZERO,
+            rules,
+            stages,
+        })
     }
 
     /// Plans what the queries of its rules' templates read.
@@ -123,7 +134,7 @@ impl Group {
         if self.schedule == old.schedule {
             self.next = old.next;
         }
-        self.last = old.last;
+        (self.last, self.last_due) = (old.last, old.last_due);
         for (rule, spec) in self.rules.iter_mut().zip(&self.spec.rules) {
             let twin =
                 old.rules.iter().zip(&old.spec.rules).position(|(other, other_spec)| match (&rule.kind, &other.kind) {
@@ -157,11 +168,17 @@ impl Group {
         })
     }
 
+    /// Has been evaluated at an instant.
+    pub fn evaluated(&mut self, t: Millis) {
+        self.last = Some(t);
+        self.last_due = Some(t + self.schedule.query_offset);
+        self.next = Some(t + self.schedule.interval);
+    }
+
     /// Passes over its next so many instants, at which nothing could come of its rules; gives the evaluations spared.
     pub fn pass(&mut self, instants: i64) -> u64 {
         if let Some(next) = self.next.filter(|_| instants > 0) {
-            self.last = Some(next + (instants - 1) * self.schedule.interval);
-            self.next = Some(next + instants * self.schedule.interval);
+            self.evaluated(next + (instants - 1) * self.schedule.interval);
             for rule in &mut self.rules {
                 (rule.last_error, rule.took, rule.remarks) = (None, Duration::ZERO, Remarks::default());
             }
@@ -170,9 +187,11 @@ impl Group {
     }
 
     /// Begins: the first instant after `t` that lies `query_offset` before a multiple of the interval from `epoch`. The group
-    /// is due at that multiple, as in Prometheus.
+    /// is due at that multiple, as in Prometheus. A group whose schedule has changed goes on with the first that is due after `t`
+    /// and later than the last one evaluated: windows never go back.
     pub fn begin(&mut self, t: Millis, epoch: Millis) {
         let origin = epoch - self.schedule.query_offset;
+        let t = self.last.map_or(t, |last| last.max(t.saturating_sub(self.schedule.query_offset)));
         self.next.get_or_insert_with(|| first_after(t.saturating_sub(origin), self.schedule.interval) + origin);
     }
 }

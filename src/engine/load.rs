@@ -14,7 +14,7 @@ use super::engine::{Engine, FeedWork};
 use super::group::{Group, RuleWork, recorded_names, schedule_of};
 use super::options::{Output, Profiles};
 use super::query::{Query, QuerySpec};
-use super::task::{Stage, volatile_nodes};
+use super::task::volatile_nodes;
 use super::template_query::TemplateQueries;
 
 /// A rule that cannot be loaded.
@@ -143,7 +143,7 @@ impl Engine {
         self.feeds = (0..plan.feeds.len())
             .map(|feed| {
                 let known = old_feeds.iter().find(|(identity, _)| *identity == plan.feeds[feed].identity);
-                FeedWork { stage: Stage::for_feed(plan, feed), next: known.and_then(|(_, next)| *next) }
+                FeedWork { next: known.and_then(|(_, next)| *next), ..FeedWork::new(plan, feed) }
             })
             .collect();
         let recorded: BTreeSet<String> = groups.iter().flat_map(|g| &g.spec.rules).flat_map(recorded_names).collect();

@@ -97,7 +97,8 @@ impl Engine {
             Asked::Value { root, order } => (*root, order),
         };
         self.round += 1;
-        let at = Moment { t, round: self.round, new_models: self.models() < self.options.limits.models };
+        let at =
+            Moment { t, due: watermark, round: self.round, new_models: self.models() < self.options.limits.models };
         let run = Run { plan: &self.plan, volatile: &self.volatile, at, executor };
         self.coordinator.run(run, &mut self.shards, &query.stage);
         let vector = self.coordinator.result(root)?;

@@ -280,3 +280,39 @@ fn queries_are_answered_between_ticks_and_see_what_rules_record() {
     let faults = engine.load_with_queries(&rules, &["m +".to_owned()], &Profiles::default(), &mut Output::default());
     assert_eq!(faults.unwrap_err()[0].rule, "m +");
 }
+
+#[test]
+fn a_reload_that_changes_a_groups_schedule_pauses_for_no_longer_than_it_has_to() {
+    let rules = |schedule: &str| {
+        format!("groups: [{{name: g, {schedule}, rules: [{{alert: A, expr: 'max_over_time(x[2m:1m]) > 0'}}]}}]")
+    };
+    let due = |bench: &Bench| bench.engine.groups()[0].last_evaluation.map(|t| t / 60_000);
+    let firing = |bench: &Bench| bench.out.transitions.iter().all(|t| t.to == crate::alert::AlertState::Firing);
+    for (before, after) in [
+        ("interval: 1m", "interval: 1m, query_offset: 20m"),
+        ("interval: 1m, query_offset: 20m", "interval: 2m, query_offset: 20m"),
+        ("interval: 1m, query_offset: 20m", "interval: 1m"),
+    ] {
+        let mut bench = Bench::new(2, &rules(before));
+        bench.advance(0);
+        for minute in 1..=60 {
+            bench.send(&[("__name__", "x")], &[(minute * 60, 1.0)]);
+            bench.advance(minute * 60);
+            if minute > 25 {
+                assert_eq!(due(&bench), Some(minute), "{before}");
+            }
+        }
+        bench.load(&rules(after));
+        assert_eq!(due(&bench), Some(60), "{before} {after}: what was evaluated before");
+        for minute in 61..=90 {
+            bench.send(&[("__name__", "x")], &[(minute * 60, 1.0)]);
+            bench.advance(minute * 60);
+            let step = if after.contains("2m") { 2 } else { 1 };
+            // One that has come to wait for longer has been at the instants before.
+            let waits = !before.contains("20m") && minute <= 80;
+            let expected = if waits { 60 } else { minute / step * step };
+            assert_eq!(due(&bench), Some(expected), "{before} {after}");
+        }
+        assert!(firing(&bench), "{before} {after}");
+    }
+}

@@ -23,7 +23,7 @@ impl Engine {
             name: group.spec.name.clone(),
             interval: group.schedule.interval,
             limit: group.spec.limit,
-            last_evaluation: group.last.map(|t| t + group.schedule.query_offset),
+            last_evaluation: group.last_due,
             evaluation_time: group.took,
             rules: rules
                 .map(|(state, spec)| RuleView {

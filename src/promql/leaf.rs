@@ -5,6 +5,7 @@ use regex::Regex;
 use crate::base::{LabelsRef, METRIC_NAME, Millis};
 
 use super::plan::{FeedId, NodeId, Schedule};
+use super::reach::Span;
 
 /// What a leaf keeps of its series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +73,8 @@ pub struct Feed {
     pub node: NodeId,
     /// Its steps.
     pub schedule: Schedule,
+    /// The instants beyond which nobody looks at its steps, where they are bounded.
+    pub span: Option<Span>,
     /// Identity across reloads.
     pub identity: String,
 }

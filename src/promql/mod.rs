@@ -52,7 +52,7 @@ pub use parse::{parse, parse_parts};
 pub use plan::*;
 pub use planner::{PlanError, PlanOptions, Planner};
 pub use quantile::{Bucket, bucket_fraction, bucket_quantile, median_deviation, quantile};
-pub use reach::{Reach, Span, reach};
+pub use reach::{Reach, Span, asks_ahead, reach};
 pub use reads::{Read, Reads};
 pub use regex::anchored;
 pub use selectors::selectors;

@@ -13,7 +13,7 @@ use super::arith::{BinaryOp, SetOp};
 use super::calls;
 use super::leaf::{Feed, LabelMatcher, Leaf, LeafKind, LeafSource, Selector, Test};
 use super::plan::{AggregateOp, Cardinality, FeedId, Grouping, LeafId, Matching, Node, NodeId, Op, Plan, Schedule};
-use super::reach::{End, Scope, Span, millis};
+use super::reach::{End, Scope, Span, asks_ahead, millis};
 use super::regex::anchored;
 use super::sites::address;
 
@@ -73,9 +73,7 @@ impl<'p> Planner<'p> {
         }
         let needed = format_duration(ahead);
         match self.scope.span {
-            None => fail(format!(
-                "a negative offset asks for samples of the future: give the group query_offset: {needed} or more"
-            )),
+            None => fail(format!("{}: give the group query_offset: {needed} or more", asks_ahead(expr))),
             Some(_) => fail(format!("the expression looks {needed} ahead: ask for it with a query_offset as long")),
         }
     }
@@ -206,9 +204,11 @@ impl<'p> Planner<'p> {
         let node = Planner { plan: self.plan, options: self.options, schedule, scope }.expr(&subquery.expr)?;
         let identity = format!("{schedule:?} {}", self.plan.nodes[node].identity);
         if let Some(&known) = self.plan.known_feeds.get(&identity) {
+            let feed = &mut self.plan.feeds[known];
+            feed.span = feed.span.zip(scope.span).map(|(a, b)| a.with(b));
             return Ok(known);
         }
-        self.plan.feeds.push(Feed { node, schedule, identity: identity.clone() });
+        self.plan.feeds.push(Feed { node, schedule, span: scope.span, identity: identity.clone() });
         let id = self.plan.feeds.len() - 1;
         self.plan.known_feeds.insert(identity, id);
         Ok(id)

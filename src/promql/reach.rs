@@ -17,6 +17,14 @@ pub struct Span {
     pub last: Millis,
 }
 
+impl Span {
+    /// The shortest that has both.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        Self { first: self.first.min(other.first), last: self.last.max(other.last) }
+    }
+}
+
 /// How far an expression looks, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reach {
@@ -27,7 +35,8 @@ pub struct Reach {
 }
 
 /// How far an expression looks. `span` has the instants at which a query is evaluated; None for a rule, which is evaluated
-/// for ever: what `@` names is then taken to be over.
+/// for ever: what `@` names is then taken to be over, but for the steps of a subquery with `@`, which have to look no further
+/// ahead than the rule, so that its value is whole when its instant has passed.
 ///
 /// ```
 /// use forewarn::promql::{Span, parse, reach};
@@ -41,6 +50,16 @@ pub struct Reach {
 /// `start()` or `end()` inside a rule's subquery, see [`Scope::end`].
 pub fn reach(expr: &Expr, span: Option<Span>) -> Result<Reach, PlanError> {
     Scope::new(span).reach(expr)
+}
+
+/// What is to be said of a rule's expression that looks ahead.
+#[must_use]
+pub fn asks_ahead(expr: &Expr) -> &'static str {
+    if expr.to_string().contains(" @ ") {
+        "a negative offset, or an @ within a subquery with @, asks for samples of the future"
+    } else {
+        "a negative offset asks for samples of the future"
+    }
 }
 
 /// Where a window ends.
@@ -120,7 +139,7 @@ impl Scope {
     pub(super) fn ahead(&self, end: End, inner: Millis) -> Millis {
         match end {
             End::Before(offset) => inner - offset,
-            End::At(t) => self.span.map_or(0, |span| t + inner - span.first),
+            End::At(t) => self.span.map_or(inner, |span| t + inner - span.first),
         }
     }
 

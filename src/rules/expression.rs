@@ -11,7 +11,7 @@ use super::format::Scalar;
 use super::scalar;
 use super::validate::text;
 use crate::base::{Millis, format_duration};
-use crate::promql::{Parsed, parse_parts, reach};
+use crate::promql::{Parsed, asks_ahead, parse_parts, reach};
 
 /// An expression that can be evaluated.
 pub(super) struct Expression {
@@ -48,7 +48,7 @@ impl Expression {
                 ValueType::Vector | ValueType::Scalar => match reach(&parsed.expr, None) {
                     Ok(reach) if reach.ahead > query_offset.unwrap_or(0) => {
                         let help = format!("give the group query_offset: {} or more", format_duration(reach.ahead));
-                        let message = "a negative offset asks for samples of the future";
+                        let message = asks_ahead(&parsed.expr);
                         // Where the group says nothing, the configuration may.
                         if query_offset.is_none() {
                             let place = place(found.source(), &scalar, &written, start..written.trim_end().len());

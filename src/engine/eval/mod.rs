@@ -52,6 +52,8 @@ pub enum Role {
 pub struct Moment {
     /// The instant, in event time.
     pub t: Millis,
+    /// How far event time had come: what a pinned window holds depends on that, whatever the instant.
+    pub due: Millis,
     /// Number of the round. Within a tick a later round sees what earlier rules have recorded.
     pub round: u64,
     /// Whether elements without a model may get one: there were fewer than `limits.models` when the tick began. Said for the
@@ -64,11 +66,13 @@ struct Memo {
     at: Option<Moment>,
     value: Result<Value, EvalError>,
     annotations: Annotations,
+    /// The instant that the annotations are of: they outlive a value whose label sets have got other numbers.
+    annotated: Option<Millis>,
 }
 
 impl Default for Memo {
     fn default() -> Self {
-        Self { at: None, value: Ok(Value::Scalar(f64::NAN)), annotations: Annotations::default() }
+        Self { at: None, value: Ok(Value::Scalar(f64::NAN)), annotations: Annotations::default(), annotated: None }
     }
 }
 
@@ -108,7 +112,7 @@ impl Evaluator {
     /// Whether a node has a value for this moment already.
     #[must_use]
     pub fn has(&self, volatile: &[bool], id: NodeId, at: Moment) -> bool {
-        self.memos[id].at.is_some_and(|m| m.t == at.t && (m.round == at.round || !volatile[id]))
+        self.memos[id].at.is_some_and(|m| m.t == at.t && m.due == at.due && (m.round == at.round || !volatile[id]))
     }
 
     /// Evaluates nodes in order, those that have a value for this moment already left out.
@@ -127,7 +131,7 @@ impl Evaluator {
             let new_models = at.new_models;
             let mut cx = Context { plan, t: at.t, new_models, memos: done, store, scratch, role, annotations };
             memo.value = cx.evaluate(id, reuse(old), &mut state, &self.states);
-            memo.at = Some(at);
+            (memo.at, memo.annotated) = (Some(at), Some(at.t));
             self.states[id] = state;
         }
     }
@@ -140,12 +144,12 @@ impl Evaluator {
     /// What a node has remarked, if it was evaluated within `lag` before `t`.
     pub fn annotations(&self, id: NodeId, t: Millis, lag: Millis) -> Option<&Annotations> {
         let memo = &self.memos[id];
-        memo.at.filter(|at| at.t > t.saturating_sub(lag).saturating_sub(1)).map(|_| &memo.annotations)
+        memo.annotated.filter(|at| *at > t.saturating_sub(lag).saturating_sub(1)).map(|_| &memo.annotations)
     }
 
     /// Sets the value of a node that was evaluated elsewhere.
     pub fn put(&mut self, id: NodeId, at: Moment, value: Evaluated) {
-        self.memos[id] = Memo { at: Some(at), value, annotations: Annotations::default() };
+        self.memos[id] = Memo { at: Some(at), value, ..Memo::default() };
     }
 
     /// Stores the elements of a subquery's inner expression.

@@ -206,3 +206,92 @@ fn queries_may_be_strings_ranges_and_ordered() {
         assert_eq!(ask(5), QueryValue::Scalar(60.0));
     }
 }
+
+#[test]
+fn groups_that_wait_differently_both_see_what_a_pinned_window_holds_at_their_turn() {
+    // The second group is at the first one's instants, but a minute earlier.
+    let rules = "groups: [{name: b, interval: 60s, query_offset: 1m, rules: [{record: b, expr: 'x @ 300'}]},
+        {name: a, interval: 60s, rules: [{record: a, expr: 'x @ 300'}]}]";
+    let mut bench = Bench::new(2, rules);
+    bench.advance(0);
+    for minute in 1..=5 {
+        bench.send(&[("__name__", "x")], &[(minute * 60, minute as f64)]);
+        bench.advance(minute * 60);
+    }
+    let of = |name: &str| bench.recorded(name).into_iter().map(|r| (r.1 / 60, r.2.unwrap())).collect::<Vec<_>>();
+    assert_eq!(of("a"), (1..=5).map(|m| (m, m as f64)).collect::<Vec<_>>());
+    assert_eq!(of("b"), (0..=4).map(|m| (m, (m + 1) as f64)).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_steps_of_a_pinned_subquery_look_no_further_ahead_than_the_group_waits() {
+    let faults = |group: &str, expr: &str| {
+        let text = format!("groups: [{{name: g{group}, interval: 1m, rules: [{{record: r, expr: '{expr}'}}]}}]");
+        let (groups, found) = load_file("test.yml", &text);
+        let rules = RuleSet { groups: groups.into_iter().map(Arc::new).collect() };
+        let loaded = Engine::new(EngineOptions::default()).load(&rules, &Profiles::default(), &mut Output::default());
+        let refused = loaded.err().map(|faults| faults[0].message.clone());
+        (refused, found.first().map(|f| f.message.clone()))
+    };
+    let later = "sum_over_time((y + x @ 4000)[5m:1m] @ 1000)";
+    let what = "a negative offset, or an @ within a subquery with @, asks for samples of the future";
+    // The window's first instant is 700.001 s.
+    let (refused, found) = faults("", later);
+    assert_eq!(refused.unwrap(), format!("{what}: give the group query_offset: 54m59s999ms or more"));
+    assert_eq!(found.as_deref(), Some(what));
+    assert_eq!(faults(", query_offset: 55m", later), (None, None));
+    assert_eq!(faults("", "sum_over_time((y + x @ 700)[5m:1m] @ 1000)"), (None, None));
+    assert_eq!(faults("", "max_over_time(sum_over_time((y + x @ 1000)[5m:1m] @ 1000)[1h:5m] @ 10000)"), (None, None));
+
+    // A group that waits has the whole as soon as the last instant has passed.
+    let rules =
+        format!("groups: [{{name: g, interval: 60s, query_offset: 1h, rules: [{{record: r, expr: '{later}'}}]}}]");
+    let mut bench = Bench::new(2, &rules);
+    bench.advance(0);
+    for t in (60..9_000).step_by(60) {
+        bench.send(&[("__name__", "x")], &[(t, t as f64)]);
+        bench.send(&[("__name__", "y")], &[(t, 1.0)]);
+    }
+    bench.advance(9_000);
+    let recorded = bench.recorded("r");
+    // Steps at 720, 780, … 960, each with the sample at 3960.
+    let whole: Vec<_> = recorded.iter().filter(|r| r.1 >= 1_000).map(|r| r.2).collect();
+    assert!(whole.len() > 70 && whole.iter().all(|v| *v == Some(5.0 * 3_961.0)), "{whole:?}");
+}
+
+#[test]
+fn steps_that_nobody_looks_at_are_not_evaluated() {
+    // Its one sample is held for ever, so that neither side of it is idle.
+    let far = 1_700_000_000;
+    let specs = [("sum_over_time((x @ 60)[5m:1m])", far), ("sum_over_time((x @ 60)[5m:1m] @ 120)", far)];
+    let queries: Vec<QuerySpec> = specs
+        .iter()
+        .map(|&(expr, t)| QuerySpec {
+            expr: expr.to_owned(),
+            query_offset: 0,
+            span: Some(crate::promql::Span { first: t * 1000, last: t * 1000 }),
+        })
+        .collect();
+    let mut bench = Bench::new(1, "groups: []");
+    bench.engine.load_with_queries(&RuleSet::default(), &queries, &Profiles::default(), &mut bench.out).unwrap();
+    bench.advance(0);
+    bench.send(&[("__name__", "x")], &[(60, 2.0)]);
+    bench.advance(far);
+    let mut ask = |i| bench.engine.query(i, &Inline).unwrap().unwrap().into_elements()[0].1;
+    assert_eq!(ask(0), 10.0);
+    // Of its five steps those that have come: at 0, 60 and 120.
+    assert_eq!(ask(1), 6.0);
+    assert!(bench.out.ticks < 20, "{}", bench.out.ticks);
+
+    let mut bench =
+        Bench::new(1, "groups: [{name: g, interval: 1h, rules: [{record: r, expr: 'sum_over_time(x[5m:1m] @ 600)'}]}]");
+    bench.advance(0);
+    bench.send(&[("__name__", "x")], &[(60, 2.0), (590, 3.0)]);
+    (1..=24).for_each(|hour| {
+        bench.send(&[("__name__", "x")], &[(hour * 3600, 1.0)]);
+        bench.advance(hour * 3600);
+    });
+    assert_eq!(bench.recorded("r").last().unwrap().2, Some(3.0));
+    // Five steps, and the group's from 0 on.
+    assert_eq!(bench.out.ticks, 5 + 25);
+}

@@ -383,28 +383,6 @@ fn looking_does_not_show_in_what_is_sent() {
     assert!(!told(true).is_empty());
 }
 
-#[test]
-fn what_is_shown_is_asked_for_once_a_tick() {
-    let mut bench = Bench::new(
-        2,
-        r#"groups: [{name: g, interval: 15s, rules: [{alert: A, expr: m, annotations: {x: '{{ query "sum_over_time(vector(1)[1h:1s])" | len }}{{ query "m" | first | value }}'}}]}]"#,
-    );
-    for k in 1..=300 {
-        bench.send(&[("__name__", "m"), ("i", &k.to_string())], &[(15, 1.0), (30, 2.0)]);
-    }
-    bench.advance(30);
-    let look = |bench: &Bench| {
-        let began = std::time::Instant::now();
-        let groups = bench.engine.groups();
-        let active = &groups[0].rules[0].alert.as_ref().unwrap().active;
-        assert!(active.len() == 300 && active.iter().all(|a| a.annotations[0].1 == "12"), "{:?}", active[0]);
-        began.elapsed()
-    };
-    let first = look(&bench);
-    let second = look(&bench);
-    assert!(second * 2 < first, "{first:?} {second:?}");
-}
-
 /// The bounds are for input from outside; they must not make the answer another one.
 #[test]
 fn bounds_on_input_do_not_cut_what_queries_read() {

@@ -2,6 +2,7 @@
 
 mod model;
 mod tables;
+mod texts;
 
 use std::sync::Arc;
 
