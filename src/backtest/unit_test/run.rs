@@ -75,8 +75,9 @@ struct GivenUp;
 impl<'a> Run<'a> {
     fn run(&mut self, rules: &RuleSet) -> Result<(), GivenUp> {
         let times = self.times()?;
-        let tracks = tracks(self.group, times, &self.setup.recordings).or_else(|failure| self.give_up(*failure))?;
+        // First, so that what is wrong with them is told even if a series does not read.
         let asked = self.expressions();
+        let tracks = tracks(self.group, times, &self.setup.recordings).or_else(|failure| self.give_up(*failure))?;
         let mut alerts: Vec<&AlertTest> = self.group.alert_rule_test.iter().collect();
         alerts.sort_by_key(|test| test.eval_time);
         let mut watches: Vec<Watch<'a>> = self.group.alert_window_test.iter().map(Watch::new).collect();
