@@ -7,6 +7,7 @@ mod instant;
 mod labels;
 mod limits;
 mod nearest;
+mod re2;
 mod sample;
 mod time;
 mod value;
@@ -16,6 +17,7 @@ pub use instant::{parse_instant, unix_instant};
 pub use labels::{LabelBuilder, Labels, LabelsRef, METRIC_NAME};
 pub use limits::Limits;
 pub use nearest::nearest;
+pub use re2::re2_pattern;
 pub use sample::{STALE_NAN_BITS, Sample, is_stale, stale_nan};
 pub use time::{
     DURATION_PATTERN, DurationError, FAR, LONGEST_SPAN, Millis, format_duration, format_rfc3339, parse_duration,

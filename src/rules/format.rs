@@ -62,9 +62,16 @@ pub(super) struct Rule {
 #[derive(Default)]
 pub(super) struct Pairs(pub(super) Vec<(Spanned<String>, Scalar)>);
 
+/// Most nodes of a file's YAML: some 500,000 rules.
+const MOST_NODES: usize = 8_000_000;
+
 /// The documents of a file, or what YAML has against it.
 pub(super) fn documents(text: &str) -> Result<Vec<Document>, serde_saphyr::Error> {
-    let options = serde_saphyr::options! { with_snippet: false };
+    // A file has been bounded in bytes (limits.file_bytes); a node takes two or more.
+    let options = serde_saphyr::options! {
+        with_snippet: false,
+        budget: serde_saphyr::budget! { max_nodes: MOST_NODES, max_events: 4 * MOST_NODES },
+    };
     serde_saphyr::from_multiple_with_options(text, options)
 }
 

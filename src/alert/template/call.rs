@@ -11,7 +11,7 @@ use super::bounded::{Bounded, too_long};
 use super::functions::Function;
 use super::value::{Sample, Value};
 use super::{clock, compare, humanize, printf, text};
-use crate::base::parse_duration;
+use crate::base::{parse_duration, re2_pattern};
 
 /// Bytes that a compiled regular expression may take.
 const REGEX_BYTES: usize = 1 << 20;
@@ -230,7 +230,9 @@ fn sort_by_label<'a>(label: &str, value: &Value<'a>) -> Value<'a> {
 }
 
 fn regex(pattern: &str) -> Result<Regex, String> {
-    RegexBuilder::new(pattern).size_limit(REGEX_BYTES).build().map_err(|e| format!("bad regular expression: {e}"))
+    let bad = |reason: String| format!("bad regular expression: {reason}");
+    let translated = re2_pattern(pattern).map_err(bad)?;
+    RegexBuilder::new(&translated).size_limit(REGEX_BYTES).build().map_err(|e| bad(e.to_string()))
 }
 
 fn replace_all(out: &mut Bounded, regex: &Regex, by: &str, within: &str) -> Result<(), String> {
