@@ -75,7 +75,7 @@ impl Translation<'_> {
             'x' => {
                 self.out.push_str("\\x");
                 if self.rest.peek() == Some(&'{') {
-                    self.through_brace();
+                    self.in_braces();
                 }
             }
             _ => self.out.extend(['\\', c]),
@@ -104,17 +104,17 @@ impl Translation<'_> {
         let negated = self.rest.next_if_eq(&'^').is_some();
         let flipped = if letter == 'p' { 'P' } else { 'p' };
         self.out.extend(['\\', if negated { flipped } else { letter }, '{']);
-        self.to_closing_brace();
+        self.rest_of_braces();
     }
 
-    fn through_brace(&mut self) {
+    fn in_braces(&mut self) {
         self.rest.next();
         self.out.push('{');
-        self.to_closing_brace();
+        self.rest_of_braces();
     }
 
-    fn to_closing_brace(&mut self) {
-        while let Some(c) = self.rest.next() {
+    fn rest_of_braces(&mut self) {
+        for c in self.rest.by_ref() {
             self.out.push(c);
             if c == '}' {
                 return;
@@ -201,7 +201,7 @@ impl Translation<'_> {
             return Err(format!("invalid repeat count: {{{inside}}} (at most {MOST_REPETITIONS})"));
         }
         self.out.push('{');
-        self.to_closing_brace();
+        self.rest_of_braces();
         Ok(())
     }
 
