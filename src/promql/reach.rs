@@ -47,7 +47,7 @@ pub struct Reach {
 /// ```
 ///
 /// # Errors
-/// `start()` or `end()` inside a rule's subquery, see [`Scope::end`].
+/// `start()` or `end()` inside a rule's subquery, whose steps serve many evaluations.
 pub fn reach(expr: &Expr, span: Option<Span>) -> Result<Reach, PlanError> {
     Scope::new(span).reach(expr)
 }
