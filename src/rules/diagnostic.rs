@@ -6,9 +6,10 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource};
+use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic};
 
 use super::Position;
+use super::excerpt::Excerpt;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,15 +66,18 @@ impl Diagnostic {
         };
         let mut report = MietteDiagnostic::new(self.to_string()).with_severity(severity);
         report.help.clone_from(&self.help);
-        if self.position.is_some() {
+        let excerpt = self.position.map(|position| Excerpt::new(&self.file, &self.source, &self.span, position));
+        if let Some(excerpt) = &excerpt {
             // A place of no width, as at the end of a line, still gets its mark.
-            report.labels = Some(vec![LabeledSpan::new_primary_with_span(None, self.span.clone())]);
+            report.labels = Some(vec![LabeledSpan::new_primary_with_span(None, excerpt.span())]);
         }
         let theme = if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
         let handler =
             GraphicalReportHandler::new_themed(theme).with_context_lines(1).with_wrap_lines(false).with_links(false);
-        let source = NamedSource::new(&self.file, Arc::clone(&self.source));
-        let report = miette::Report::new(report).with_source_code(source);
+        let mut report = miette::Report::new(report);
+        if let Some(excerpt) = excerpt {
+            report = report.with_source_code(excerpt);
+        }
         let mut out = String::new();
         // Writing to a string does not fail; should the renderer refuse the place, the one line still says it all.
         let rendered = handler.render_report(&mut out, report.as_ref());

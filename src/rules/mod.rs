@@ -5,6 +5,7 @@
 mod collector;
 mod diagnostic;
 mod duplicates;
+mod excerpt;
 mod expression;
 mod format;
 mod group;
