@@ -4,8 +4,8 @@
 //! `UPDATE_GOLDEN=1 cargo test --test broken_rules` writes the texts anew.
 #![allow(clippy::unwrap_used)]
 
-#[path = "support/skip.rs"]
-mod skip;
+#[path = "support/corpus.rs"]
+mod corpus;
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -104,11 +104,11 @@ const OTHERWISE: [&str; 6] =
 #[test]
 fn promtool_agrees() {
     let Ok(version) = Command::new("promtool").arg("--version").output() else {
-        skip::skipped("promtool is not installed");
+        corpus::skip::skipped("promtool is not installed");
         return;
     };
     if !String::from_utf8_lossy(&version.stdout).contains("version 3.") {
-        skip::skipped("promtool is older than 3.0");
+        corpus::skip::skipped("promtool is older than 3.0");
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -146,15 +146,9 @@ fn is_taken_by_promtool(path: &Path, file: &str) -> bool {
 
 /// Prometheus' and Thanos' own fixtures, sound and broken.
 fn corpus() -> Vec<(String, String)> {
-    let root = std::env::var_os("FOREWARN_CORPUS")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus"), Into::into);
     let mut out = Vec::new();
-    for folder in ["promtool", "rules_fixtures"] {
-        let Ok(entries) = std::fs::read_dir(root.join(folder)) else {
-            skip::skipped("../shared/corpus is absent");
-            continue;
-        };
-        for entry in entries {
+    for folder in ["promtool", "rules_fixtures"].into_iter().filter_map(corpus::corpus) {
+        for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|e| e == "yml" || e == "yaml") {
                 out.push((path.display().to_string(), std::fs::read_to_string(&path).unwrap()));

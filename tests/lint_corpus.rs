@@ -1,25 +1,13 @@
 //! What the lints say about rules others have written: how often each speaks. docs/lints.md states the counts;
 //! `LINT_HITS=CODE cargo test --test lint_corpus -- --nocapture` shows where one of them spoke (or `all`).
 
-#[path = "support/skip.rs"]
-mod skip;
+#[path = "support/corpus.rs"]
+mod corpus;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 use forewarn::base::Limits;
 use forewarn::rules::{Diagnostic, Lint, LintOptions, check_file, check_globs};
-
-/// The corpora beside the project or where `FOREWARN_CORPUS` says, or None with a message.
-fn corpus() -> Option<PathBuf> {
-    let root = std::env::var_os("FOREWARN_CORPUS")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus"), PathBuf::from);
-    if !root.is_dir() {
-        skip::skipped("../shared/corpus is absent");
-        return None;
-    }
-    Some(root)
-}
 
 fn all() -> LintOptions {
     LintOptions { on: Lint::all().collect(), ..LintOptions::default() }
@@ -41,7 +29,7 @@ fn count(diagnostics: &[Diagnostic]) -> BTreeMap<&'static str, usize> {
 
 #[test]
 fn lints_of_public_rule_files() {
-    let Some(root) = corpus() else { return };
+    let Some(root) = corpus::corpus("") else { return };
     let mut patterns: Vec<String> =
         ["rules_yaml/**/*.y*ml", "unit_tests/**/*.y*ml"].iter().map(|p| root.join(p).display().to_string()).collect();
     patterns.push("rules/*.yml".to_owned());
@@ -56,7 +44,7 @@ fn lints_of_public_rule_files() {
 
 #[test]
 fn lints_of_public_expressions() {
-    let Some(root) = corpus() else { return };
+    let Some(root) = corpus::corpus("") else { return };
     let text = std::fs::read_to_string(root.join("exprs_unique.txt")).expect("a file of the corpus");
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     let mut alerts = 0;

@@ -1,25 +1,16 @@
 //! Expressions others have written: public rule files, and Prometheus' own evaluation scripts.
 
-#[path = "support/skip.rs"]
-mod skip;
+#[path = "support/corpus.rs"]
+mod corpus;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use forewarn::promql::{Plan, PlanOptions, Planner, Schedule, parse, parse_parts};
 use serde_json::Value;
 
-/// The corpora beside the project or where `FOREWARN_CORPUS` says, or None with a message.
+/// The text of a file of the corpora.
 fn corpus(path: &str) -> Option<String> {
-    let root = std::env::var_os("FOREWARN_CORPUS")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus"), PathBuf::from);
-    match std::fs::read_to_string(root.join(path)) {
-        Ok(text) => Some(text),
-        Err(_) => {
-            skip::skipped(&format!("../shared/corpus/{path} is absent"));
-            None
-        }
-    }
+    corpus::corpus(path).map(|path| std::fs::read_to_string(path).expect("a file of the corpora"))
 }
 
 /// Messages with how often they came and an example of each.

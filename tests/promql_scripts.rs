@@ -15,8 +15,8 @@ use forewarn::rules::promql_script::Script;
 
 #[path = "support/as_rule.rs"]
 mod as_rule;
-#[path = "support/skip.rs"]
-mod skip;
+#[path = "support/corpus.rs"]
+mod corpus;
 
 /// Evals that ask for names to be dropped late.
 const NAMES_DROPPED_LATE: [(&str, u64); 8] = [
@@ -76,13 +76,8 @@ fn own_scripts() {
 
 #[test]
 fn prometheus_own_scripts() {
-    let root = std::env::var_os("FOREWARN_CORPUS")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus"), PathBuf::from);
-    let folder = root.join("promqltest");
-    let Ok(cases) = std::fs::read_to_string(folder.join("cases.json")) else {
-        skip::skipped("../shared/corpus/promqltest is absent");
-        return;
-    };
+    let Some(folder) = corpus::corpus("promqltest") else { return };
+    let cases = std::fs::read_to_string(folder.join("cases.json")).unwrap();
     let cases: Vec<serde_json::Value> = serde_json::from_str(&cases).unwrap();
     let mut tiers: BTreeMap<String, HashMap<u64, String>> = BTreeMap::new();
     for case in &cases {

@@ -5,8 +5,8 @@
 //! Kubernetes' rules take promtool minutes, and need version 3: with `FOREWARN_ALL_VERDICTS=1` they are compared too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
-#[path = "support/skip.rs"]
-mod skip;
+#[path = "support/corpus.rs"]
+mod corpus;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -93,7 +93,7 @@ impl Promtool {
 fn absent() {
     let is_required = |name| std::env::var(name).is_ok_and(|value| value == "1" || value == "true");
     assert!(!is_required("FOREWARN_REQUIRE_PEERS") && !is_required("CI"), "there is no promtool");
-    skip::skipped("there is no promtool");
+    corpus::skip::skipped("there is no promtool");
 }
 
 fn own_verdict(file: &Path, options: &TestOptions) -> (bool, String) {
@@ -104,16 +104,13 @@ fn own_verdict(file: &Path, options: &TestOptions) -> (bool, String) {
 
 /// The test files: others' and ours.
 fn files() -> Vec<PathBuf> {
-    let corpus = std::env::var("FOREWARN_CORPUS")
-        .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/corpus").to_owned());
+    let corpus = corpus::corpus("");
     let mut others = vec!["promtool/*.yml", "rules_fixtures/*.yaml"];
     if std::env::var_os("FOREWARN_ALL_VERDICTS").is_some() {
         others.push("unit_tests/**/*.yaml");
     }
-    let others: Vec<String> = others.iter().map(|p| format!("{corpus}/{p}")).collect();
-    if !Path::new(&corpus).is_dir() {
-        skip::skipped("../shared/corpus is absent; our own test files are compared");
-    }
+    let in_corpus = |root: &PathBuf| others.iter().map(|p| format!("{}/{p}", root.display())).collect::<Vec<_>>();
+    let others: Vec<String> = corpus.as_ref().map(in_corpus).unwrap_or_default();
     let ours = ["tests/fixtures/unit_test/**/*.yml", "rules/tests/*.yml", "examples/quickstart/*_test.yml"];
     let ours = ours.map(|p| format!("{}/{p}", env!("CARGO_MANIFEST_DIR")));
     let all = others.iter().chain(&ours).flat_map(|pattern| glob::glob(pattern).unwrap()).map(Result::unwrap);
@@ -243,7 +240,7 @@ fn flags_mean_what_they_mean_to_promtool() {
     let failing = fixture("failing.yml");
     assert!(!own_verdict(&failing, &only("^diff")).0 && own_verdict(&failing, &only("one passes")).0);
     if promtool.version < (3, 0) {
-        return skip::skipped("this promtool has neither --run nor --ignore-unknown-fields");
+        return corpus::skip::skipped("this promtool has neither --run nor --ignore-unknown-fields");
     }
     assert_eq!(promtool.verdicts(std::slice::from_ref(&extra), &[]), [false]);
     assert_eq!(promtool.verdicts(&[extra], &["--ignore-unknown-fields"]), [true]);

@@ -2,24 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[path = "support/skip.rs"]
-mod skip;
+#[path = "support/corpus.rs"]
+mod corpus;
 
 use std::path::{Path, PathBuf};
 
 use forewarn::alert::Template;
 use forewarn::rules::{Diagnostic, RuleKind, Severity, load_file};
-
-/// The corpora beside the project or where `FOREWARN_CORPUS` says, or None with a message.
-fn corpus() -> Option<PathBuf> {
-    let root = std::env::var_os("FOREWARN_CORPUS")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus"), PathBuf::from);
-    if !root.is_dir() {
-        skip::skipped("../shared/corpus is absent");
-        return None;
-    }
-    Some(root)
-}
 
 fn yaml_files(folder: &Path, out: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -52,7 +41,7 @@ fn is_no_rule_file(text: &str) -> bool {
 
 #[test]
 fn public_rule_files_load_without_errors() {
-    let Some(root) = corpus() else { return };
+    let Some(root) = corpus::corpus("") else { return };
     let mut files = Vec::new();
     for folder in ["rules_yaml", "unit_tests", "rules_fixtures", "promtool"] {
         yaml_files(&root.join(folder), &mut files);
@@ -82,7 +71,7 @@ fn public_rule_files_load_without_errors() {
 
 #[test]
 fn templates_of_public_rule_files_are_planned() {
-    let Some(root) = corpus() else { return };
+    let Some(root) = corpus::corpus("") else { return };
     let mut files = Vec::new();
     for folder in ["rules_yaml", "unit_tests", "rules_fixtures", "promtool"] {
         yaml_files(&root.join(folder), &mut files);
@@ -126,7 +115,7 @@ const NEEDS_TEMPLATES: &str = "rules-bad.yml";
 
 #[test]
 fn bad_rule_files_are_refused() {
-    let Some(root) = corpus() else { return };
+    let Some(root) = corpus::corpus("") else { return };
     for (name, words) in BAD {
         let folder = if name.ends_with(".yaml") { "rules_fixtures" } else { "promtool" };
         let errors = errors(&root.join(folder).join(name));

@@ -4,10 +4,10 @@
 //! The judge is a walk over the few keywords that the schemas use; it fails on any other.
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
 
-#[path = "support/skip.rs"]
-mod skip;
+#[path = "support/corpus.rs"]
+mod corpus;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use forewarn::cli::schema::{Kind, schema};
 use forewarn::rules::unit_test::TestFile;
@@ -115,16 +115,6 @@ fn judged(kind: Kind, text: &str) -> Vec<String> {
     documents.iter().filter(ours).flat_map(|d| faults(&root, &root, d, "")).collect()
 }
 
-fn corpus() -> Option<PathBuf> {
-    let root = std::env::var_os("FOREWARN_CORPUS")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus"), PathBuf::from);
-    if !root.is_dir() {
-        skip::skipped("../shared/corpus is absent");
-        return None;
-    }
-    Some(root)
-}
-
 fn yaml_files(folder: &Path) -> Vec<(String, String)> {
     let pattern = format!("{}/**/*.y*ml", folder.display());
     let paths = glob::glob(&pattern).unwrap().map(Result::unwrap);
@@ -137,7 +127,7 @@ fn reads_as_rules(name: &str, text: &str) -> bool {
 
 #[test]
 fn rule_files_that_are_read_are_valid() {
-    let Some(root) = corpus() else { return };
+    let Some(root) = corpus::corpus("") else { return };
     let mut files = yaml_files(Path::new("rules"));
     for folder in ["rules_yaml", "unit_tests", "rules_fixtures", "promtool"] {
         files.extend(yaml_files(&root.join(folder)));
@@ -153,7 +143,7 @@ fn rule_files_that_are_read_are_valid() {
 
 #[test]
 fn test_files_that_are_read_are_valid() {
-    let Some(root) = corpus() else { return };
+    let Some(root) = corpus::corpus("") else { return };
     let mut files = yaml_files(Path::new("rules/tests"));
     files.extend(yaml_files(Path::new("tests/fixtures/unit_test")));
     for folder in ["unit_tests", "promtool"] {

@@ -1,23 +1,16 @@
 //! Unit tests others have written get the verdicts that promtool gives them.
 #![allow(clippy::unwrap_used)]
 
-use std::path::{Path, PathBuf};
+#[path = "support/corpus.rs"]
+mod corpus;
 
+use std::path::Path;
+
+use corpus::corpus;
 use forewarn::backtest::{TestReport, TestSetup, run_tests};
 use forewarn::base::Limits;
 use forewarn::rules::load_globs;
 use forewarn::rules::unit_test::{SeriesValues, TestFile};
-
-/// The corpora beside the project or where `FOREWARN_CORPUS` says, or None with a message.
-fn corpus(folder: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("FOREWARN_CORPUS")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus"), PathBuf::from);
-    if !root.is_dir() {
-        println!("skipped: ../shared/corpus is absent");
-        return None;
-    }
-    Some(root.join(folder))
-}
 
 fn read(path: &Path) -> TestFile {
     TestFile::parse(&std::fs::read_to_string(path).unwrap()).unwrap()
