@@ -1,4 +1,5 @@
 //! Expressions others have written: public rule files, and Prometheus' own evaluation scripts.
+#![allow(clippy::expect_used)]
 
 #[path = "support/corpus.rs"]
 mod corpus;

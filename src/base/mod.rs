@@ -8,6 +8,7 @@ mod labels;
 mod limits;
 mod nearest;
 mod re2;
+mod record;
 mod sample;
 mod time;
 mod value;
@@ -18,6 +19,7 @@ pub use labels::{LabelBuilder, Labels, LabelsRef, METRIC_NAME};
 pub use limits::Limits;
 pub use nearest::nearest;
 pub use re2::re2_pattern;
+pub use record::Record;
 pub use sample::{STALE_NAN_BITS, Sample, is_stale, stale_nan};
 pub use time::{
     DURATION_PATTERN, DurationError, FAR, LONGEST_SPAN, Millis, format_duration, format_rfc3339, parse_duration,

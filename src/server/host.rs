@@ -1,6 +1,6 @@
 //! The engine's owner: one thread that takes batches and commands in turn, keeps the watermark, and hands out what comes of it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -55,6 +55,8 @@ pub struct Host {
     recorded: Vec<SourceId>,
     warm: watch::Sender<bool>,
     has_rules: bool,
+    /// How far the streams have been read that can be read again.
+    positions: BTreeMap<Arc<str>, u64>,
 }
 
 /// The two ends at which the engine's owner receives.
@@ -98,6 +100,7 @@ impl Host {
             recorded,
             warm,
             has_rules,
+            positions: BTreeMap::new(),
         }
     }
 
@@ -195,6 +198,7 @@ impl Host {
                 self.board.ended(id);
                 self.recorded.retain(|recorded| *recorded != id);
             }
+            SourceEvent::Reached(position) => drop(self.positions.insert(position.stream, position.next)),
             SourceEvent::Quiet(id, upto) => self.marks.quiet(id, upto, clock::now()),
             SourceEvent::Batch(id, batch) => {
                 let started = Instant::now();

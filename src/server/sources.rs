@@ -194,7 +194,7 @@ scrape_configs:
                     marks.observe(id, batch.newest().unwrap(), clock::now());
                     batches += 1;
                 }
-                SourceEvent::End(_) => panic!("a scraper has no end"),
+                SourceEvent::End(_) | SourceEvent::Reached(_) => panic!("a scraper has no end and no position"),
             }
             if clock::now() > begin + 3_000 {
                 behind_max = behind_max.max(clock::now() - marks.current(clock::now()).unwrap());

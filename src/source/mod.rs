@@ -19,6 +19,8 @@ pub mod watermark;
 
 pub use progress::Progress;
 
+use std::sync::Arc;
+
 use tokio::sync::mpsc;
 
 use crate::base::{Batch, Millis};
@@ -36,6 +38,17 @@ pub enum SourceEvent {
     Quiet(SourceId, Millis),
     /// The source has ended and will never send again (a file at its end).
     End(SourceId),
+    /// All before this position has been sent in the events before this one: a restart goes on from here.
+    Reached(Position),
+}
+
+/// How far a stream that can be read again has been read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The stream, such as `kafka/NAME/TOPIC/PARTITION` or `log`.
+    pub stream: Arc<str>,
+    /// Position of the first item not yet sent.
+    pub next: u64,
 }
 
 /// Where a source sends its events: a bounded queue, so that a slow engine pushes back on its sources.
