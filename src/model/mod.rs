@@ -18,6 +18,7 @@ mod horizon;
 mod hourly;
 mod members;
 mod outlook;
+mod peers;
 mod profile;
 mod range;
 mod ratchet;
@@ -34,4 +35,5 @@ pub use explanation::{
 };
 pub use forecaster::{Forecaster, ForecasterParams};
 pub use outlook::Outlook;
+pub use peers::peer_scores;
 pub use profile::{Direction, Profile, ProfileError, Seasonality};
