@@ -13,6 +13,7 @@ use crate::source::config::{ScrapeConfig, Span};
 use crate::source::host::HostConfig;
 use crate::source::prometheus::PrometheusConfig;
 use crate::source::replay::ReplayConfig;
+use crate::telemetry::TracingConfig;
 
 /// The whole file. Every part may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -38,6 +39,8 @@ pub struct Config {
     pub web: Web,
     /// The engine.
     pub engine: EngineConfig,
+    /// The process' own spans.
+    pub tracing: TracingConfig,
     /// Bounds.
     pub limits: Limits,
 }
@@ -191,6 +194,7 @@ impl Config {
         config.sinks.iter_mut().for_each(|sink| sink.resolve_paths(dir));
         config.alerting.alertmanagers.iter_mut().for_each(|a| a.resolve_paths(dir));
         config.scrape_configs.iter_mut().for_each(|scrape| scrape.resolve_paths(dir));
+        config.tracing.http_config.resolve_paths(dir);
         config.warm_up.prometheus.iter_mut().for_each(|prometheus| prometheus.resolve_paths(dir));
         config.check()?;
         Ok(config)
@@ -274,6 +278,7 @@ impl Config {
         if let Some(prometheus) = &self.warm_up.prometheus {
             prometheus.validate().map_err(|e| ConfigError(format!("warm_up.prometheus: {e}")))?;
         }
+        self.tracing.validate().map_err(ConfigError)?;
         let names: Vec<&str> = self.scrape_configs.iter().map(|s| s.job_name.as_str()).collect();
         if let Some(twice) = names.iter().enumerate().find(|(i, n)| names[..*i].contains(n)) {
             return fault(format!("scrape_configs: two jobs are called {:?}", twice.1));

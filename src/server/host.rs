@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
+use tracing::Span;
+use tracing::field::Empty;
 
 use crate::alert::Transition;
 use crate::base::Millis;
@@ -230,13 +232,22 @@ impl Host {
             return;
         }
         let started = Instant::now();
+        let due = self.engine.next_due().is_some_and(|due| due <= watermark);
+        let span = if due {
+            tracing::debug_span!("tick", watermark, ticks = Empty, transitions = Empty)
+        } else {
+            Span::none()
+        };
+        let span = span.entered();
         let mut out = Output::default();
         self.engine.advance(watermark, &*self.executor, &mut out);
         self.metrics.watermark.set(watermark.div_euclid(1000));
         if out.ticks > 0 {
             self.metrics.advance_seconds.observe(started.elapsed().as_secs_f64());
         }
+        span.record("ticks", out.ticks).record("transitions", out.transitions.len());
         self.hand_out(out);
+        drop(span);
         if self.held_at.is_none_or(|at| at.elapsed() >= HOLDINGS_EVERY) {
             self.held_at = Some(Instant::now());
             self.measure();

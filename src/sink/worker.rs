@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+use tracing::Instrument;
+use tracing::field::Empty;
 
 use crate::alert::Transition;
 use crate::base::Millis;
@@ -133,7 +135,18 @@ async fn run<R: Receiver>(mailbox: Arc<Mailbox>, receiver: Arc<R>, backoff: Back
     let mut log = FailureLog::default();
     while let Some(batch) = mailbox.next().await {
         let started = Instant::now();
-        let result = receiver.deliver(&batch, wall_clock()).await;
+        let span = tracing::debug_span!(
+            "delivery",
+            sink = mailbox.meter.name(),
+            alerts = batch.len(),
+            failure = Empty,
+            otel.status_code = Empty
+        );
+        let result = receiver.deliver(&batch, wall_clock()).instrument(span.clone()).await;
+        if let Err(failure) = &result {
+            span.record("failure", failure.reason).record("otel.status_code", "ERROR");
+        }
+        drop(span);
         mailbox.meter.attempt_took(started.elapsed().as_secs_f64());
         let verdict = settle(&mailbox, &batch, &result);
         match result {
