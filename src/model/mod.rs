@@ -22,6 +22,7 @@ mod peers;
 mod profile;
 mod range;
 mod ratchet;
+mod saved;
 mod sawtooth;
 mod segment;
 #[cfg(test)]

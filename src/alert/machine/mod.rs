@@ -6,6 +6,7 @@
 
 mod alert;
 mod registry;
+mod saved;
 mod series;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use std::sync::OnceLock;
 use self::alert::Alert;
 use self::registry::Registry;
 use self::series::AlertSeriesPair;
+pub use self::saved::SavedAlerts;
 pub use self::series::{AlertSample, EndedSeries, SeriesHandle};
 use super::rule::Evaluated;
 use super::{AlertContext, AlertState, AlertingRule, Reason, Transition};
