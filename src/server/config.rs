@@ -11,6 +11,7 @@ use crate::engine::EngineOptions;
 use crate::sink::{AlertmanagerConfig, SinkConfig, StdoutConfig};
 use crate::source::config::{ScrapeConfig, Span};
 use crate::source::host::HostConfig;
+use crate::source::kafka::KafkaConfig;
 use crate::source::prometheus::PrometheusConfig;
 use crate::source::replay::ReplayConfig;
 
@@ -76,6 +77,8 @@ pub struct Sources {
     pub replay: Vec<ReplayConfig>,
     /// What is written to `/api/v1/write`.
     pub remote_write: RemoteWriteConfig,
+    /// Topics of Kafka clusters.
+    pub kafka: Vec<KafkaConfig>,
 }
 
 /// `warm_up`.
@@ -191,6 +194,7 @@ impl Config {
         config.sinks.iter_mut().for_each(|sink| sink.resolve_paths(dir));
         config.alerting.alertmanagers.iter_mut().for_each(|a| a.resolve_paths(dir));
         config.scrape_configs.iter_mut().for_each(|scrape| scrape.resolve_paths(dir));
+        config.sources.kafka.iter_mut().for_each(|kafka| kafka.resolve_paths(dir));
         config.warm_up.prometheus.iter_mut().for_each(|prometheus| prometheus.resolve_paths(dir));
         config.check()?;
         Ok(config)
@@ -273,6 +277,13 @@ impl Config {
         }
         if let Some(prometheus) = &self.warm_up.prometheus {
             prometheus.validate().map_err(|e| ConfigError(format!("warm_up.prometheus: {e}")))?;
+        }
+        for kafka in &self.sources.kafka {
+            kafka.validate().map_err(|e| ConfigError(format!("sources.kafka {:?}: {e}", kafka.name)))?;
+        }
+        let names: Vec<&str> = self.sources.kafka.iter().map(|k| k.name.as_str()).collect();
+        if let Some(twice) = names.iter().enumerate().find(|(i, n)| names[..*i].contains(n)) {
+            return fault(format!("sources.kafka: two are called {:?}; give each a name", twice.1));
         }
         let names: Vec<&str> = self.scrape_configs.iter().map(|s| s.job_name.as_str()).collect();
         if let Some(twice) = names.iter().enumerate().find(|(i, n)| names[..*i].contains(n)) {
