@@ -11,6 +11,7 @@ use crate::engine::EngineOptions;
 use crate::sink::{AlertmanagerConfig, SinkConfig, StdoutConfig};
 use crate::source::config::{ScrapeConfig, Span};
 use crate::source::host::HostConfig;
+use crate::source::kafka::KafkaConfig;
 use crate::source::prometheus::PrometheusConfig;
 use crate::source::replay::ReplayConfig;
 use crate::telemetry::TracingConfig;
@@ -79,6 +80,8 @@ pub struct Sources {
     pub replay: Vec<ReplayConfig>,
     /// What is written to `/api/v1/write`.
     pub remote_write: RemoteWriteConfig,
+    /// Topics of Kafka clusters.
+    pub kafka: Vec<KafkaConfig>,
 }
 
 /// `warm_up`.
@@ -195,6 +198,7 @@ impl Config {
         config.alerting.alertmanagers.iter_mut().for_each(|a| a.resolve_paths(dir));
         config.scrape_configs.iter_mut().for_each(|scrape| scrape.resolve_paths(dir));
         config.tracing.http_config.resolve_paths(dir);
+        config.sources.kafka.iter_mut().for_each(|kafka| kafka.resolve_paths(dir));
         config.warm_up.prometheus.iter_mut().for_each(|prometheus| prometheus.resolve_paths(dir));
         config.check()?;
         Ok(config)
@@ -279,6 +283,13 @@ impl Config {
             prometheus.validate().map_err(|e| ConfigError(format!("warm_up.prometheus: {e}")))?;
         }
         self.tracing.validate().map_err(ConfigError)?;
+        for kafka in &self.sources.kafka {
+            kafka.validate().map_err(|e| ConfigError(format!("sources.kafka {:?}: {e}", kafka.name)))?;
+        }
+        let names: Vec<&str> = self.sources.kafka.iter().map(|k| k.name.as_str()).collect();
+        if let Some(twice) = names.iter().enumerate().find(|(i, n)| names[..*i].contains(n)) {
+            return fault(format!("sources.kafka: two are called {:?}; give each a name", twice.1));
+        }
         let names: Vec<&str> = self.scrape_configs.iter().map(|s| s.job_name.as_str()).collect();
         if let Some(twice) = names.iter().enumerate().find(|(i, n)| names[..*i].contains(n)) {
             return fault(format!("scrape_configs: two jobs are called {:?}", twice.1));

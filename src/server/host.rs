@@ -1,6 +1,6 @@
 //! The engine's owner: one thread that takes batches and commands in turn, keeps the watermark, and hands out what comes of it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::alert::Transition;
 use crate::base::Millis;
 use crate::engine::{Engine, Executor, Ingested, Output};
 use crate::source::watermark::{Pace, Watermarks};
-use crate::source::{SourceEvent, SourceId, clock};
+use crate::source::{Part, Positions, SourceEvent, SourceId, clock};
 use crate::telemetry::{EngineMetrics, OneSource};
 
 use super::board::Board;
@@ -25,11 +25,16 @@ const IDLE_LOOK: Duration = Duration::from_millis(250);
 /// How often holdings are measured, which walks all series.
 const HOLDINGS_EVERY: Duration = Duration::from_secs(15);
 
+/// How often sources are told how far the engine has taken in what they sent.
+const FOLLOW_EVERY: Duration = Duration::from_secs(1);
+
 /// A source as the engine's owner knows it.
 #[derive(Debug)]
 pub struct KnownSource {
     /// Its identity.
     pub id: SourceId,
+    /// The source that it is a part of; itself if it is none.
+    pub of: SourceId,
     /// How its watermark behaves.
     pub pace: Pace,
     /// Silence after which it is shown as degraded, in milliseconds.
@@ -58,7 +63,10 @@ pub struct Host {
     warm: watch::Sender<bool>,
     has_rules: bool,
     /// How far the streams have been read that can be read again.
-    positions: BTreeMap<Arc<str>, u64>,
+    positions: Positions,
+    /// Who wants to know of it, and whether there is news.
+    followed: Option<watch::Sender<Arc<Positions>>>,
+    followed_at: Option<Instant>,
 }
 
 /// The two ends at which the engine's owner receives.
@@ -102,8 +110,18 @@ impl Host {
             recorded,
             warm,
             has_rules,
-            positions: BTreeMap::new(),
+            positions: Positions::new(),
+            followed: None,
+            followed_at: None,
         }
+    }
+
+    /// Tells the sources how far the engine has taken in what they sent, every second and at the end, where nothing is kept
+    /// that would say better what need not be read again.
+    #[must_use]
+    pub fn followed_by(mut self, sources: watch::Sender<Arc<Positions>>) -> Self {
+        self.followed = Some(sources);
+        self
     }
 
     /// Turns true when all that was recorded has been evaluated.
@@ -157,6 +175,23 @@ impl Host {
             if self.recorded.is_empty() {
                 self.warm.send_if_modified(|warm| !std::mem::replace(warm, true));
             }
+            if self.followed_at.is_none_or(|at| at.elapsed() >= FOLLOW_EVERY) {
+                self.followed_at = Some(Instant::now());
+                self.tell_positions();
+            }
+        }
+        self.tell_positions();
+    }
+
+    fn tell_positions(&self) {
+        if let Some(followed) = &self.followed {
+            followed.send_if_modified(|told| {
+                let news = **told != self.positions;
+                if news {
+                    *told = Arc::new(self.positions.clone());
+                }
+                news
+            });
         }
     }
 
@@ -202,6 +237,13 @@ impl Host {
             }
             SourceEvent::Reached(position) => drop(self.positions.insert(position.stream, position.next)),
             SourceEvent::Quiet(id, upto) => self.marks.quiet(id, upto, clock::now()),
+            SourceEvent::Open(part) => self.open(part),
+            SourceEvent::Close(id) => {
+                self.marks.close(id);
+                self.sources.retain(|s| s.id != id);
+            }
+            SourceEvent::AtEnd(id, at_end) => self.marks.at_end(id, at_end, clock::now()),
+            SourceEvent::Trouble(id, trouble) => self.board.trouble(id, trouble),
             SourceEvent::Batch(id, batch) => {
                 let started = Instant::now();
                 let taken = self.engine.ingest(&batch);
@@ -214,6 +256,21 @@ impl Host {
         }
     }
 
+    /// A part goes by the name of its source, whose metrics and line on the status page it shares.
+    fn open(&mut self, part: Part) {
+        self.marks.register(part.id, part.pace, clock::now());
+        let known = |id: SourceId| self.sources.iter().find(|s| s.id == id);
+        let (None, Some(source)) = (known(part.id), known(part.of)) else { return };
+        let part = KnownSource {
+            id: part.id,
+            of: part.of,
+            pace: part.pace,
+            silence_max: source.silence_max,
+            metrics: source.metrics.clone(),
+        };
+        self.sources.push(part);
+    }
+
     fn count(&self, id: SourceId, taken: Ingested) {
         self.metrics.unwanted_samples.inc_by(taken.unwanted);
         let Some(source) = self.sources.iter().find(|s| s.id == id) else { return };
@@ -221,9 +278,11 @@ impl Host {
         source.metrics.dropped("out_of_time", taken.out_of_time);
         source.metrics.dropped("series_limit", taken.over_series_limit);
         source.metrics.dropped("pending_limit", taken.over_pending_limit);
-        let (newest, watermark) = (self.marks.newest(id), self.marks.of(id));
+        // What a source is complete to, only its slowest part can tell: `tell_lag` does.
+        let watermark = self.marks.of(id).filter(|_| source.id == source.of);
+        let newest = self.marks.newest(id);
         newest.into_iter().for_each(|t| source.metrics.set_newest(t));
-        self.board.heard(id, newest, watermark, clock::now());
+        self.board.heard(source.of, newest, watermark, clock::now());
     }
 
     fn advance(&mut self) {
@@ -262,7 +321,10 @@ impl Host {
             let slowest = marks.entry(source.metrics.name()).or_insert((mark, &source.metrics));
             slowest.0 = slowest.0.min(mark);
         }
-        marks.values().for_each(|(mark, metrics)| metrics.set_watermark(*mark));
+        for (name, (mark, metrics)) in &marks {
+            metrics.set_watermark(*mark);
+            self.board.complete(name, *mark);
+        }
 
         let Some(watermark) = self.engine.watermark() else { return };
         let lag = now.saturating_sub(watermark);
@@ -340,8 +402,13 @@ mod tests {
     #[tokio::test]
     async fn samples_that_come_before_the_rules_wait_for_them() {
         let metrics = Metrics::new().unwrap();
-        let known =
-            KnownSource { id: SourceId(0), pace: Pace::Recorded, silence_max: 0, metrics: metrics.source.of("replay") };
+        let known = KnownSource {
+            id: SourceId(0),
+            of: SourceId(0),
+            pace: Pace::Recorded,
+            silence_max: 0,
+            metrics: metrics.source.of("replay"),
+        };
         let engine = Engine::new(EngineOptions::default());
         let host = Host::new(
             engine,

@@ -32,6 +32,9 @@ use super::welcome::welcome;
 /// How long alerts may take to leave at the end.
 const FLUSH: Duration = Duration::from_secs(5);
 
+/// How long a source with a thread of its own may take to end after the engine has.
+const CLOSE: Duration = Duration::from_secs(3);
+
 /// What `forewarn run` was told.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
@@ -111,8 +114,9 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let engine_options = config.engine_options(processors);
     let executor = Parallel::for_shards(engine_options.shards).map_err(|e| StartError::System(e.to_string()))?;
-    let Started { known, remote_write, mut tasks, progress, described } =
-        sources::start(&config, &dir, warm_up_selectors(&config, &dir).await?, queue, &metrics)?;
+    let (followed, durable) = watch::channel(Arc::default());
+    let Started { known, remote_write, mut tasks, closing, progress, described } =
+        sources::start(&config, &dir, warm_up_selectors(&config, &dir).await?, queue, durable, &metrics)?;
     for (name, description) in &described {
         let of_name = || known.iter().filter(|source| source.metrics.name() == name);
         let silence_max = of_name().map(|source| source.silence_max).max().unwrap_or(0);
@@ -132,7 +136,8 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
             }
         })
     };
-    let host = Host::new(Engine::new(engine_options), executor, known, metrics.engine.clone(), board.clone(), tell);
+    let host = Host::new(Engine::new(engine_options), executor, known, metrics.engine.clone(), board.clone(), tell)
+        .followed_by(followed);
     let warm = host.warm();
     let mut loader = RuleLoader::new(rule_source(&config, &dir), engine.clone(), metrics.engine.clone());
     let mut engine_ended = host.spawn(Inputs { events, commands }).map_err(|e| StartError::System(e.to_string()))?;
@@ -184,6 +189,9 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     // With its sources gone the engine works off what is queued, and lets go of the sinks.
     if !engine_ended.is_terminated() && tokio::time::timeout(FLUSH, engine_ended).await.is_err() {
         tracing::warn!("samples were still waiting to be evaluated at the end");
+    }
+    for end in closing {
+        end.within(CLOSE).await;
     }
     if let Some(dispatcher) = Arc::into_inner(dispatcher) {
         let left = dispatcher.shutdown(FLUSH).await;

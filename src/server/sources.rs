@@ -3,17 +3,18 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::base::Millis;
 use crate::source::host::{self, Host};
+use crate::source::kafka::{self, Closing, KafkaParts};
 use crate::source::prometheus::{self, PrometheusHistory, Wanted};
 use crate::source::remote_write::RemoteWrite;
 use crate::source::replay;
 use crate::source::scrape::{self, ScrapeHost};
 use crate::source::watermark::Pace;
-use crate::source::{Inlet, Progress, SourceEvent, SourceId, clock};
+use crate::source::{Inlet, Positions, Progress, SourceEvent, SourceIds, clock};
 use crate::telemetry::Metrics;
 
 use super::config::Config;
@@ -37,6 +38,8 @@ pub struct Started {
     pub remote_write: RemoteWrite,
     /// Tasks of those that run by themselves; dropping them ends them.
     pub tasks: JoinSet<()>,
+    /// The ends of those that have threads of their own.
+    pub closing: Vec<Closing>,
     /// How far recorded files have been read.
     pub progress: Vec<Arc<Progress>>,
     /// One line each, for people.
@@ -46,11 +49,13 @@ pub struct Started {
 struct Starter<'a> {
     queue: mpsc::Sender<SourceEvent>,
     metrics: &'a Metrics,
+    ids: SourceIds,
     known: Vec<KnownSource>,
     described: Vec<(String, String)>,
 }
 
-/// Starts all sources of a configuration; `read` are the selectors of the series that the rules read.
+/// Starts all sources of a configuration; `read` are the selectors of the series that the rules read, `durable` tells what
+/// need not be read again.
 ///
 /// # Errors
 /// Settings that cannot work.
@@ -59,10 +64,11 @@ pub fn start(
     dir: &Path,
     read: Vec<String>,
     queue: mpsc::Sender<SourceEvent>,
+    durable: watch::Receiver<Arc<Positions>>,
     metrics: &Metrics,
 ) -> Result<Started, StartError> {
     let limits = Arc::new(config.limits.clone());
-    let mut starter = Starter { queue, metrics, known: vec![], described: vec![] };
+    let mut starter = Starter { queue, metrics, ids: SourceIds::default(), known: vec![], described: vec![] };
     let mut tasks = JoinSet::new();
     let mut progress = Vec::new();
     let dir: Arc<Path> = dir.into();
@@ -125,6 +131,24 @@ pub fn start(
             });
         }
     }
+    let mut closing = Vec::new();
+    for kafka in &config.sources.kafka {
+        let pace = kafka::pace(kafka);
+        let inlet = starter.add(&kafka.name, pace, kafka.idle_timeout.millis(), kafka.describe());
+        let parts = KafkaParts {
+            config: kafka.clone(),
+            id: inlet.id,
+            ids: starter.ids.clone(),
+            limits: Arc::clone(&limits),
+            metrics: metrics.kafka.clone(),
+            source: metrics.source.of(&kafka.name),
+            restored: Positions::new(),
+            durable: durable.clone(),
+        };
+        let (task, end) = kafka::start(parts, inlet.queue).map_err(|e| StartError::System(e.to_string()))?;
+        tasks.spawn(task);
+        closing.push(end);
+    }
     let receiver = &config.sources.remote_write;
     let pace = Pace::Live { lateness: receiver.lateness.millis(), idle_timeout: receiver.idle_timeout.millis() };
     let remote_write = RemoteWrite {
@@ -133,7 +157,7 @@ pub fn start(
         metrics: metrics.source.of("remote_write"),
         patience: PATIENCE,
     };
-    Ok(Started { known: starter.known, remote_write, tasks, progress, described: starter.described })
+    Ok(Started { known: starter.known, remote_write, tasks, closing, progress, described: starter.described })
 }
 
 impl Starter<'_> {
@@ -148,9 +172,9 @@ impl Starter<'_> {
 
     /// A source of its own. Those of one name share their metrics: a job's targets may be many.
     fn inlet(&mut self, name: &str, pace: Pace, usual_silence: Millis) -> Inlet {
-        let id = SourceId(self.known.len());
+        let id = self.ids.next();
         let silence_max = usual_silence.saturating_mul(DEGRADED_AFTER);
-        self.known.push(KnownSource { id, pace, silence_max, metrics: self.metrics.source.of(name) });
+        self.known.push(KnownSource { id, of: id, pace, silence_max, metrics: self.metrics.source.of(name) });
         Inlet { id, queue: self.queue.clone() }
     }
 }
@@ -174,7 +198,8 @@ scrape_configs:
   - {job_name: slow, scrape_interval: 1h, static_configs: [{targets: ['127.0.0.1:1']}]}";
         let config = Config::parse(yaml, Path::new(".")).unwrap();
         let (queue, mut events) = mpsc::channel(64);
-        let started = start(&config, Path::new("."), vec![], queue, &Metrics::new().unwrap()).unwrap();
+        let (_, durable) = watch::channel(Arc::default());
+        let started = start(&config, Path::new("."), vec![], queue, durable, &Metrics::new().unwrap()).unwrap();
         let begin = clock::now();
         let mut marks = Watermarks::default();
         for source in &started.known {
@@ -194,7 +219,7 @@ scrape_configs:
                     marks.observe(id, batch.newest().unwrap(), clock::now());
                     batches += 1;
                 }
-                SourceEvent::End(_) | SourceEvent::Reached(_) => panic!("a scraper has no end and no position"),
+                other => panic!("a scraper has no end and no position: {other:?}"),
             }
             if clock::now() > begin + 3_000 {
                 behind_max = behind_max.max(clock::now() - marks.current(clock::now()).unwrap());

@@ -6,12 +6,14 @@
 //! A new area is a file with a struct and its `register`, a field of [`Metrics`] and a line in [`Metrics::new`].
 
 mod engine;
+mod kafka;
 mod register;
 mod scrape;
 mod source;
 mod traces;
 
 pub use engine::EngineMetrics;
+pub use kafka::KafkaMetrics;
 pub use register::Register;
 pub use scrape::ScrapeMetrics;
 pub use source::{OneSource, SourceMetrics};
@@ -30,6 +32,8 @@ pub struct Metrics {
     pub source: SourceMetrics,
     /// Scrapes of targets.
     pub scrape: ScrapeMetrics,
+    /// Kafka clients.
+    pub kafka: KafkaMetrics,
     /// The engine.
     pub engine: EngineMetrics,
 }
@@ -47,6 +51,7 @@ impl Metrics {
         Ok(Self {
             source: SourceMetrics::register(&area)?,
             scrape: ScrapeMetrics::register(&area)?,
+            kafka: KafkaMetrics::register(&area)?,
             engine: EngineMetrics::register(&area)?,
             registry,
         })

@@ -14,6 +14,8 @@ pub mod expressions;
 pub mod hard_series;
 pub mod http;
 pub mod judgement;
+pub mod kafka;
+pub mod kafka_source;
 pub mod oracle;
 pub mod peer;
 pub mod process;

@@ -1,9 +1,12 @@
 //! Wire formats into batches. Pure: bytes in, [`Decoded`] or an error out.
 
+pub mod json_lines;
 pub mod otlp;
+pub mod prometheus_kafka_adapter;
 pub mod protobuf;
 pub mod remote_write;
 mod target_labels;
+pub mod telegraf;
 pub mod text;
 
 pub use target_labels::{Pair, TargetLabels};
