@@ -378,6 +378,9 @@ fn sink_status(sink: &SinkConfig) -> Vec<SinkStatus> {
         SinkConfig::Stdout(_) => vec![status("stdout", "standard output".to_owned())],
         // The URL of a webhook is a secret.
         SinkConfig::Webhook(_) => vec![status("webhook", "see forewarn_sink_* in the metrics".to_owned())],
+        SinkConfig::Grafana(config) => {
+            vec![status("grafana", config.url.as_ref().map_or_else(String::new, ToString::to_string))]
+        }
         SinkConfig::Alertmanager(config) => {
             let targets = config.static_configs.iter().flat_map(|group| group.targets.clone());
             targets.map(|target| status("alertmanager", target)).collect()

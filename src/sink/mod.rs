@@ -16,10 +16,13 @@ mod backoff;
 mod dispatcher;
 mod dry_run;
 mod failure;
+mod grafana;
 mod journal;
 mod key;
 mod metrics;
 mod origin;
+#[cfg(test)]
+mod outage_tests;
 pub mod outbox;
 mod pending;
 mod post;
@@ -40,6 +43,7 @@ use serde::{Deserialize, Serialize};
 pub use alertmanager::{AlertmanagerConfig, StaticTargets};
 pub use backoff::Backoff;
 pub use dispatcher::{Dispatcher, SinkContext};
+pub use grafana::GrafanaConfig;
 pub use key::{AlertKey, TransitionId};
 pub use metrics::SinkMetrics;
 pub use origin::Origin;
@@ -57,6 +61,8 @@ pub enum SinkConfig {
     Alertmanager(Box<AlertmanagerConfig>),
     /// A webhook.
     Webhook(Box<WebhookConfig>),
+    /// Annotations in Grafana.
+    Grafana(Box<GrafanaConfig>),
 }
 
 impl SinkConfig {
@@ -72,6 +78,7 @@ impl SinkConfig {
                 .into_iter()
                 .try_for_each(|url| alertmanager::Alertmanager::new(config, url, std::sync::Arc::default()).map(drop)),
             Self::Webhook(config) => webhook::Webhook::new(config, std::sync::Arc::default()).map(drop),
+            Self::Grafana(config) => grafana::Grafana::new(config, std::sync::Arc::default()).map(drop),
         }
     }
 
@@ -81,6 +88,7 @@ impl SinkConfig {
             Self::Stdout(_) => {}
             Self::Alertmanager(config) => config.resolve_paths(dir),
             Self::Webhook(config) => config.resolve_paths(dir),
+            Self::Grafana(config) => config.resolve_paths(dir),
         }
     }
 }

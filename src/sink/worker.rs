@@ -210,10 +210,13 @@ async fn run<R: Receiver>(mailbox: Arc<Mailbox>, receiver: Arc<R>, backoff: Back
             }
             Err(failure) => {
                 log.failed(mailbox.meter.name(), &failure, batch.len());
-                if let Some(Verdict::Retry(wish)) = verdict {
-                    failures += 1;
-                    mailbox.pause(backoff.wait(failures, fastrand::f64(), wish)).await;
-                }
+                let wish = match verdict {
+                    Some(Verdict::Retry(wish)) => wish,
+                    Some(Verdict::Defer) => None,
+                    _ => continue,
+                };
+                failures += 1;
+                mailbox.pause(backoff.wait(failures, fastrand::f64(), wish)).await;
             }
         }
     }
@@ -235,6 +238,7 @@ fn settle(mailbox: &Mailbox, batch: &[Outgoing], result: &Result<(), Failure>) -
             inner.trouble = Some((since, failure.message.clone()));
             match failure.verdict {
                 Verdict::Retry(_) => inner.waiting.failed(batch),
+                Verdict::Defer => inner.waiting.deferred(batch),
                 Verdict::Split | Verdict::Refused | Verdict::Gone => {
                     let dropped = inner.waiting.refused(batch, failure.verdict == Verdict::Split);
                     let why = if failure.verdict == Verdict::Gone { Drop::Closed } else { Drop::Refused };
@@ -259,7 +263,7 @@ impl FailureLog {
     fn failed(&mut self, sink: &str, failure: &Failure, alerts: usize) {
         let (reason, error) = (failure.reason, failure.message.as_str());
         match failure.verdict {
-            Verdict::Retry(_) => {
+            Verdict::Retry(_) | Verdict::Defer => {
                 if let Some(unlogged) = self.retried.open() {
                     tracing::warn!(sink, reason, error, alerts, unlogged, "delivery failed; will retry");
                 }
