@@ -320,6 +320,7 @@ fn start_sinks(config: &Config, metrics: &Metrics, dry_run: bool) -> Result<Disp
         backoff: Backoff::default(),
         dry_run,
         metrics: SinkMetrics::register(metrics.registry()).map_err(|e| StartError::System(e.to_string()))?,
+        outbox: None,
     };
     Dispatcher::start(&config.all_sinks(), &context).map_err(|e| StartError::Config(e.to_string()))
 }
