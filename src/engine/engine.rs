@@ -64,7 +64,7 @@ pub struct Engine {
     /// How far event time has come; samples up to here are late.
     pub(super) watermark: Option<Millis>,
     pub(super) round: u64,
-    last_garbage: Option<Millis>,
+    pub(super) last_garbage: Option<Millis>,
     /// Whether elements may get new models at this tick.
     new_models: bool,
 }

@@ -21,6 +21,7 @@ mod outlook;
 mod profile;
 mod range;
 mod ratchet;
+mod saved;
 mod sawtooth;
 mod segment;
 #[cfg(test)]

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use regex::Regex;
+use serde::{Deserialize, Serialize};
 
 use crate::base::{METRIC_NAME, Millis};
 
@@ -40,7 +41,7 @@ pub struct Plan {
 }
 
 /// Instants at which something is evaluated: `k * interval`, once samples up to `query_offset` later are in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Schedule {
     /// Milliseconds between instants; positive.
     pub interval: Millis,
@@ -215,7 +216,7 @@ pub enum Op {
 }
 
 /// Kinds of online model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ModelKind {
     /// Scores how unusual the newest value is.
     Detector,

@@ -5,6 +5,7 @@ mod binary;
 mod histogram;
 mod labels;
 mod model;
+mod saved;
 mod scratch;
 mod simple;
 
@@ -20,6 +21,7 @@ use super::value::{EvalError, Value, Vector};
 
 pub use aggregate::{finish, merge_groups};
 pub use model::ModelTable;
+pub use saved::SavedModel;
 pub use scratch::Scratch;
 
 /// A store with what nodes remember.
@@ -33,7 +35,7 @@ pub struct Evaluator {
     /// Nodes whose state is models.
     modelled: Vec<NodeId>,
     /// What tables that are gone counted, see [`Self::unmodelled`].
-    unmodelled_before: u64,
+    pub(super) unmodelled_before: u64,
     scratch: Scratch,
 }
 
