@@ -14,6 +14,8 @@ use crate::source::host::HostConfig;
 use crate::source::prometheus::PrometheusConfig;
 use crate::source::replay::ReplayConfig;
 
+use super::durable::StateConfig;
+
 /// The whole file. Every part may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -34,6 +36,8 @@ pub struct Config {
     pub warm_up: WarmUp,
     /// Other sinks.
     pub sinks: Vec<SinkConfig>,
+    /// What survives a restart.
+    pub state: StateConfig,
     /// The HTTP server.
     pub web: Web,
     /// The engine.
@@ -192,6 +196,7 @@ impl Config {
         config.alerting.alertmanagers.iter_mut().for_each(|a| a.resolve_paths(dir));
         config.scrape_configs.iter_mut().for_each(|scrape| scrape.resolve_paths(dir));
         config.warm_up.prometheus.iter_mut().for_each(|prometheus| prometheus.resolve_paths(dir));
+        config.state.resolve_paths(dir);
         config.check()?;
         Ok(config)
     }
@@ -274,6 +279,7 @@ impl Config {
         if let Some(prometheus) = &self.warm_up.prometheus {
             prometheus.validate().map_err(|e| ConfigError(format!("warm_up.prometheus: {e}")))?;
         }
+        self.state.validate().map_err(|e| ConfigError(format!("state.{e}")))?;
         let names: Vec<&str> = self.scrape_configs.iter().map(|s| s.job_name.as_str()).collect();
         if let Some(twice) = names.iter().enumerate().find(|(i, n)| names[..*i].contains(n)) {
             return fault(format!("scrape_configs: two jobs are called {:?}", twice.1));

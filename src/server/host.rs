@@ -1,5 +1,7 @@
 //! The engine's owner: one thread that takes batches and commands in turn, keeps the watermark, and hands out what comes of it.
 
+mod keeping;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,12 +10,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::alert::Transition;
-use crate::base::Millis;
+use crate::base::{Batch, Millis};
 use crate::engine::{Engine, Executor, Ingested, Output};
+use crate::source::durable::LOG;
 use crate::source::watermark::{Pace, Watermarks};
 use crate::source::{SourceEvent, SourceId, clock};
 use crate::telemetry::{EngineMetrics, OneSource};
 
+use self::keeping::Keeping;
 use super::board::Board;
 use super::handle::Command;
 use super::lag::LagWatch;
@@ -57,6 +61,8 @@ pub struct Host {
     has_rules: bool,
     /// How far the streams have been read that can be read again.
     positions: BTreeMap<Arc<str>, u64>,
+    /// What survives the process; None where nothing is kept.
+    keeping: Option<Keeping>,
 }
 
 /// The two ends at which the engine's owner receives.
@@ -101,6 +107,7 @@ impl Host {
             warm,
             has_rules,
             positions: BTreeMap::new(),
+            keeping: None,
         }
     }
 
@@ -136,6 +143,7 @@ impl Host {
                 None => return,
             }
         }
+        self.replay(&mut inputs.commands);
         loop {
             tokio::select! {
                 Some(command) = inputs.commands.recv() => self.obey(command),
@@ -155,7 +163,9 @@ impl Host {
             if self.recorded.is_empty() {
                 self.warm.send_if_modified(|warm| !std::mem::replace(warm, true));
             }
+            self.keep_if_due();
         }
+        self.keep_last();
     }
 
     fn obey(&mut self, command: Command) {
@@ -173,6 +183,7 @@ impl Host {
                 let loaded = self.engine.load(&rules, &profiles, &mut out);
                 if loaded.is_ok() {
                     self.has_rules = true;
+                    self.rules_changed(&rules);
                     self.metrics.rules.set(rules.groups.iter().map(|g| g.rules.len() as i64).sum());
                 }
                 self.hand_out(out);
@@ -200,16 +211,22 @@ impl Host {
             }
             SourceEvent::Reached(position) => drop(self.positions.insert(position.stream, position.next)),
             SourceEvent::Quiet(id, upto) => self.marks.quiet(id, upto, clock::now()),
-            SourceEvent::Batch(id, batch) => {
-                let started = Instant::now();
-                let taken = self.engine.ingest(&batch);
-                self.metrics.ingest_seconds.observe(started.elapsed().as_secs_f64());
-                if let Some(newest) = batch.newest() {
-                    self.marks.observe(id, newest, clock::now());
-                }
-                self.count(id, taken);
+            SourceEvent::Batch(id, batch) => self.ingest(id, &batch),
+            SourceEvent::Logged(id, batch, next) => {
+                self.ingest(id, &batch);
+                self.positions.insert(LOG.into(), next);
             }
         }
+    }
+
+    fn ingest(&mut self, id: SourceId, batch: &Batch) {
+        let started = Instant::now();
+        let taken = self.engine.ingest(batch);
+        self.metrics.ingest_seconds.observe(started.elapsed().as_secs_f64());
+        if let Some(newest) = batch.newest() {
+            self.marks.observe(id, newest, clock::now());
+        }
+        self.count(id, taken);
     }
 
     fn count(&self, id: SourceId, taken: Ingested) {
@@ -233,6 +250,7 @@ impl Host {
         let mut out = Output::default();
         self.engine.advance(watermark, &*self.executor, &mut out);
         self.metrics.watermark.set(watermark.div_euclid(1000));
+        self.tell_event_time();
         if out.ticks > 0 {
             self.metrics.advance_seconds.observe(started.elapsed().as_secs_f64());
         }

@@ -10,13 +10,16 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::engine::Engine;
 use crate::rules::selectors_of;
+use crate::sink::outbox::Outbox;
 use crate::sink::{Backoff, Dispatcher, LineFormat, Origin, SinkConfig, SinkContext, SinkMetrics};
+use crate::source::durable::DurablePoint;
 use crate::source::host::host_name;
 use crate::source::{clock, remote_write};
 use crate::telemetry::Metrics;
 
 use super::board::Board;
 use super::config::{Config, base_dir};
+use super::durable::{self, Opened};
 use super::executor::Parallel;
 use super::handle::EngineHandle;
 use super::host::{Host, Inputs, outlet};
@@ -24,13 +27,17 @@ use super::http::{
     AppState, Readiness, RecentFindings, ReloadReport, ReloadRequest, Reloader, RuleFile, SinkStatus, Summary,
 };
 use super::rules::{Reloaded, RuleLoader, RuleSource};
-use super::sources::{self, Started};
+use super::sources::{self, Restart, Started};
 use super::teller::{Teller, Told};
 use super::warm_up::{Past, totals};
 use super::welcome::welcome;
 
 /// How long alerts may take to leave at the end.
 const FLUSH: Duration = Duration::from_secs(5);
+
+/// How long what is queued may take at the end where state is kept: the last checkpoint is part of it. What does not get
+/// done is in the log.
+const LAST_CHECKPOINT: Duration = Duration::from_secs(20);
 
 /// What `forewarn run` was told.
 #[derive(Clone, Debug)]
@@ -99,17 +106,31 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let listener =
         TcpListener::bind(address).await.map_err(|error| StartError::Listen { address: address.clone(), error })?;
 
-    let dispatcher = Arc::new(start_sinks(&config, &metrics, options.dry_run)?);
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let engine_options = config.engine_options(processors);
+    let opened = durable::open(&config.state, &engine_options, &metrics.state, started_at)?;
+    let (restart, kept, teller, core, outbox, lock) = match opened {
+        Some(Opened { engine, watermark, positions, log, durable, teller, kept, outbox, lock }) => {
+            let outbox = Outbox::open(&outbox, metrics.registry()).map_err(|e| StartError::System(e.to_string()))?;
+            let outbox = Arc::new(outbox);
+            tokio::spawn(forget_what_will_not_come_again(durable, Arc::clone(&outbox)));
+            (Restart { watermark, positions, log: Some(log) }, Some(kept), teller, engine, Some(outbox), Some(lock))
+        }
+        None => {
+            let teller = Arc::new(Mutex::new(Teller::new(started_at)));
+            (Restart::default(), None, teller, Engine::new(engine_options.clone()), None, None)
+        }
+    };
+
+    let dispatcher = Arc::new(start_sinks(&config, &metrics, options.dry_run, outbox.clone())?);
     let (engine, commands) = EngineHandle::new();
     let (queue, events) = mpsc::channel(config.limits.queued_batches.max(1));
     let board = Board::default();
 
     // The engine takes no sample before it has rules, see `Host`.
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let engine_options = config.engine_options(processors);
     let executor = Parallel::for_shards(engine_options.shards).map_err(|e| StartError::System(e.to_string()))?;
     let Started { known, remote_write, mut tasks, progress, described } =
-        sources::start(&config, &dir, warm_up_selectors(&config, &dir).await?, queue, &metrics)?;
+        sources::start(&config, &dir, warm_up_selectors(&config, &dir).await?, queue, restart, &metrics)?;
     for (name, description) in &described {
         let of_name = || known.iter().filter(|source| source.metrics.name() == name);
         let silence_max = of_name().map(|source| source.silence_max).max().unwrap_or(0);
@@ -119,17 +140,21 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let findings = RecentFindings::default();
     let tell = {
         let (past, findings, dispatcher) = (past.clone(), findings.clone(), Arc::clone(&dispatcher));
-        let mut teller = Teller::new(started_at);
         outlet(move |transitions| {
             transitions.iter().for_each(|t| findings.push(t));
-            let Told { shown, sent } = teller.sort(&transitions);
+            let Told { shown, sent } = teller.lock().unwrap_or_else(PoisonError::into_inner).sort(&transitions);
             past.show(&shown);
             if !sent.is_empty() {
                 dispatcher.send(&sent.into());
             }
         })
     };
-    let host = Host::new(Engine::new(engine_options), executor, known, metrics.engine.clone(), board.clone(), tell);
+    let mut host = Host::new(core, executor, known, metrics.engine.clone(), board.clone(), tell);
+    let keeps = kept.is_some();
+    if let (Some(kept), Some(outbox)) = (kept, outbox) {
+        let dry_run = options.dry_run;
+        host.keep(kept, config.limits.clone(), Box::new(move || dry_run || outbox.is_durable()));
+    }
     let warm = host.warm();
     let mut loader = RuleLoader::new(rule_source(&config, &dir), engine.clone(), metrics.engine.clone());
     let mut engine_ended = host.spawn(Inputs { events, commands }).map_err(|e| StartError::System(e.to_string()))?;
@@ -179,8 +204,9 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         tracing::warn!("HTTP requests were still open at the end");
     }
     // With its sources gone the engine works off what is queued, and lets go of the sinks.
-    if !engine_ended.is_terminated() && tokio::time::timeout(FLUSH, engine_ended).await.is_err() {
-        tracing::warn!("samples were still waiting to be evaluated at the end");
+    let patience = if keeps { LAST_CHECKPOINT } else { FLUSH };
+    if !engine_ended.is_terminated() && tokio::time::timeout(patience, engine_ended).await.is_err() {
+        tracing::warn!("samples were still waiting to be evaluated at the end, or the last checkpoint to be written");
     }
     if let Some(dispatcher) = Arc::into_inner(dispatcher) {
         let left = dispatcher.shutdown(FLUSH).await;
@@ -188,6 +214,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
             tracing::warn!(alerts = left, "alerts were not delivered before the end");
         }
     }
+    drop(lock);
     outcome
 }
 
@@ -309,7 +336,20 @@ fn rule_source(config: &Config, dir: &Path) -> RuleSource {
     }
 }
 
-fn start_sinks(config: &Config, metrics: &Metrics, dry_run: bool) -> Result<Dispatcher, StartError> {
+/// Identities of transitions are needed for as long as a restart could bring their ticks again.
+async fn forget_what_will_not_come_again(mut durable: watch::Receiver<DurablePoint>, outbox: Arc<Outbox>) {
+    while durable.changed().await.is_ok() {
+        let watermark = durable.borrow_and_update().watermark;
+        watermark.into_iter().for_each(|watermark| outbox.forget_upto(watermark));
+    }
+}
+
+fn start_sinks(
+    config: &Config,
+    metrics: &Metrics,
+    dry_run: bool,
+    outbox: Option<Arc<Outbox>>,
+) -> Result<Dispatcher, StartError> {
     let labels = config.global.external_labels.iter();
     let context = SinkContext {
         origin: Origin {
@@ -320,7 +360,7 @@ fn start_sinks(config: &Config, metrics: &Metrics, dry_run: bool) -> Result<Disp
         backoff: Backoff::default(),
         dry_run,
         metrics: SinkMetrics::register(metrics.registry()).map_err(|e| StartError::System(e.to_string()))?,
-        outbox: None,
+        outbox,
     };
     Dispatcher::start(&config.all_sinks(), &context).map_err(|e| StartError::Config(e.to_string()))
 }

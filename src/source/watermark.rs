@@ -124,6 +124,25 @@ impl Watermarks {
         }
     }
 
+    /// What is kept of a source over a restart: its newest event time, and what it has promised to be quiet up to.
+    #[must_use]
+    pub fn kept(&self, id: SourceId) -> (Option<Millis>, Option<Millis>) {
+        self.sources.iter().find(|s| s.id == id).map_or((None, None), |s| (s.newest, s.quiet))
+    }
+
+    /// Goes on with what was kept of a registered source. It holds the others back as if it had just been heard.
+    pub fn resume(&mut self, id: SourceId, (newest, quiet): (Option<Millis>, Option<Millis>), now: Millis) {
+        if let Some(source) = self.sources.iter_mut().find(|s| s.id == id) {
+            (source.newest, source.quiet) = (source.newest.max(newest), source.quiet.max(quiet));
+            source.heard = now;
+        }
+    }
+
+    /// The silence of all sources begins now: so far nobody has listened.
+    pub fn listen(&mut self, now: Millis) {
+        self.sources.iter_mut().for_each(|source| source.heard = now);
+    }
+
     /// The source will never send again.
     pub fn end(&mut self, id: SourceId) {
         if let Some(source) = self.sources.iter_mut().find(|s| s.id == id) {
@@ -375,6 +394,21 @@ mod tests {
         assert_eq!(marks.current(1_060), Some(1_050));
         marks.observe(A, 1_140, 1_140);
         assert_eq!(marks.current(1_140), Some(1_130), "silent since 1000");
+    }
+
+    #[test]
+    fn a_restart_holds_time_where_the_sources_were_until_they_had_time_to_speak() {
+        let mut before = two_live();
+        before.observe(A, 1_000, 1_000);
+        before.observe(B, 950, 1_000);
+        let mut marks = two_live();
+        marks.resume(A, before.kept(A), 9_000);
+        marks.resume(B, before.kept(B), 9_000);
+        assert_eq!(marks.current(9_000), Some(940));
+        marks.listen(9_050);
+        marks.observe(A, 9_100, 9_100);
+        assert_eq!(marks.current(9_149), Some(940));
+        assert_eq!(marks.current(9_150), Some(9_090), "B is silent");
     }
 
     #[test]

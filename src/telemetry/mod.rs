@@ -9,11 +9,13 @@ mod engine;
 mod register;
 mod scrape;
 mod source;
+mod state;
 
 pub use engine::EngineMetrics;
 pub use register::Register;
 pub use scrape::ScrapeMetrics;
 pub use source::{OneSource, SourceMetrics};
+pub use state::StateMetrics;
 
 use prometheus::{Registry, TextEncoder};
 
@@ -30,6 +32,8 @@ pub struct Metrics {
     pub scrape: ScrapeMetrics,
     /// The engine.
     pub engine: EngineMetrics,
+    /// What is kept on disk.
+    pub state: StateMetrics,
 }
 
 impl Metrics {
@@ -46,6 +50,7 @@ impl Metrics {
             source: SourceMetrics::register(&area)?,
             scrape: ScrapeMetrics::register(&area)?,
             engine: EngineMetrics::register(&area)?,
+            state: StateMetrics::register(&area)?,
             registry,
         })
     }

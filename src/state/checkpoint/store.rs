@@ -150,8 +150,11 @@ impl Store {
     /// Removes what is older than the last `keep`.
     fn prune(&mut self) -> Result<(), StateError> {
         while self.kept.len() > self.keep {
-            let oldest = self.kept.remove(0);
-            remove(&path(&self.dir, oldest.number))?;
+            let oldest = path(&self.dir, self.kept.remove(0).number);
+            // Under another name first: what a crash leaves of it half-way must not look like a damaged one.
+            let going = self.dir.join(format!("{UNFINISHED}removed"));
+            fs::rename(&oldest, &going).map_err(StateError::io(&oldest, "rename"))?;
+            remove(&going)?;
         }
         Ok(())
     }
@@ -213,8 +216,7 @@ fn path(dir: &Path, number: u64) -> PathBuf {
     dir.join(format!("{number:020}"))
 }
 
-/// Takes a checkpoint away, its manifest first: what is left of it half-way is no checkpoint.
+/// Takes a folder away.
 fn remove(dir: &Path) -> Result<(), StateError> {
-    let _ = fs::remove_file(dir.join(MANIFEST));
     fs::remove_dir_all(dir).map_err(StateError::io(dir, "remove"))
 }
