@@ -71,6 +71,12 @@ fn expressions_may_be_predictive() {
     );
 }
 
+#[test]
+fn members_are_compared_with_their_peers() {
+    let (passed, text) = run(&[fixture("peers.yml")], &with_profiles());
+    assert!(passed, "{text}");
+}
+
 /// The examples in docs/rule-tests.md, by the program itself.
 #[test]
 fn generated_and_recorded_series_drive_predictive_rules() {

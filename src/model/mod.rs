@@ -18,9 +18,11 @@ mod horizon;
 mod hourly;
 mod members;
 mod outlook;
+mod peers;
 mod profile;
 mod range;
 mod ratchet;
+mod saved;
 mod sawtooth;
 mod segment;
 #[cfg(test)]
@@ -34,4 +36,5 @@ pub use explanation::{
 };
 pub use forecaster::{Forecaster, ForecasterParams};
 pub use outlook::Outlook;
+pub use peers::peer_scores;
 pub use profile::{Direction, Profile, ProfileError, Seasonality};

@@ -11,9 +11,10 @@ use crate::engine::EngineOptions;
 use crate::sink::{AlertmanagerConfig, SinkConfig, StdoutConfig};
 use crate::source::config::{ScrapeConfig, Span};
 use crate::source::host::HostConfig;
-use crate::source::kafka::KafkaConfig;
+use crate::source::kafka::{self, KafkaConfig};
 use crate::source::prometheus::PrometheusConfig;
 use crate::source::replay::ReplayConfig;
+use crate::telemetry::TracingConfig;
 
 /// The whole file. Every part may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -39,6 +40,8 @@ pub struct Config {
     pub web: Web,
     /// The engine.
     pub engine: EngineConfig,
+    /// The process' own spans.
+    pub tracing: TracingConfig,
     /// Bounds.
     pub limits: Limits,
 }
@@ -195,6 +198,7 @@ impl Config {
         config.alerting.alertmanagers.iter_mut().for_each(|a| a.resolve_paths(dir));
         config.scrape_configs.iter_mut().for_each(|scrape| scrape.resolve_paths(dir));
         config.sources.kafka.iter_mut().for_each(|kafka| kafka.resolve_paths(dir));
+        config.tracing.http_config.resolve_paths(dir);
         config.warm_up.prometheus.iter_mut().for_each(|prometheus| prometheus.resolve_paths(dir));
         config.check()?;
         Ok(config)
@@ -278,13 +282,8 @@ impl Config {
         if let Some(prometheus) = &self.warm_up.prometheus {
             prometheus.validate().map_err(|e| ConfigError(format!("warm_up.prometheus: {e}")))?;
         }
-        for kafka in &self.sources.kafka {
-            kafka.validate().map_err(|e| ConfigError(format!("sources.kafka {:?}: {e}", kafka.name)))?;
-        }
-        let names: Vec<&str> = self.sources.kafka.iter().map(|k| k.name.as_str()).collect();
-        if let Some(twice) = names.iter().enumerate().find(|(i, n)| names[..*i].contains(n)) {
-            return fault(format!("sources.kafka: two are called {:?}; give each a name", twice.1));
-        }
+        kafka::validate(&self.sources.kafka).map_err(|e| ConfigError(format!("sources.kafka {e}")))?;
+        self.tracing.validate().map_err(ConfigError)?;
         let names: Vec<&str> = self.scrape_configs.iter().map(|s| s.job_name.as_str()).collect();
         if let Some(twice) = names.iter().enumerate().find(|(i, n)| names[..*i].contains(n)) {
             return fault(format!("scrape_configs: two jobs are called {:?}", twice.1));

@@ -1,17 +1,21 @@
 //! The engine's owner: one thread that takes batches and commands in turn, keeps the watermark, and hands out what comes of it.
 
+mod parts;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
+use tracing::Span;
+use tracing::field::Empty;
 
 use crate::alert::Transition;
 use crate::base::Millis;
 use crate::engine::{Engine, Executor, Ingested, Output};
 use crate::source::watermark::{Pace, Watermarks};
-use crate::source::{Part, Positions, SourceEvent, SourceId, clock};
+use crate::source::{Positions, SourceEvent, SourceId, clock};
 use crate::telemetry::{EngineMetrics, OneSource};
 
 use super::board::Board;
@@ -114,14 +118,6 @@ impl Host {
         }
     }
 
-    /// Tells the sources how far the engine has taken in what they sent, every second and at the end, where nothing is kept
-    /// that would say better what need not be read again.
-    #[must_use]
-    pub fn followed_by(mut self, sources: watch::Sender<Arc<Positions>>) -> Self {
-        self.followed = Some(sources);
-        self
-    }
-
     /// Turns true when all that was recorded has been evaluated.
     #[must_use]
     pub fn warm(&self) -> watch::Receiver<bool> {
@@ -179,18 +175,6 @@ impl Host {
             }
         }
         self.tell_positions();
-    }
-
-    fn tell_positions(&self) {
-        if let Some(followed) = &self.followed {
-            followed.send_if_modified(|told| {
-                let news = **told != self.positions;
-                if news {
-                    *told = Arc::new(self.positions.clone());
-                }
-                news
-            });
-        }
     }
 
     fn obey(&mut self, command: Command) {
@@ -254,21 +238,6 @@ impl Host {
         }
     }
 
-    /// A part goes by the name of its source, whose metrics and line on the status page it shares.
-    fn open(&mut self, part: Part) {
-        self.marks.register(part.id, part.pace, clock::now());
-        let known = |id: SourceId| self.sources.iter().find(|s| s.id == id);
-        let (None, Some(source)) = (known(part.id), known(part.of)) else { return };
-        let part = KnownSource {
-            id: part.id,
-            of: part.of,
-            pace: part.pace,
-            silence_max: source.silence_max,
-            metrics: source.metrics.clone(),
-        };
-        self.sources.push(part);
-    }
-
     fn count(&self, id: SourceId, taken: Ingested) {
         self.metrics.unwanted_samples.inc_by(taken.unwanted);
         let Some(source) = self.sources.iter().find(|s| s.id == id) else { return };
@@ -289,13 +258,22 @@ impl Host {
             return;
         }
         let started = Instant::now();
+        let due = self.engine.next_due().is_some_and(|due| due <= watermark);
+        let span = if due {
+            tracing::debug_span!("tick", watermark, ticks = Empty, transitions = Empty)
+        } else {
+            Span::none()
+        };
+        let span = span.entered();
         let mut out = Output::default();
         self.engine.advance(watermark, &*self.executor, &mut out);
         self.metrics.watermark.set(watermark.div_euclid(1000));
         if out.ticks > 0 {
             self.metrics.advance_seconds.observe(started.elapsed().as_secs_f64());
         }
+        span.record("ticks", out.ticks).record("transitions", out.transitions.len());
         self.hand_out(out);
+        drop(span);
         if self.held_at.is_none_or(|at| at.elapsed() >= HOLDINGS_EVERY) {
             self.held_at = Some(Instant::now());
             self.measure();

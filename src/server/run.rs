@@ -13,7 +13,7 @@ use crate::rules::selectors_of;
 use crate::sink::{Backoff, Dispatcher, LineFormat, Origin, SinkConfig, SinkContext, SinkMetrics};
 use crate::source::host::host_name;
 use crate::source::{clock, remote_write};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Exporting, Metrics, Register, Traces};
 
 use super::board::Board;
 use super::config::{Config, base_dir};
@@ -42,6 +42,8 @@ pub struct RunOptions {
     pub config_file: PathBuf,
     /// Log what would be sent to receivers, and send nothing.
     pub dry_run: bool,
+    /// Switched on if the configuration says where own spans go.
+    pub traces: Option<Traces>,
 }
 
 /// Why the process did not start, or ended early.
@@ -98,6 +100,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let dir = base_dir(&options.config_file);
     let started_at = clock::now();
     let metrics = Metrics::new().map_err(|e| StartError::System(e.to_string()))?;
+    let exporting = start_traces(&config, &metrics, options.traces.as_ref())?;
     let address = &config.web.listen_address;
     let listener =
         TcpListener::bind(address).await.map_err(|error| StartError::Listen { address: address.clone(), error })?;
@@ -195,6 +198,10 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         if left > 0 {
             tracing::warn!(alerts = left, "alerts were not delivered before the end");
         }
+    }
+    if let Some(exporting) = exporting {
+        // A panic there is told of already.
+        let _ = tokio::task::spawn_blocking(|| exporting.end()).await;
     }
     outcome
 }
@@ -317,6 +324,11 @@ fn rule_source(config: &Config, dir: &Path) -> RuleSource {
     }
 }
 
+fn start_traces(config: &Config, metrics: &Metrics, traces: Option<&Traces>) -> Result<Option<Exporting>, StartError> {
+    let started = traces.map(|traces| traces.start(&config.tracing, Register::new(metrics.registry())));
+    started.transpose().map(Option::flatten).map_err(|e| StartError::Config(e.to_string()))
+}
+
 fn start_sinks(config: &Config, metrics: &Metrics, dry_run: bool) -> Result<Dispatcher, StartError> {
     let labels = config.global.external_labels.iter();
     let context = SinkContext {
@@ -328,6 +340,7 @@ fn start_sinks(config: &Config, metrics: &Metrics, dry_run: bool) -> Result<Disp
         backoff: Backoff::default(),
         dry_run,
         metrics: SinkMetrics::register(metrics.registry()).map_err(|e| StartError::System(e.to_string()))?,
+        outbox: None,
     };
     Dispatcher::start(&config.all_sinks(), &context).map_err(|e| StartError::Config(e.to_string()))
 }

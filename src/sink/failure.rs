@@ -28,6 +28,8 @@ pub enum Verdict {
     Split,
     /// Give up.
     Refused,
+    /// Give up: the receiver is gone for good.
+    Gone,
 }
 
 impl Failure {

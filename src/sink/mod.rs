@@ -1,13 +1,13 @@
 //! Sinks: what becomes of the engine's transitions. One file each.
 //!
 //! ```text
-//! Dispatcher::send ─┬─► mailbox (newest state of each alert) ─► worker ─► Alertmanager a
-//!                   ├─► mailbox                              ─► worker ─► Alertmanager b
-//!                   ├─► mailbox                              ─► worker ─► webhook
-//!                   └─► bounded queue                        ─► thread ─► standard output
+//! Dispatcher::send ─► outbox ─┬─► mailbox (newest state of each alert) ─► worker ─► Alertmanager a
+//!                             ├─► mailbox                              ─► worker ─► Alertmanager b
+//!                             ├─► mailbox                              ─► worker ─► webhook
+//!                             └─► mailbox (every transition)           ─► worker ─► standard output
 //! ```
 //!
-//! `send` never waits; a sink that hangs or is dead delays no other. What waits is bounded, and what is given up is
+//! `send` waits for no sink, only for one write of the outbox if there is one; a sink that hangs or is dead delays no other. What waits is bounded, and what is given up is
 //! counted with its reason. Knows transitions, protocols and the wall clock; knows nothing of rules, expressions or sources.
 
 mod alertmanager;
@@ -16,9 +16,11 @@ mod backoff;
 mod dispatcher;
 mod dry_run;
 mod failure;
+mod journal;
 mod key;
 mod metrics;
 mod origin;
+pub mod outbox;
 mod pending;
 mod post;
 mod settings;
@@ -26,6 +28,7 @@ mod stdout;
 #[cfg(test)]
 mod testing;
 mod transition_text;
+mod waiting;
 mod webhook;
 mod webhook_payload;
 mod worker;
@@ -37,11 +40,12 @@ use serde::{Deserialize, Serialize};
 pub use alertmanager::{AlertmanagerConfig, StaticTargets};
 pub use backoff::Backoff;
 pub use dispatcher::{Dispatcher, SinkContext};
-pub use key::AlertKey;
+pub use key::{AlertKey, TransitionId};
 pub use metrics::SinkMetrics;
 pub use origin::Origin;
 pub use stdout::{LineFormat, StdoutConfig, StdoutFormat};
 pub use webhook::WebhookConfig;
+pub use worker::SinkState;
 
 /// One entry of `sinks:` in `forewarn.yml`, such as `- webhook: {url: 'http://localhost:5001/'}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]

@@ -19,7 +19,7 @@
 
 use super::SourceId;
 use super::decode::Decoded;
-use crate::base::{BatchBuilder, Limits, Millis, Sample};
+use crate::base::{BatchBuilder, Limits, Millis, Sample, TimeSpan};
 
 /// What kind of source it is; all spans in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -244,18 +244,16 @@ impl Watermarks {
 /// older than `limits.past_seconds`: event time would have to be walked through from there.
 #[must_use]
 pub fn drop_out_of_time(mut decoded: Decoded, now: Millis, limits: &Limits) -> Decoded {
-    let span = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1000);
-    let latest = now.saturating_add(span(limits.future_seconds));
-    let earliest = now.saturating_sub(span(limits.past_seconds));
-    let in_time = |s: &&Sample| (earliest..=latest).contains(&s.t);
+    let accepted = TimeSpan::around(now, limits);
+    let in_time = |s: &&Sample| accepted.contains(s.t);
     if decoded.batch.all_samples().iter().all(|s| in_time(&s)) {
         return decoded;
     }
     let mut builder = BatchBuilder::new(limits);
     for run in decoded.batch.runs() {
         let samples = decoded.batch.samples(run);
-        decoded.dropped.future += samples.iter().filter(|s| s.t > latest).count() as u64;
-        decoded.dropped.too_old += samples.iter().filter(|s| s.t < earliest).count() as u64;
+        decoded.dropped.future += samples.iter().filter(|s| s.t > accepted.newest).count() as u64;
+        decoded.dropped.too_old += samples.iter().filter(|s| s.t < accepted.oldest).count() as u64;
         if samples.iter().any(|s| in_time(&s)) {
             builder.series(decoded.batch.labels(run));
             samples.iter().filter(in_time).for_each(|s| builder.sample(s.t, s.v));

@@ -10,12 +10,14 @@ mod kafka;
 mod register;
 mod scrape;
 mod source;
+mod traces;
 
 pub use engine::EngineMetrics;
 pub use kafka::KafkaMetrics;
 pub use register::Register;
 pub use scrape::ScrapeMetrics;
 pub use source::{OneSource, SourceMetrics};
+pub use traces::{Exporting, TraceLayer, Traces, TracesError, TracingConfig, layer as trace_layer};
 
 use prometheus::{Registry, TextEncoder};
 
