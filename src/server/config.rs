@@ -230,6 +230,7 @@ impl Config {
             external_url: self.external_url(),
             limits: self.limits.clone(),
             explain_alerts: self.engine.explanations,
+            collect_recorded: self.sinks.iter().any(SinkConfig::wants_recorded),
             ..EngineOptions::default()
         }
     }

@@ -21,6 +21,7 @@ use crate::telemetry::{EngineMetrics, OneSource};
 use super::board::Board;
 use super::handle::Command;
 use super::lag::LagWatch;
+use super::recorded::RecordedOutlet;
 
 /// How often the watermark is looked at when nothing arrives: silence moves it, too.
 const IDLE_LOOK: Duration = Duration::from_millis(250);
@@ -57,6 +58,7 @@ pub struct Host {
     metrics: EngineMetrics,
     board: Board,
     outlet: Outlet,
+    recorded_outlet: Option<RecordedOutlet>,
     refused_before: [u64; 4],
     held_at: Option<Instant>,
     lag: LagWatch,
@@ -106,6 +108,7 @@ impl Host {
             metrics,
             board,
             outlet,
+            recorded_outlet: None,
             refused_before,
             held_at,
             lag: LagWatch::default(),
@@ -327,6 +330,9 @@ impl Host {
         }
         if !out.transitions.is_empty() {
             (self.outlet)(out.transitions);
+        }
+        if let Some(outlet) = self.recorded_outlet.as_mut().filter(|_| !out.recorded.is_empty()) {
+            outlet(out.recorded);
         }
     }
 

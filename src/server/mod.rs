@@ -9,6 +9,7 @@ mod handle;
 mod host;
 pub mod http;
 mod lag;
+mod recorded;
 mod rules;
 mod run;
 mod sources;

@@ -11,6 +11,7 @@ use crate::alert::Transition;
 use super::alertmanager::{Alertmanager, AlertmanagerConfig};
 use super::backoff::Backoff;
 use super::dry_run::DryRun;
+use super::kafka::Kafka;
 use super::metrics::{Drop, SinkMeter, SinkMetrics};
 use super::origin::Origin;
 use super::outbox::{Numbered, Outbox};
@@ -161,6 +162,12 @@ impl Starter<'_> {
                 let meter = self.meter(config.name.clone());
                 let receiver = Webhook::new(config, Arc::clone(&self.origin))?;
                 self.spawn(receiver, config.policy(capacity), meter);
+            }
+            SinkConfig::Kafka(config) => {
+                if let Some(receiver) = Kafka::new(config)? {
+                    let meter = self.meter(config.name.clone());
+                    self.spawn(receiver, Kafka::policy(config, capacity), meter);
+                }
             }
         }
         Ok(())

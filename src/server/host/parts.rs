@@ -4,10 +4,18 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::super::recorded::RecordedOutlet;
 use super::{Host, KnownSource};
 use crate::source::{Part, Positions, SourceId, clock};
 
 impl Host {
+    /// Where recorded samples go, if the engine collects them.
+    #[must_use]
+    pub fn recorded_to(mut self, outlet: RecordedOutlet) -> Self {
+        self.recorded_outlet = Some(outlet);
+        self
+    }
+
     /// Tells the sources how far the engine has taken in what they sent, every second and at the end, where nothing is kept
     /// that would say better what need not be read again.
     #[must_use]
