@@ -11,7 +11,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::engine::Engine;
 use crate::rules::selectors_of;
 use crate::sink::outbox::Outbox;
-use crate::sink::{Backoff, Dispatcher, LineFormat, Origin, SinkConfig, SinkContext, SinkMetrics};
+use crate::sink::{
+    Backoff, Dispatcher, LineFormat, Origin, RecordedMetrics, RecordedTopic, SinkConfig, SinkContext, SinkMetrics,
+};
 use crate::source::durable::DurablePoint;
 use crate::source::host::host_name;
 use crate::source::{Positions, clock, remote_write};
@@ -26,6 +28,7 @@ use super::host::{Host, Inputs, outlet};
 use super::http::{
     AppState, Readiness, RecentFindings, ReloadReport, ReloadRequest, Reloader, RuleFile, SinkStatus, Summary,
 };
+use super::recorded::recorded_outlet;
 use super::rules::{Reloaded, RuleLoader, RuleSource};
 use super::sources::{self, Restart, Started};
 use super::teller::{Teller, Told};
@@ -129,6 +132,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     };
 
     let dispatcher = Arc::new(start_sinks(&config, &metrics, options.dry_run, outbox.clone())?);
+    let recorded = Arc::new(start_recorded(&config, &metrics, options.dry_run)?);
     let (engine, commands) = EngineHandle::new();
     let (queue, events) = mpsc::channel(config.limits.queued_batches.max(1));
     let board = Board::default();
@@ -157,7 +161,8 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
             }
         })
     };
-    let mut host = Host::new(core, executor, known, metrics.engine.clone(), board.clone(), tell);
+    let mut host = Host::new(core, executor, known, metrics.engine.clone(), board.clone(), tell)
+        .recorded_to(recorded_outlet(Arc::clone(&recorded), started_at, config.limits.clone()));
     if let Some(followed) = followed {
         host = host.followed_by(followed);
     }
@@ -221,6 +226,9 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     }
     for end in closing {
         end.within(CLOSE).await;
+    }
+    for topic in Arc::into_inner(recorded).into_iter().flatten() {
+        topic.shutdown(FLUSH).await;
     }
     if let Some(dispatcher) = Arc::into_inner(dispatcher) {
         let left = dispatcher.shutdown(FLUSH).await;
@@ -405,6 +413,17 @@ fn start_sinks(
     Dispatcher::start(&config.all_sinks(), &context).map_err(|e| StartError::Config(e.to_string()))
 }
 
+/// The topics that recorded series go to.
+fn start_recorded(config: &Config, metrics: &Metrics, dry_run: bool) -> Result<Vec<RecordedTopic>, StartError> {
+    let counted = RecordedMetrics::register(metrics.registry()).map_err(|e| StartError::System(e.to_string()))?;
+    let sinks = config.sinks.iter().filter(|_| !dry_run);
+    let topics = sinks.filter_map(|sink| match sink {
+        SinkConfig::Kafka(kafka) => RecordedTopic::start(kafka, counted.clone()),
+        _ => None,
+    });
+    Ok(topics.collect())
+}
+
 /// The form in which standard output shows alerts, if it does.
 fn line_format(config: &Config) -> Option<LineFormat> {
     config.all_sinks().iter().find_map(|sink| match sink {
@@ -445,5 +464,6 @@ fn sink_status(sink: &SinkConfig) -> Vec<SinkStatus> {
             let targets = config.static_configs.iter().flat_map(|group| group.targets.clone());
             targets.map(|target| status("alertmanager", target)).collect()
         }
+        SinkConfig::Kafka(config) => vec![status("kafka", config.brokers.join(", "))],
     }
 }
