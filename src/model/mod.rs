@@ -5,6 +5,7 @@
 
 mod baseline;
 mod budget;
+mod cells;
 mod compact;
 mod detector;
 #[cfg(test)]
@@ -18,15 +19,19 @@ mod horizon;
 mod hourly;
 mod members;
 mod outlook;
+mod probe;
 mod profile;
+mod quantiles;
 mod range;
 mod ratchet;
 mod sawtooth;
 mod segment;
+mod smoothing;
 #[cfg(test)]
 mod synthetic;
 mod tail;
 mod trend;
+mod week;
 
 pub use detector::{Detector, DetectorParams, Score};
 pub use explanation::{
