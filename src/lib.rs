@@ -17,6 +17,7 @@ pub mod base;
 pub mod cli;
 pub mod engine;
 pub mod http_client;
+pub mod kafka_client;
 pub mod model;
 pub mod promql;
 pub mod rules;

@@ -187,13 +187,13 @@ fn rules_that_changed_meanwhile_are_as_after_a_reload() {
         .replace("memory_bytes[10m]", "memory_bytes[8m]")
         .replace("{ record: \"disk:slope\", expr", "{ record: \"disk:moved\", expr")
         .replace("interval: 1m\n    query_offset: 20s", "interval: 30s\n    query_offset: 20s")
-        .replace("alert: Down", "alert: Dropped");
+        .replace("alert: Repeats", "alert: Renamed");
     let snapshots = include_str!("fixtures/snapshots/rules.yml")
         .replace("- name: pinned", "- name: moved")
         .replace("{{ $value }}'", "{{ $value }} of {{ query \"requests_total\" | len }}'")
         .replace(
             "      - alert: Crowded",
-            "      - { record: new, expr: 'sum_over_time(disk_free[15m])' }\n      - alert: Crowded",
+            "      - { record: new, expr: 'sum_over_time(disk_free[15m])' }\n      - alert: Crammed",
         );
     let rules_after = rules(&[("determinism.yml", &determinism), ("snapshots.yml", &snapshots)]);
     assert_ne!(rules_before, rules_after);

@@ -269,6 +269,12 @@ impl BatchBuilder {
         checked
     }
 
+    /// Identity of the series whose labels ended last.
+    #[must_use]
+    pub fn last_key(&self) -> Option<u128> {
+        self.batch.runs.last().map(|run| run.key)
+    }
+
     /// Adds a whole series' labels that are already canonical.
     pub fn series(&mut self, labels: LabelsRef<'_>) {
         let start = self.batch.label_bytes.len();

@@ -12,6 +12,7 @@ mod re2;
 mod record;
 mod sample;
 mod time;
+mod time_span;
 mod value;
 
 pub use batch::{Batch, BatchBuilder, LabelError, SeriesRun};
@@ -26,4 +27,5 @@ pub use time::{
     DURATION_PATTERN, DurationError, FAR, LONGEST_SPAN, Millis, format_duration, format_rfc3339, parse_duration,
     parse_rfc3339,
 };
+pub use time_span::TimeSpan;
 pub use value::{format_value, parse_value};

@@ -290,8 +290,9 @@ impl Engine {
         places.find(batch.labels(run))
     }
 
-    /// The next instant of processing: an evaluation's own instant and its query offset.
-    fn next_due(&self) -> Option<Millis> {
+    /// The next instant of processing, an evaluation's own instant and its query offset; none without rules.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Millis> {
         let groups = self.groups.iter().filter_map(|g| Some(g.next? + g.schedule.query_offset));
         let feeds = self.plan.feeds.iter().zip(&self.feeds);
         groups.chain(feeds.filter_map(|(feed, work)| Some(work.next? + feed.schedule.query_offset))).min()

@@ -11,8 +11,10 @@ use crate::engine::EngineOptions;
 use crate::sink::{AlertmanagerConfig, SinkConfig, StdoutConfig};
 use crate::source::config::{ScrapeConfig, Span};
 use crate::source::host::HostConfig;
+use crate::source::kafka::{self, KafkaConfig};
 use crate::source::prometheus::PrometheusConfig;
 use crate::source::replay::ReplayConfig;
+use crate::telemetry::TracingConfig;
 
 use super::durable::StateConfig;
 
@@ -42,6 +44,8 @@ pub struct Config {
     pub web: Web,
     /// The engine.
     pub engine: EngineConfig,
+    /// The process' own spans.
+    pub tracing: TracingConfig,
     /// Bounds.
     pub limits: Limits,
 }
@@ -80,6 +84,8 @@ pub struct Sources {
     pub replay: Vec<ReplayConfig>,
     /// What is written to `/api/v1/write`.
     pub remote_write: RemoteWriteConfig,
+    /// Topics of Kafka clusters.
+    pub kafka: Vec<KafkaConfig>,
 }
 
 /// `warm_up`.
@@ -195,6 +201,8 @@ impl Config {
         config.sinks.iter_mut().for_each(|sink| sink.resolve_paths(dir));
         config.alerting.alertmanagers.iter_mut().for_each(|a| a.resolve_paths(dir));
         config.scrape_configs.iter_mut().for_each(|scrape| scrape.resolve_paths(dir));
+        config.tracing.http_config.resolve_paths(dir);
+        config.sources.kafka.iter_mut().for_each(|kafka| kafka.resolve_paths(dir));
         config.warm_up.prometheus.iter_mut().for_each(|prometheus| prometheus.resolve_paths(dir));
         config.state.resolve_paths(dir);
         config.check()?;
@@ -227,6 +235,7 @@ impl Config {
             external_url: self.external_url(),
             limits: self.limits.clone(),
             explain_alerts: self.engine.explanations,
+            collect_recorded: self.sinks.iter().any(SinkConfig::wants_recorded),
             ..EngineOptions::default()
         }
     }
@@ -279,6 +288,8 @@ impl Config {
         if let Some(prometheus) = &self.warm_up.prometheus {
             prometheus.validate().map_err(|e| ConfigError(format!("warm_up.prometheus: {e}")))?;
         }
+        kafka::validate(&self.sources.kafka).map_err(|e| ConfigError(format!("sources.kafka {e}")))?;
+        self.tracing.validate().map_err(ConfigError)?;
         self.state.validate().map_err(|e| ConfigError(format!("state.{e}")))?;
         let names: Vec<&str> = self.scrape_configs.iter().map(|s| s.job_name.as_str()).collect();
         if let Some(twice) = names.iter().enumerate().find(|(i, n)| names[..*i].contains(n)) {

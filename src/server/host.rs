@@ -1,37 +1,46 @@
 //! The engine's owner: one thread that takes batches and commands in turn, keeps the watermark, and hands out what comes of it.
 
 mod keeping;
+mod parts;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
+use tracing::Span;
+use tracing::field::Empty;
 
 use crate::alert::Transition;
 use crate::base::{Batch, Millis};
 use crate::engine::{Engine, Executor, Ingested, Output};
 use crate::source::durable::LOG;
 use crate::source::watermark::{Pace, Watermarks};
-use crate::source::{SourceEvent, SourceId, clock};
+use crate::source::{Positions, SourceEvent, SourceId, clock};
 use crate::telemetry::{EngineMetrics, OneSource};
 
 use self::keeping::Keeping;
 use super::board::Board;
 use super::handle::Command;
 use super::lag::LagWatch;
+use super::recorded::RecordedOutlet;
 
 /// How often the watermark is looked at when nothing arrives: silence moves it, too.
 const IDLE_LOOK: Duration = Duration::from_millis(250);
 /// How often holdings are measured, which walks all series.
 const HOLDINGS_EVERY: Duration = Duration::from_secs(15);
 
+/// How often sources are told how far the engine has taken in what they sent.
+const FOLLOW_EVERY: Duration = Duration::from_secs(1);
+
 /// A source as the engine's owner knows it.
 #[derive(Debug)]
 pub struct KnownSource {
     /// Its identity.
     pub id: SourceId,
+    /// The source that it is a part of; itself if it is none.
+    pub of: SourceId,
     /// How its watermark behaves.
     pub pace: Pace,
     /// Silence after which it is shown as degraded, in milliseconds.
@@ -52,6 +61,7 @@ pub struct Host {
     metrics: EngineMetrics,
     board: Board,
     outlet: Outlet,
+    recorded_outlet: Option<RecordedOutlet>,
     refused_before: [u64; 4],
     held_at: Option<Instant>,
     lag: LagWatch,
@@ -60,7 +70,10 @@ pub struct Host {
     warm: watch::Sender<bool>,
     has_rules: bool,
     /// How far the streams have been read that can be read again.
-    positions: BTreeMap<Arc<str>, u64>,
+    positions: Positions,
+    /// Who wants to know of it, and whether there is news.
+    followed: Option<watch::Sender<Arc<Positions>>>,
+    followed_at: Option<Instant>,
     /// What survives the process; None where nothing is kept.
     keeping: Option<Keeping>,
 }
@@ -100,13 +113,16 @@ impl Host {
             metrics,
             board,
             outlet,
+            recorded_outlet: None,
             refused_before,
             held_at,
             lag: LagWatch::default(),
             recorded,
             warm,
             has_rules,
-            positions: BTreeMap::new(),
+            positions: Positions::new(),
+            followed: None,
+            followed_at: None,
             keeping: None,
         }
     }
@@ -163,8 +179,13 @@ impl Host {
             if self.recorded.is_empty() {
                 self.warm.send_if_modified(|warm| !std::mem::replace(warm, true));
             }
+            if self.followed_at.is_none_or(|at| at.elapsed() >= FOLLOW_EVERY) {
+                self.followed_at = Some(Instant::now());
+                self.tell_positions();
+            }
             self.keep_if_due();
         }
+        self.tell_positions();
         self.keep_last();
     }
 
@@ -211,6 +232,13 @@ impl Host {
             }
             SourceEvent::Reached(position) => drop(self.positions.insert(position.stream, position.next)),
             SourceEvent::Quiet(id, upto) => self.marks.quiet(id, upto, clock::now()),
+            SourceEvent::Open(part) => self.open(part),
+            SourceEvent::Close(id) => {
+                self.marks.close(id);
+                self.sources.retain(|s| s.id != id);
+            }
+            SourceEvent::AtEnd(id, at_end) => self.marks.at_end(id, at_end, clock::now()),
+            SourceEvent::Trouble(id, trouble) => self.board.trouble(id, trouble),
             SourceEvent::Batch(id, batch) => self.ingest(id, &batch),
             SourceEvent::Logged(id, batch, next) => {
                 self.ingest(id, &batch);
@@ -236,9 +264,11 @@ impl Host {
         source.metrics.dropped("out_of_time", taken.out_of_time);
         source.metrics.dropped("series_limit", taken.over_series_limit);
         source.metrics.dropped("pending_limit", taken.over_pending_limit);
-        let (newest, watermark) = (self.marks.newest(id), self.marks.of(id));
+        // What a source is complete to, only its slowest part can tell: `tell_lag` does.
+        let watermark = self.marks.of(id).filter(|_| source.id == source.of);
+        let newest = self.marks.newest(id);
         newest.into_iter().for_each(|t| source.metrics.set_newest(t));
-        self.board.heard(id, newest, watermark, clock::now());
+        self.board.heard(source.of, newest, watermark, clock::now());
     }
 
     fn advance(&mut self) {
@@ -247,6 +277,13 @@ impl Host {
             return;
         }
         let started = Instant::now();
+        let due = self.engine.next_due().is_some_and(|due| due <= watermark);
+        let span = if due {
+            tracing::debug_span!("tick", watermark, ticks = Empty, transitions = Empty)
+        } else {
+            Span::none()
+        };
+        let span = span.entered();
         let mut out = Output::default();
         self.engine.advance(watermark, &*self.executor, &mut out);
         self.metrics.watermark.set(watermark.div_euclid(1000));
@@ -254,7 +291,9 @@ impl Host {
         if out.ticks > 0 {
             self.metrics.advance_seconds.observe(started.elapsed().as_secs_f64());
         }
+        span.record("ticks", out.ticks).record("transitions", out.transitions.len());
         self.hand_out(out);
+        drop(span);
         if self.held_at.is_none_or(|at| at.elapsed() >= HOLDINGS_EVERY) {
             self.held_at = Some(Instant::now());
             self.measure();
@@ -269,7 +308,10 @@ impl Host {
             let slowest = marks.entry(source.metrics.name()).or_insert((mark, &source.metrics));
             slowest.0 = slowest.0.min(mark);
         }
-        marks.values().for_each(|(mark, metrics)| metrics.set_watermark(*mark));
+        for (name, (mark, metrics)) in &marks {
+            metrics.set_watermark(*mark);
+            self.board.complete(name, *mark);
+        }
 
         let Some(watermark) = self.engine.watermark() else { return };
         let lag = now.saturating_sub(watermark);
@@ -305,6 +347,9 @@ impl Host {
         }
         if !out.transitions.is_empty() {
             (self.outlet)(out.transitions);
+        }
+        if let Some(outlet) = self.recorded_outlet.as_mut().filter(|_| !out.recorded.is_empty()) {
+            outlet(out.recorded);
         }
     }
 
@@ -347,8 +392,13 @@ mod tests {
     #[tokio::test]
     async fn samples_that_come_before_the_rules_wait_for_them() {
         let metrics = Metrics::new().unwrap();
-        let known =
-            KnownSource { id: SourceId(0), pace: Pace::Recorded, silence_max: 0, metrics: metrics.source.of("replay") };
+        let known = KnownSource {
+            id: SourceId(0),
+            of: SourceId(0),
+            pace: Pace::Recorded,
+            silence_max: 0,
+            metrics: metrics.source.of("replay"),
+        };
         let engine = Engine::new(EngineOptions::default());
         let host = Host::new(
             engine,

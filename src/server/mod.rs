@@ -10,6 +10,7 @@ mod handle;
 mod host;
 pub mod http;
 mod lag;
+mod recorded;
 mod rules;
 mod run;
 mod sources;

@@ -11,11 +11,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::engine::Engine;
 use crate::rules::selectors_of;
 use crate::sink::outbox::Outbox;
-use crate::sink::{Backoff, Dispatcher, LineFormat, Origin, SinkConfig, SinkContext, SinkMetrics};
+use crate::sink::{
+    Backoff, Dispatcher, LineFormat, Origin, RecordedMetrics, RecordedTopic, SinkConfig, SinkContext, SinkMetrics,
+};
 use crate::source::durable::DurablePoint;
 use crate::source::host::host_name;
-use crate::source::{clock, remote_write};
-use crate::telemetry::Metrics;
+use crate::source::{Positions, clock, remote_write};
+use crate::telemetry::{Exporting, Metrics, Register, Traces};
 
 use super::board::Board;
 use super::config::{Config, base_dir};
@@ -26,6 +28,7 @@ use super::host::{Host, Inputs, outlet};
 use super::http::{
     AppState, Readiness, RecentFindings, ReloadReport, ReloadRequest, Reloader, RuleFile, SinkStatus, Summary,
 };
+use super::recorded::recorded_outlet;
 use super::rules::{Reloaded, RuleLoader, RuleSource};
 use super::sources::{self, Restart, Started};
 use super::teller::{Teller, Told};
@@ -35,6 +38,8 @@ use super::welcome::welcome;
 /// How long alerts may take to leave at the end.
 const FLUSH: Duration = Duration::from_secs(5);
 
+/// How long a source with a thread of its own may take to end after the engine has.
+const CLOSE: Duration = Duration::from_secs(3);
 /// How long what is queued may take at the end where state is kept: the last checkpoint is part of it. What does not get
 /// done is in the log.
 const LAST_CHECKPOINT: Duration = Duration::from_secs(20);
@@ -46,6 +51,8 @@ pub struct RunOptions {
     pub config_file: PathBuf,
     /// Log what would be sent to receivers, and send nothing.
     pub dry_run: bool,
+    /// Switched on if the configuration says where own spans go.
+    pub traces: Option<Traces>,
 }
 
 /// Why the process did not start, or ended early.
@@ -102,6 +109,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let dir = base_dir(&options.config_file);
     let started_at = clock::now();
     let metrics = Metrics::new().map_err(|e| StartError::System(e.to_string()))?;
+    let exporting = start_traces(&config, &metrics, options.traces.as_ref())?;
     let address = &config.web.listen_address;
     let listener =
         TcpListener::bind(address).await.map_err(|error| StartError::Listen { address: address.clone(), error })?;
@@ -109,28 +117,32 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let engine_options = config.engine_options(processors);
     let opened = durable::open(&config.state, &engine_options, &metrics.state, started_at)?;
-    let (restart, kept, teller, core, outbox, lock) = match opened {
+    let (restart, kept, teller, core, outbox, lock, checkpoints) = match opened {
         Some(Opened { engine, watermark, positions, log, durable, teller, kept, outbox, lock }) => {
             let outbox = Outbox::open(&outbox, metrics.registry()).map_err(|e| StartError::System(e.to_string()))?;
             let outbox = Arc::new(outbox);
-            tokio::spawn(forget_what_will_not_come_again(durable, Arc::clone(&outbox)));
-            (Restart { watermark, positions, log: Some(log) }, Some(kept), teller, engine, Some(outbox), Some(lock))
+            tokio::spawn(forget_what_will_not_come_again(durable.clone(), Arc::clone(&outbox)));
+            let restart = Restart { watermark, positions, log: Some(log) };
+            (restart, Some(kept), teller, engine, Some(outbox), Some(lock), Some(durable))
         }
         None => {
             let teller = Arc::new(Mutex::new(Teller::new(started_at)));
-            (Restart::default(), None, teller, Engine::new(engine_options.clone()), None, None)
+            (Restart::default(), None, teller, Engine::new(engine_options.clone()), None, None, None)
         }
     };
 
     let dispatcher = Arc::new(start_sinks(&config, &metrics, options.dry_run, outbox.clone())?);
+    let recorded = Arc::new(start_recorded(&config, &metrics, options.dry_run)?);
     let (engine, commands) = EngineHandle::new();
     let (queue, events) = mpsc::channel(config.limits.queued_batches.max(1));
     let board = Board::default();
 
     // The engine takes no sample before it has rules, see `Host`.
     let executor = Parallel::for_shards(engine_options.shards).map_err(|e| StartError::System(e.to_string()))?;
-    let Started { known, remote_write, mut tasks, progress, described } =
-        sources::start(&config, &dir, warm_up_selectors(&config, &dir).await?, queue, restart, &metrics)?;
+    let (followed, durable) = watch::channel(Arc::default());
+    let followed = follow(checkpoints, followed);
+    let Started { known, remote_write, mut tasks, closing, progress, described } =
+        sources::start(&config, &dir, warm_up_selectors(&config, &dir).await?, queue, restart, durable, &metrics)?;
     for (name, description) in &described {
         let of_name = || known.iter().filter(|source| source.metrics.name() == name);
         let silence_max = of_name().map(|source| source.silence_max).max().unwrap_or(0);
@@ -149,7 +161,11 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
             }
         })
     };
-    let mut host = Host::new(core, executor, known, metrics.engine.clone(), board.clone(), tell);
+    let mut host = Host::new(core, executor, known, metrics.engine.clone(), board.clone(), tell)
+        .recorded_to(recorded_outlet(Arc::clone(&recorded), started_at, config.limits.clone()));
+    if let Some(followed) = followed {
+        host = host.followed_by(followed);
+    }
     let keeps = kept.is_some();
     if let (Some(kept), Some(outbox)) = (kept, outbox) {
         let dry_run = options.dry_run;
@@ -208,11 +224,21 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     if !engine_ended.is_terminated() && tokio::time::timeout(patience, engine_ended).await.is_err() {
         tracing::warn!("samples were still waiting to be evaluated at the end, or the last checkpoint to be written");
     }
+    for end in closing {
+        end.within(CLOSE).await;
+    }
+    for topic in Arc::into_inner(recorded).into_iter().flatten() {
+        topic.shutdown(FLUSH).await;
+    }
     if let Some(dispatcher) = Arc::into_inner(dispatcher) {
         let left = dispatcher.shutdown(FLUSH).await;
         if left > 0 {
             tracing::warn!(alerts = left, "alerts were not delivered before the end");
         }
+    }
+    if let Some(exporting) = exporting {
+        // A panic there is told of already.
+        let _ = tokio::task::spawn_blocking(|| exporting.end()).await;
     }
     drop(lock);
     outcome
@@ -336,6 +362,28 @@ fn rule_source(config: &Config, dir: &Path) -> RuleSource {
     }
 }
 
+fn start_traces(config: &Config, metrics: &Metrics, traces: Option<&Traces>) -> Result<Option<Exporting>, StartError> {
+    let started = traces.map(|traces| traces.start(&config.tracing, Register::new(metrics.registry())));
+    started.transpose().map(Option::flatten).map_err(|e| StartError::Config(e.to_string()))
+}
+
+/// Who tells the sources what need not be read again: checkpoints where state is kept, else the engine, which then gets the
+/// sender back.
+fn follow(
+    checkpoints: Option<watch::Receiver<DurablePoint>>,
+    sources: watch::Sender<Arc<Positions>>,
+) -> Option<watch::Sender<Arc<Positions>>> {
+    let Some(mut durable) = checkpoints else { return Some(sources) };
+    tokio::spawn(async move {
+        while durable.changed().await.is_ok() {
+            let positions = durable.borrow_and_update().positions.clone();
+            let positions = positions.into_iter().map(|(stream, next)| (stream.into(), next));
+            sources.send_replace(Arc::new(positions.collect()));
+        }
+    });
+    None
+}
+
 /// Identities of transitions are needed for as long as a restart could bring their ticks again.
 async fn forget_what_will_not_come_again(mut durable: watch::Receiver<DurablePoint>, outbox: Arc<Outbox>) {
     while durable.changed().await.is_ok() {
@@ -363,6 +411,17 @@ fn start_sinks(
         outbox,
     };
     Dispatcher::start(&config.all_sinks(), &context).map_err(|e| StartError::Config(e.to_string()))
+}
+
+/// The topics that recorded series go to.
+fn start_recorded(config: &Config, metrics: &Metrics, dry_run: bool) -> Result<Vec<RecordedTopic>, StartError> {
+    let counted = RecordedMetrics::register(metrics.registry()).map_err(|e| StartError::System(e.to_string()))?;
+    let sinks = config.sinks.iter().filter(|_| !dry_run);
+    let topics = sinks.filter_map(|sink| match sink {
+        SinkConfig::Kafka(kafka) => RecordedTopic::start(kafka, counted.clone()),
+        _ => None,
+    });
+    Ok(topics.collect())
 }
 
 /// The form in which standard output shows alerts, if it does.
@@ -398,9 +457,13 @@ fn sink_status(sink: &SinkConfig) -> Vec<SinkStatus> {
         SinkConfig::Stdout(_) => vec![status("stdout", "standard output".to_owned())],
         // The URL of a webhook is a secret.
         SinkConfig::Webhook(_) => vec![status("webhook", "see forewarn_sink_* in the metrics".to_owned())],
+        SinkConfig::Grafana(config) => {
+            vec![status("grafana", config.url.as_ref().map_or_else(String::new, ToString::to_string))]
+        }
         SinkConfig::Alertmanager(config) => {
             let targets = config.static_configs.iter().flat_map(|group| group.targets.clone());
             targets.map(|target| status("alertmanager", target)).collect()
         }
+        SinkConfig::Kafka(config) => vec![status("kafka", config.brokers.join(", "))],
     }
 }

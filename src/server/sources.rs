@@ -1,21 +1,21 @@
 //! Which sources a configuration asks for, and their tasks.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::base::Millis;
 use crate::source::durable::{Intake, SourceLog, gate};
 use crate::source::host::{self, Host};
+use crate::source::kafka::{self, Closing, KafkaParts};
 use crate::source::prometheus::{self, PrometheusHistory, Wanted};
 use crate::source::remote_write::RemoteWrite;
 use crate::source::replay;
 use crate::source::scrape::{self, ScrapeHost};
 use crate::source::watermark::Pace;
-use crate::source::{Inlet, Progress, SourceEvent, SourceId, clock};
+use crate::source::{Inlet, Positions, Progress, SourceEvent, SourceIds, clock};
 use crate::telemetry::Metrics;
 
 use super::config::Config;
@@ -39,6 +39,8 @@ pub struct Started {
     pub remote_write: RemoteWrite,
     /// Tasks of those that run by themselves; dropping them ends them.
     pub tasks: JoinSet<()>,
+    /// The ends of those that have threads of their own.
+    pub closing: Vec<Closing>,
     /// How far recorded files have been read.
     pub progress: Vec<Arc<Progress>>,
     /// One line each, for people.
@@ -48,6 +50,7 @@ pub struct Started {
 struct Starter<'a> {
     queue: mpsc::Sender<SourceEvent>,
     metrics: &'a Metrics,
+    ids: SourceIds,
     known: Vec<KnownSource>,
     described: Vec<(String, String)>,
 }
@@ -58,12 +61,13 @@ pub struct Restart {
     /// How far event time had come; None at a first start.
     pub watermark: Option<Millis>,
     /// How far the streams had been read.
-    pub positions: BTreeMap<Arc<str>, u64>,
+    pub positions: Positions,
     /// The log for what cannot be read again; None where no state is kept.
     pub log: Option<SourceLog>,
 }
 
-/// Starts all sources of a configuration; `read` are the selectors of the series that the rules read.
+/// Starts all sources of a configuration; `read` are the selectors of the series that the rules read, `durable` tells what
+/// need not be read again.
 ///
 /// # Errors
 /// Settings that cannot work.
@@ -73,10 +77,11 @@ pub fn start(
     read: Vec<String>,
     queue: mpsc::Sender<SourceEvent>,
     restart: Restart,
+    durable: watch::Receiver<Arc<Positions>>,
     metrics: &Metrics,
 ) -> Result<Started, StartError> {
     let limits = Arc::new(config.limits.clone());
-    let mut starter = Starter { queue, metrics, known: vec![], described: vec![] };
+    let mut starter = Starter { queue, metrics, ids: SourceIds::default(), known: vec![], described: vec![] };
     let Restart { watermark, positions, log } = restart;
     let mut tasks = JoinSet::new();
     let mut progress = Vec::new();
@@ -147,6 +152,24 @@ pub fn start(
             });
         }
     }
+    let mut closing = Vec::new();
+    for kafka in &config.sources.kafka {
+        let pace = kafka::pace(kafka);
+        let inlet = starter.add(&kafka.name, pace, kafka.idle_timeout.millis(), kafka.describe());
+        let parts = KafkaParts {
+            config: kafka.clone(),
+            id: inlet.id,
+            ids: starter.ids.clone(),
+            limits: Arc::clone(&limits),
+            metrics: metrics.kafka.clone(),
+            source: metrics.source.of(&kafka.name),
+            restored: positions.clone(),
+            durable: durable.clone(),
+        };
+        let (task, end) = kafka::start(parts, inlet.queue).map_err(|e| StartError::System(e.to_string()))?;
+        tasks.spawn(task);
+        closing.push(end);
+    }
     let receiver = &config.sources.remote_write;
     let pace = Pace::Live { lateness: receiver.lateness.millis(), idle_timeout: receiver.idle_timeout.millis() };
     let inlet = starter.add("remote_write", pace, receiver.idle_timeout.millis(), "POST /api/v1/write".to_owned());
@@ -156,7 +179,7 @@ pub fn start(
         metrics: metrics.source.of("remote_write"),
         patience: PATIENCE,
     };
-    Ok(Started { known: starter.known, remote_write, tasks, progress, described: starter.described })
+    Ok(Started { known: starter.known, remote_write, tasks, closing, progress, described: starter.described })
 }
 
 impl Starter<'_> {
@@ -171,9 +194,9 @@ impl Starter<'_> {
 
     /// A source of its own. Those of one name share their metrics: a job's targets may be many.
     fn inlet(&mut self, name: &str, pace: Pace, usual_silence: Millis) -> Inlet {
-        let id = SourceId(self.known.len());
+        let id = self.ids.next();
         let silence_max = usual_silence.saturating_mul(DEGRADED_AFTER);
-        self.known.push(KnownSource { id, pace, silence_max, metrics: self.metrics.source.of(name) });
+        self.known.push(KnownSource { id, of: id, pace, silence_max, metrics: self.metrics.source.of(name) });
         Inlet { id, queue: self.queue.clone() }
     }
 }
@@ -205,8 +228,9 @@ scrape_configs:
   - {job_name: slow, scrape_interval: 1h, static_configs: [{targets: ['127.0.0.1:1']}]}";
         let config = Config::parse(yaml, Path::new(".")).unwrap();
         let (queue, mut events) = mpsc::channel(64);
-        let started =
-            start(&config, Path::new("."), vec![], queue, Restart::default(), &Metrics::new().unwrap()).unwrap();
+        let (_, durable) = watch::channel(Arc::default());
+        let metrics = Metrics::new().unwrap();
+        let started = start(&config, Path::new("."), vec![], queue, Restart::default(), durable, &metrics).unwrap();
         let begin = clock::now();
         let mut marks = Watermarks::default();
         for source in &started.known {

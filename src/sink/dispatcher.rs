@@ -11,6 +11,8 @@ use crate::alert::Transition;
 use super::alertmanager::{Alertmanager, AlertmanagerConfig};
 use super::backoff::Backoff;
 use super::dry_run::DryRun;
+use super::grafana::{Grafana, GrafanaConfig};
+use super::kafka::Kafka;
 use super::metrics::{Drop, SinkMeter, SinkMetrics};
 use super::origin::Origin;
 use super::outbox::{Numbered, Outbox};
@@ -99,7 +101,6 @@ impl Dispatcher {
     }
 
     /// How the sinks are at any time, in the order of the configuration.
-    #[must_use]
     pub fn states(&self) -> impl Fn() -> Vec<SinkState> + Send + Sync + 'static {
         let mailboxes: Vec<_> = self.senders.iter().map(|sender| Arc::clone(&sender.mailbox)).collect();
         move || mailboxes.iter().map(|mailbox| mailbox.status()).collect()
@@ -161,6 +162,17 @@ impl Starter<'_> {
                 let meter = self.meter(config.name.clone());
                 let receiver = Webhook::new(config, Arc::clone(&self.origin))?;
                 self.spawn(receiver, config.policy(capacity), meter);
+            }
+            SinkConfig::Grafana(config) => {
+                let meter = self.meter(config.name.clone());
+                let receiver = Grafana::new(config, Arc::clone(&self.origin))?;
+                self.spawn(receiver, GrafanaConfig::policy(capacity), meter);
+            }
+            SinkConfig::Kafka(config) => {
+                if let Some(receiver) = Kafka::new(config)? {
+                    let meter = self.meter(config.name.clone());
+                    self.spawn(receiver, Kafka::policy(config, capacity), meter);
+                }
             }
         }
         Ok(())

@@ -24,6 +24,8 @@ pub struct Failure {
 pub enum Verdict {
     /// Try again, not before the receiver's own wish where it has one.
     Retry(Option<Duration>),
+    /// Try again, after what else waits: others may fare better.
+    Defer,
     /// The content may be at fault: try again in halves, give up an alert that is refused alone.
     Split,
     /// Give up.

@@ -1,10 +1,11 @@
 //! What a sink that needs every transition still has to deliver: all of them, in order. Pure.
 //!
-//! - **In order.** What failed is tried again before anything that came after it.
+//! - **In order.** What failed is tried again before anything that came after it; what is put off, before what came after
+//!   it of the same alert.
 //! - **Nothing expires**: a journal is read later.
 //! - **Bounded.** Past the capacity the oldest goes: an end without its beginning says more than a beginning without its end.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use crate::alert::Transition;
@@ -84,6 +85,16 @@ impl Journal {
         self.under_way = 0;
     }
 
+    /// The delivery under way is tried again after what else waits. The transitions of one alert stay in order.
+    pub fn deferred(&mut self) {
+        let count = std::mem::take(&mut self.under_way);
+        let alerts: HashSet<AlertKey> = self.waiting.iter().take(count).map(|o| o.key).collect();
+        let (last, first): (VecDeque<_>, VecDeque<_>) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|o| alerts.contains(&o.key));
+        self.waiting = first;
+        self.waiting.extend(last);
+    }
+
     /// The delivery under way was refused for good; with `split` it is tried again in halves, until the transition at fault
     /// stands alone. Says how many were given up.
     pub fn refused(&mut self, split: bool) -> usize {
@@ -147,6 +158,27 @@ mod tests {
         // Not even after a year.
         put(&mut journal, [testing::firing("a", 0)]);
         assert_eq!(journal.take().len(), 1);
+    }
+
+    #[test]
+    fn what_is_put_off_lets_other_alerts_pass_but_not_its_own() {
+        let mut journal = Journal::new(Policy { batch: 1, ..POLICY });
+        put(
+            &mut journal,
+            [testing::firing("a", 1), testing::firing("b", 1), testing::resolved("a", 1, 2), testing::firing("c", 2)],
+        );
+        let mut order = Vec::new();
+        for _ in 0..5 {
+            let batch = journal.take();
+            if order.is_empty() && batch[0].seq == 1 {
+                order.push(0);
+                journal.deferred();
+            } else {
+                order.extend(seqs(&batch));
+                journal.delivered();
+            }
+        }
+        assert_eq!(order, [0, 2, 4, 1, 3]);
     }
 
     #[test]

@@ -110,7 +110,7 @@ mod tests {
     fn identities_are_the_same_in_every_release() {
         let firing = testing::firing("Down", 60_000);
         assert_eq!(format!("{:032x}", AlertKey::of(&firing).get()), "f3b3578568772e96c38251b782bbc059");
-        assert_eq!(TransitionId::of(&firing).to_string(), "TRANSITIONID");
+        assert_eq!(TransitionId::of(&firing).to_string(), "de9dd011e262f831d7a3e16f4cff7865");
     }
 
     #[test]

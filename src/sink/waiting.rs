@@ -77,6 +77,14 @@ impl Waiting {
         }
     }
 
+    /// It is to be tried again after the others.
+    pub(super) fn deferred(&mut self, batch: &[Outgoing]) {
+        match self {
+            Self::Newest(pending) => pending.failed(batch),
+            Self::Every(journal) => journal.deferred(),
+        }
+    }
+
     pub(super) fn refused(&mut self, batch: &[Outgoing], split: bool) -> usize {
         match self {
             Self::Newest(pending) => pending.refused(batch, split),

@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+use tracing::Instrument;
+use tracing::field::Empty;
 
 use crate::base::Millis;
 
@@ -187,7 +189,18 @@ async fn run<R: Receiver>(mailbox: Arc<Mailbox>, receiver: Arc<R>, backoff: Back
     let mut log = FailureLog::default();
     while let Some(batch) = mailbox.next().await {
         let started = Instant::now();
-        let result = receiver.deliver(&batch, wall_clock()).await;
+        let span = tracing::debug_span!(
+            "delivery",
+            sink = mailbox.meter.name(),
+            alerts = batch.len(),
+            failure = Empty,
+            otel.status_code = Empty
+        );
+        let result = receiver.deliver(&batch, wall_clock()).instrument(span.clone()).await;
+        if let Err(failure) = &result {
+            span.record("failure", failure.reason).record("otel.status_code", "ERROR");
+        }
+        drop(span);
         mailbox.meter.attempt_took(started.elapsed().as_secs_f64());
         let verdict = settle(&mailbox, &batch, &result);
         match result {
@@ -197,10 +210,13 @@ async fn run<R: Receiver>(mailbox: Arc<Mailbox>, receiver: Arc<R>, backoff: Back
             }
             Err(failure) => {
                 log.failed(mailbox.meter.name(), &failure, batch.len());
-                if let Some(Verdict::Retry(wish)) = verdict {
-                    failures += 1;
-                    mailbox.pause(backoff.wait(failures, fastrand::f64(), wish)).await;
-                }
+                let wish = match verdict {
+                    Some(Verdict::Retry(wish)) => wish,
+                    Some(Verdict::Defer) => None,
+                    _ => continue,
+                };
+                failures += 1;
+                mailbox.pause(backoff.wait(failures, fastrand::f64(), wish)).await;
             }
         }
     }
@@ -222,6 +238,7 @@ fn settle(mailbox: &Mailbox, batch: &[Outgoing], result: &Result<(), Failure>) -
             inner.trouble = Some((since, failure.message.clone()));
             match failure.verdict {
                 Verdict::Retry(_) => inner.waiting.failed(batch),
+                Verdict::Defer => inner.waiting.deferred(batch),
                 Verdict::Split | Verdict::Refused | Verdict::Gone => {
                     let dropped = inner.waiting.refused(batch, failure.verdict == Verdict::Split);
                     let why = if failure.verdict == Verdict::Gone { Drop::Closed } else { Drop::Refused };
@@ -246,7 +263,7 @@ impl FailureLog {
     fn failed(&mut self, sink: &str, failure: &Failure, alerts: usize) {
         let (reason, error) = (failure.reason, failure.message.as_str());
         match failure.verdict {
-            Verdict::Retry(_) => {
+            Verdict::Retry(_) | Verdict::Defer => {
                 if let Some(unlogged) = self.retried.open() {
                     tracing::warn!(sink, reason, error, alerts, unlogged, "delivery failed; will retry");
                 }

@@ -15,6 +15,8 @@ pub mod hard_series;
 pub mod http;
 pub mod input;
 pub mod judgement;
+pub mod kafka;
+pub mod kafka_source;
 pub mod oracle;
 pub mod peer;
 pub mod process;

@@ -5,6 +5,7 @@ mod binary;
 mod histogram;
 mod labels;
 mod model;
+mod peers;
 mod saved;
 mod scratch;
 mod simple;
@@ -323,6 +324,7 @@ impl Context<'_> {
             Op::LabelJoin { arg, dst, separator, src } => {
                 self.label_join(*arg, dst, separator, src, labels::of(state), &mut out)?;
             }
+            Op::OutlierScore { arg, apart } => self.outlier_scores(*arg, apart, labels::of(state), &mut out)?,
             other => return self.simple(other, out),
         }
         Ok(Value::Vector(out))

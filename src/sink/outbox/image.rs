@@ -40,6 +40,17 @@ pub(super) struct Entry {
     pub(super) due: Vec<SinkIndex>,
 }
 
+/// A transition as it was found.
+#[derive(Debug)]
+pub(super) struct OnDisk {
+    pub(super) seq: u64,
+    pub(super) transition: Arc<Transition>,
+    pub(super) received: Millis,
+    pub(super) bytes: usize,
+    /// Names of the sinks that it is due at.
+    pub(super) sinks: Vec<String>,
+}
+
 /// What one sink is owed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SinkTally {
@@ -81,20 +92,21 @@ pub(super) struct Whole {
 
 impl Image {
     /// The image of a database.
-    pub(super) fn restore(
-        entries: Vec<(u64, Arc<Transition>, Millis, usize, Vec<String>)>,
-        accepted: BTreeSet<Accepted>,
-    ) -> Self {
+    pub(super) fn restore(found: Vec<OnDisk>, accepted: BTreeSet<Accepted>) -> Self {
         let mut image = Self { accepted, ..Self::default() };
-        for (seq, transition, received, bytes, sinks) in entries {
+        for OnDisk { seq, transition, received, bytes, sinks } in found {
+            image.last = image.last.max(seq);
             let due: Vec<SinkIndex> = sinks.iter().filter_map(|name| image.sink(name)).collect();
+            if due.is_empty() {
+                image.changes.removed.insert(seq);
+                continue;
+            }
             for index in &due {
                 let tally = &mut image.sinks[usize::from(*index)];
                 tally.due.insert(seq);
                 tally.bytes += bytes;
                 tally.restored += 1;
             }
-            image.last = image.last.max(seq);
             image.entries.insert(seq, Entry { transition, received, bytes, due });
         }
         image

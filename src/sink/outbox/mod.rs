@@ -14,6 +14,8 @@ mod image;
 mod metrics;
 mod record;
 mod store;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::path::Path;

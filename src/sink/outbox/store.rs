@@ -11,11 +11,8 @@ use std::sync::Arc;
 
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction};
 
-use crate::alert::Transition;
-use crate::base::Millis;
-
 use super::super::key::TransitionId;
-use super::image::{Accepted, Changes, Image, Whole};
+use super::image::{Accepted, Changes, Image, OnDisk, Whole};
 use super::record;
 
 const TRANSITIONS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("transitions");
@@ -232,19 +229,14 @@ impl Store {
             let (at, id) = row?.0.value();
             accepted.insert((at, TransitionId::from_number(id)));
         }
-        let (mut entries, mut unreadable) = (Vec::<(u64, Arc<Transition>, Millis, usize, Vec<String>)>::new(), 0);
+        let (mut entries, mut unreadable) = (Vec::new(), 0);
         for row in transitions.iter()? {
             let (seq, bytes) = row?;
             let (seq, bytes) = (seq.value(), bytes.value());
             match record::decode(bytes) {
                 Ok((transition, received)) => {
-                    entries.push((
-                        seq,
-                        Arc::new(transition),
-                        received,
-                        bytes.len(),
-                        sinks.remove(&seq).unwrap_or_default(),
-                    ));
+                    let sinks = sinks.remove(&seq).unwrap_or_default();
+                    entries.push(OnDisk { seq, transition: Arc::new(transition), received, bytes: bytes.len(), sinks });
                 }
                 Err(error) => {
                     unreadable += 1;
