@@ -96,7 +96,8 @@ fn text(out: &Output) -> String {
 
 fn shown(engine: &Engine) -> String {
     let rules = engine.groups().into_iter().flat_map(|g| g.rules.into_iter().map(move |r| (g.last_evaluation, r)));
-    let shown = rules.map(|(last, r)| format!("{last:?} {} {:?} {:?} {:?}\n", r.name, r.last_error, r.remarks, r.alert));
+    let shown =
+        rules.map(|(last, r)| format!("{last:?} {} {:?} {:?} {:?}\n", r.name, r.last_error, r.remarks, r.alert));
     shown.collect()
 }
 
@@ -155,7 +156,8 @@ fn an_interruption_anywhere_changes_nothing() {
     });
     assert_same(&plain, &every, "at every step");
     let shards = [1, 4, 2, 4, 1, 3];
-    let other = run(&rules, &world, 2, |engine, at, after| restored(&engine, shards[(2 * at + usize::from(after)) % 6]));
+    let other =
+        run(&rules, &world, 2, |engine, at, after| restored(&engine, shards[(2 * at + usize::from(after)) % 6]));
     assert_same(&plain, &other, "at every step, with other numbers of shards");
     for (at, shards) in [(40, 1), (97, 4), (200, 2)] {
         let once = run(&rules, &world, 1, |engine, step, after| {

@@ -6,8 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::saved::floats;
 use super::members::DAY;
+use super::saved::floats;
 
 /// Hours of the path that is scored.
 pub(super) const PATH: usize = 48;

@@ -15,8 +15,8 @@ use std::sync::OnceLock;
 
 use self::alert::Alert;
 use self::registry::Registry;
-use self::series::AlertSeriesPair;
 pub use self::saved::SavedAlerts;
+use self::series::AlertSeriesPair;
 pub use self::series::{AlertSample, EndedSeries, SeriesHandle};
 use super::rule::Evaluated;
 use super::{AlertContext, AlertState, AlertingRule, Reason, Transition};

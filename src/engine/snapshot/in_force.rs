@@ -84,8 +84,12 @@ pub(super) fn load(options: &EngineOptions, records: &Opened<'_>) -> Result<Load
         query_offset: settings.query_offset,
         ..options.clone()
     });
-    let mut places: Vec<Vec<Option<(usize, usize)>>> =
-        rules.groups.iter().enumerate().map(|(g, group)| (0..group.rules.len()).map(|r| Some((g, r))).collect()).collect();
+    let mut places: Vec<Vec<Option<(usize, usize)>>> = rules
+        .groups
+        .iter()
+        .enumerate()
+        .map(|(g, group)| (0..group.rules.len()).map(|r| Some((g, r))).collect())
+        .collect();
     let mut left_out = Vec::new();
     while let Err(faults) = engine.load_with_queries(&rules, &queries, &profiles, &mut Output::default()) {
         let before = count(&rules) + queries.len();

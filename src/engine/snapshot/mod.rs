@@ -14,8 +14,8 @@ mod rows;
 mod series;
 mod sharding;
 
-pub use error::RestoreError;
 pub(super) use error::Fault;
+pub use error::RestoreError;
 pub(super) use record::{Reader, put};
 
 use super::engine::Engine;

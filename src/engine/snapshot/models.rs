@@ -118,7 +118,8 @@ fn restore_model(
 ) -> Result<(), Fault> {
     let number: u32 = reader.take()?;
     let (id, kind) = *map.models.get(number as usize).ok_or_else(|| Fault::from("a model is of no node"))?;
-    let labels = Labels::read(reader.take()?).ok_or_else(|| Fault::from("an element has no labels that can be read"))?;
+    let labels =
+        Labels::read(reader.take()?).ok_or_else(|| Fault::from("an element has no labels that can be read"))?;
     let model = SavedModel::read(kind, reader)?;
     let evaluator = sharding.owner(before, &labels).of_mut(engine);
     let element = evaluator.store.interner.intern(labels.as_ref());
