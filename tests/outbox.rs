@@ -76,8 +76,9 @@ async fn a_new_process_tells_a_revived_alertmanager_the_current_states() {
     let Some(mut peer) = Peer::alertmanager(QUIET).await else { return };
     let dir = tempfile::tempdir().unwrap();
     let yaml = alertmanager(&peer.address);
+    let address = peer.address.clone();
     let active = async || {
-        let alerts = http::get_json(&peer.address, "/api/v2/alerts").await?;
+        let alerts = http::get_json(&address, "/api/v2/alerts").await?;
         let name = |a: &Value| a["labels"]["alertname"].as_str().unwrap_or("").to_owned();
         let mut names: Vec<_> = alerts.as_array()?.iter().map(name).collect();
         names.sort();

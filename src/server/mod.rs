@@ -11,6 +11,7 @@ pub mod http;
 mod lag;
 mod rules;
 mod run;
+mod sink_status;
 mod sources;
 mod teller;
 mod warm_up;

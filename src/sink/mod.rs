@@ -19,6 +19,7 @@ mod failure;
 mod grafana;
 mod journal;
 mod key;
+mod list;
 mod metrics;
 mod origin;
 #[cfg(test)]
@@ -45,6 +46,7 @@ pub use backoff::Backoff;
 pub use dispatcher::{Dispatcher, SinkContext};
 pub use grafana::GrafanaConfig;
 pub use key::{AlertKey, TransitionId};
+pub use list::Sinks;
 pub use metrics::SinkMetrics;
 pub use origin::Origin;
 pub use stdout::{LineFormat, StdoutConfig, StdoutFormat};

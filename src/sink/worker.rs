@@ -17,7 +17,7 @@ use crate::base::Millis;
 use super::backoff::Backoff;
 use super::failure::{Failure, Verdict};
 use super::metrics::{Drop, SinkMeter};
-use super::outbox::{Numbered, OutboxSlot, Restored};
+use super::outbox::{Numbered, OutboxSlot, Restored, SinkBacklog};
 use super::pending::{Outgoing, Policy};
 use super::waiting::Waiting;
 
@@ -36,6 +36,8 @@ pub struct SinkState {
     pub waiting: usize,
     /// Since when all attempts have failed, by the wall clock, and how the last one did.
     pub trouble: Option<(Millis, String)>,
+    /// What waits for it on disk, if there is an outbox.
+    pub kept: Option<SinkBacklog>,
 }
 
 /// What waits for one receiver; see the module's text.
@@ -97,7 +99,10 @@ impl Mailbox {
     /// The sink's name, what waits, and since when and why its attempts fail.
     pub(super) fn status(&self) -> SinkState {
         let inner = self.lock();
-        SinkState { name: self.meter.name().to_owned(), waiting: inner.waiting.len(), trouble: inner.trouble.clone() }
+        let (waiting, trouble) = (inner.waiting.len(), inner.trouble.clone());
+        drop(inner);
+        let kept = self.slot.as_ref().and_then(OutboxSlot::backlog);
+        SinkState { name: self.meter.name().to_owned(), waiting, trouble, kept }
     }
 
     /// Keeps to the capacity, and lets go of what is settled.
