@@ -24,5 +24,6 @@ pub mod rules;
 pub mod server;
 pub mod sink;
 pub mod source;
+pub mod state;
 pub mod telemetry;
 pub mod window;

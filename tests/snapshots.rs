@@ -6,11 +6,10 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use forewarn::base::{BatchBuilder, Limits, Millis, Record};
-use forewarn::engine::{Engine, EngineOptions, Inline, Output, Profiles, RestoreError};
+use forewarn::base::{BatchBuilder, Limits, Millis};
+use forewarn::engine::{Engine, EngineOptions, Inline, Output, Profiles};
 use forewarn::model::Profile;
 use forewarn::rules::{RuleSet, Severity, load_file};
-use proptest::prelude::*;
 
 #[path = "support/series.rs"]
 mod series;
@@ -19,6 +18,7 @@ use series::{Event, World, world};
 
 const START: Millis = 1_800_000_000_000;
 const LATENESS: Millis = 20_000;
+const FAILED: &str = "failed: ";
 /// Odd, so that watermarks fall on ticks and between them.
 const STEP: Millis = 7_500;
 
@@ -96,9 +96,15 @@ fn text(out: &Output) -> String {
 
 fn shown(engine: &Engine) -> String {
     let rules = engine.groups().into_iter().flat_map(|g| g.rules.into_iter().map(move |r| (g.last_evaluation, r)));
-    let shown =
-        rules.map(|(last, r)| format!("{last:?} {} {:?} {:?} {:?}\n", r.name, r.last_error, r.remarks, r.alert));
+    let error = |error: Option<String>| error.map_or_else(String::new, |e| format!("{FAILED}{e}\n"));
+    let shown = rules.map(|(t, r)| format!("{t:?} {} {:?} {:?}\n{}", r.name, r.remarks, r.alert, error(r.last_error)));
     shown.collect()
+}
+
+/// Without the words of errors: of several pairs of elements that do not match, shards name the first that they meet.
+fn without_words(outcome: &[String]) -> Vec<String> {
+    let line = |line: &str| if line.starts_with(FAILED) { FAILED.to_owned() } else { line.to_owned() };
+    outcome.iter().map(|step| step.lines().map(line).collect::<Vec<_>>().join("\n")).collect()
 }
 
 /// Runs through the world; `interrupt` may put another engine in the place of the one that is at step `.1`, before it
@@ -142,12 +148,11 @@ fn assert_same(a: &[String], b: &[String], what: &str) {
 
 #[test]
 fn an_interruption_anywhere_changes_nothing() {
-    let rules = all_rules();
-    let world = world(1, START, 160);
+    let (rules, world) = (all_rules(), world(1, START, 120));
     let plain = run(&rules, &world, 2, |engine, _, _| engine);
     let count = |word: &str| plain.iter().map(|step| step.matches(word).count()).sum::<usize>();
     println!("{} steps, {} transitions, {} samples", plain.len(), count("\"reason\""), world.events.len());
-    assert!(count("\"reason\"") > 100 && count("explanation") > 0 && count("kept_firing") > 0);
+    assert!(count("\"reason\"") > 100 && count("explanation") > 0 && count("kept_firing") > 0 && count(FAILED) > 0);
     let every = run(&rules, &world, 2, |engine, _, _| {
         let records = engine.snapshot();
         let restored = Engine::restore(options(2), &records).unwrap().engine;
@@ -155,14 +160,67 @@ fn an_interruption_anywhere_changes_nothing() {
         restored
     });
     assert_same(&plain, &every, "at every step");
+}
+
+#[test]
+fn the_number_of_shards_may_change_with_every_interruption() {
+    let (rules, world) = (all_rules(), world(2, START, 100));
+    let plain = without_words(&run(&rules, &world, 2, |engine, _, _| engine));
     let shards = [1, 4, 2, 4, 1, 3];
-    let other =
+    let every =
         run(&rules, &world, 2, |engine, at, after| restored(&engine, shards[(2 * at + usize::from(after)) % 6]));
-    assert_same(&plain, &other, "at every step, with other numbers of shards");
-    for (at, shards) in [(40, 1), (97, 4), (200, 2)] {
-        let once = run(&rules, &world, 1, |engine, step, after| {
+    assert_same(&plain, &without_words(&every), "at every step");
+    for (at, shards) in [(40, 1), (97, 4), (150, 2)] {
+        let once = run(&rules, &world, 3, |engine, step, after| {
             if step == at && after == (at % 2 == 0) { restored(&engine, shards) } else { engine }
         });
-        assert_same(&plain, &once, &format!("once, at {at}"));
+        assert_same(&plain, &without_words(&once), &format!("once, at {at}"));
+    }
+}
+
+#[test]
+fn rules_that_changed_meanwhile_are_as_after_a_reload() {
+    let (rules_before, world) = (all_rules(), world(3, START, 100));
+    let determinism = include_str!("fixtures/determinism.yml")
+        .replace("job:errors:ratio > 0.3", "job:errors:ratio > 0.25")
+        .replace("for: 15s", "for: 30s")
+        .replace("memory_bytes[10m]", "memory_bytes[8m]")
+        .replace("{ record: \"disk:slope\", expr", "{ record: \"disk:moved\", expr")
+        .replace("interval: 1m\n    query_offset: 20s", "interval: 30s\n    query_offset: 20s")
+        .replace("alert: Repeats", "alert: Renamed");
+    let snapshots = include_str!("fixtures/snapshots/rules.yml")
+        .replace("- name: pinned", "- name: moved")
+        .replace("{{ $value }}'", "{{ $value }} of {{ query \"requests_total\" | len }}'")
+        .replace(
+            "      - alert: Crowded",
+            "      - { record: new, expr: 'sum_over_time(disk_free[15m])' }\n      - alert: Crammed",
+        );
+    let rules_after = rules(&[("determinism.yml", &determinism), ("snapshots.yml", &snapshots)]);
+    assert_ne!(rules_before, rules_after);
+    for (at, warm_up) in [(60, 600_000), (121, 600_000), (150, 900_000)] {
+        let changed = |interrupted: Option<usize>| {
+            let mut said = String::new();
+            let outcome = run(&rules_before, &world, 2, |engine, step, after| {
+                if (step, after) != (at, at % 2 == 1) {
+                    return engine;
+                }
+                let mut engine = match interrupted {
+                    None => engine,
+                    Some(shards) => restored(&engine, shards),
+                };
+                let mut out = Output::default();
+                engine.load(&rules_after, &profiles(warm_up), &mut out).unwrap();
+                said = text(&out);
+                engine
+            });
+            (said, without_words(&outcome))
+        };
+        let (said, plain) = changed(None);
+        assert!(said.contains("rule_removed"), "{said}");
+        for shards in [2, 1, 4] {
+            let (also_said, other) = changed(Some(shards));
+            assert_eq!(said, also_said, "at the reload, {at}, {shards} shards");
+            assert_same(&plain, &other, &format!("reload at {at}, {shards} shards"));
+        }
     }
 }

@@ -5,6 +5,8 @@
 
 #[path = "support/skip.rs"]
 mod skip;
+#[path = "support/which_promtool.rs"]
+mod which_promtool;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -142,7 +144,7 @@ fn a_long_test_takes_its_series_as_it_goes() {
 /// Its verdicts are the reference, where there is one of version 3; older ones have other windows.
 #[test]
 fn promtool_agrees_on_the_fixtures() {
-    let promtool = std::env::var_os("PROMTOOL").unwrap_or_else(|| "promtool".into());
+    let promtool = which_promtool::program();
     let output = |args: &[&str]| Command::new(&promtool).args(args).output();
     let version = output(&["--version"]).map(|o| String::from_utf8_lossy(&[o.stdout, o.stderr].concat()).into_owned());
     if !version.as_ref().is_ok_and(|text| text.contains("version 3.")) {

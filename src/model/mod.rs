@@ -23,6 +23,8 @@ mod profile;
 mod range;
 mod ratchet;
 mod saved;
+#[cfg(test)]
+mod saved_tests;
 mod sawtooth;
 mod segment;
 #[cfg(test)]

@@ -16,6 +16,8 @@ use crate::source::prometheus::PrometheusConfig;
 use crate::source::replay::ReplayConfig;
 use crate::telemetry::TracingConfig;
 
+use super::durable::StateConfig;
+
 /// The whole file. Every part may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -36,6 +38,8 @@ pub struct Config {
     pub warm_up: WarmUp,
     /// Other sinks, or `log only`.
     pub sinks: crate::sink::Sinks,
+    /// What survives a restart.
+    pub state: StateConfig,
     /// The HTTP server.
     pub web: Web,
     /// The engine.
@@ -200,6 +204,7 @@ impl Config {
         config.tracing.http_config.resolve_paths(dir);
         config.sources.kafka.iter_mut().for_each(|kafka| kafka.resolve_paths(dir));
         config.warm_up.prometheus.iter_mut().for_each(|prometheus| prometheus.resolve_paths(dir));
+        config.state.resolve_paths(dir);
         config.check()?;
         Ok(config)
     }
@@ -291,6 +296,7 @@ impl Config {
         if let Some(twice) = names.iter().enumerate().find(|(i, n)| names[..*i].contains(n)) {
             return fault(format!("sources.kafka: two are called {:?}; give each a name", twice.1));
         }
+        self.state.validate().map_err(|e| ConfigError(format!("state.{e}")))?;
         let names: Vec<&str> = self.scrape_configs.iter().map(|s| s.job_name.as_str()).collect();
         if let Some(twice) = names.iter().enumerate().find(|(i, n)| names[..*i].contains(n)) {
             return fault(format!("scrape_configs: two jobs are called {:?}", twice.1));

@@ -1,5 +1,7 @@
 //! The engine's owner: one thread that takes batches and commands in turn, keeps the watermark, and hands out what comes of it.
 
+mod keeping;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,12 +12,14 @@ use tracing::Span;
 use tracing::field::Empty;
 
 use crate::alert::Transition;
-use crate::base::Millis;
+use crate::base::{Batch, Millis};
 use crate::engine::{Engine, Executor, Ingested, Output};
+use crate::source::durable::LOG;
 use crate::source::watermark::{Pace, Watermarks};
 use crate::source::{Part, Positions, SourceEvent, SourceId, clock};
 use crate::telemetry::{EngineMetrics, OneSource};
 
+use self::keeping::Keeping;
 use super::board::Board;
 use super::handle::Command;
 use super::lag::LagWatch;
@@ -67,6 +71,8 @@ pub struct Host {
     /// Who wants to know of it, and whether there is news.
     followed: Option<watch::Sender<Arc<Positions>>>,
     followed_at: Option<Instant>,
+    /// What survives the process; None where nothing is kept.
+    keeping: Option<Keeping>,
 }
 
 /// The two ends at which the engine's owner receives.
@@ -113,6 +119,7 @@ impl Host {
             positions: Positions::new(),
             followed: None,
             followed_at: None,
+            keeping: None,
         }
     }
 
@@ -156,6 +163,7 @@ impl Host {
                 None => return,
             }
         }
+        self.replay(&mut inputs.commands);
         loop {
             tokio::select! {
                 Some(command) = inputs.commands.recv() => self.obey(command),
@@ -179,8 +187,10 @@ impl Host {
                 self.followed_at = Some(Instant::now());
                 self.tell_positions();
             }
+            self.keep_if_due();
         }
         self.tell_positions();
+        self.keep_last();
     }
 
     fn tell_positions(&self) {
@@ -210,6 +220,7 @@ impl Host {
                 let loaded = self.engine.load(&rules, &profiles, &mut out);
                 if loaded.is_ok() {
                     self.has_rules = true;
+                    self.rules_changed(&rules);
                     self.metrics.rules.set(rules.groups.iter().map(|g| g.rules.len() as i64).sum());
                 }
                 self.hand_out(out);
@@ -244,14 +255,10 @@ impl Host {
             }
             SourceEvent::AtEnd(id, at_end) => self.marks.at_end(id, at_end, clock::now()),
             SourceEvent::Trouble(id, trouble) => self.board.trouble(id, trouble),
-            SourceEvent::Batch(id, batch) => {
-                let started = Instant::now();
-                let taken = self.engine.ingest(&batch);
-                self.metrics.ingest_seconds.observe(started.elapsed().as_secs_f64());
-                if let Some(newest) = batch.newest() {
-                    self.marks.observe(id, newest, clock::now());
-                }
-                self.count(id, taken);
+            SourceEvent::Batch(id, batch) => self.ingest(id, &batch),
+            SourceEvent::Logged(id, batch, next) => {
+                self.ingest(id, &batch);
+                self.positions.insert(LOG.into(), next);
             }
         }
     }
@@ -269,6 +276,16 @@ impl Host {
             metrics: source.metrics.clone(),
         };
         self.sources.push(part);
+    }
+
+    fn ingest(&mut self, id: SourceId, batch: &Batch) {
+        let started = Instant::now();
+        let taken = self.engine.ingest(batch);
+        self.metrics.ingest_seconds.observe(started.elapsed().as_secs_f64());
+        if let Some(newest) = batch.newest() {
+            self.marks.observe(id, newest, clock::now());
+        }
+        self.count(id, taken);
     }
 
     fn count(&self, id: SourceId, taken: Ingested) {
@@ -301,6 +318,7 @@ impl Host {
         let mut out = Output::default();
         self.engine.advance(watermark, &*self.executor, &mut out);
         self.metrics.watermark.set(watermark.div_euclid(1000));
+        self.tell_event_time();
         if out.ticks > 0 {
             self.metrics.advance_seconds.observe(started.elapsed().as_secs_f64());
         }

@@ -10,20 +10,23 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::engine::Engine;
 use crate::rules::selectors_of;
+use crate::sink::outbox::Outbox;
 use crate::sink::{Backoff, Dispatcher, LineFormat, Origin, SinkConfig, SinkContext, SinkMetrics, SinkState};
+use crate::source::durable::DurablePoint;
 use crate::source::host::host_name;
-use crate::source::{clock, remote_write};
+use crate::source::{Positions, clock, remote_write};
 use crate::telemetry::{Exporting, Metrics, Register, Traces};
 
 use super::board::Board;
 use super::config::{Config, base_dir};
+use super::durable::{self, Opened};
 use super::executor::Parallel;
 use super::handle::EngineHandle;
 use super::host::{Host, Inputs, outlet};
 use super::http::{AppState, Readiness, RecentFindings, ReloadReport, ReloadRequest, Reloader, RuleFile, Summary};
 use super::rules::{Reloaded, RuleLoader, RuleSource};
 use super::sink_status::statuses;
-use super::sources::{self, Started};
+use super::sources::{self, Restart, Started};
 use super::teller::{Teller, Told};
 use super::warm_up::{Past, totals};
 use super::welcome::welcome;
@@ -33,6 +36,9 @@ const FLUSH: Duration = Duration::from_secs(5);
 
 /// How long a source with a thread of its own may take to end after the engine has.
 const CLOSE: Duration = Duration::from_secs(3);
+/// How long what is queued may take at the end where state is kept: the last checkpoint is part of it. What does not get
+/// done is in the log.
+const LAST_CHECKPOINT: Duration = Duration::from_secs(20);
 
 /// What `forewarn run` was told.
 #[derive(Clone, Debug)]
@@ -104,18 +110,35 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let listener =
         TcpListener::bind(address).await.map_err(|error| StartError::Listen { address: address.clone(), error })?;
 
-    let dispatcher = Arc::new(start_sinks(&config, &metrics, options.dry_run || config.sinks.is_log_only())?);
+    let dry_run = options.dry_run || config.sinks.is_log_only();
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let engine_options = config.engine_options(processors);
+    let opened = durable::open(&config.state, &engine_options, &metrics.state, started_at)?;
+    let (restart, kept, teller, core, outbox, lock, checkpoints) = match opened {
+        Some(Opened { engine, watermark, positions, log, durable, teller, kept, outbox, lock }) => {
+            let outbox = Outbox::open(&outbox, metrics.registry()).map_err(|e| StartError::System(e.to_string()))?;
+            let outbox = Arc::new(outbox);
+            tokio::spawn(forget_what_will_not_come_again(durable.clone(), Arc::clone(&outbox)));
+            let restart = Restart { watermark, positions, log: Some(log) };
+            (restart, Some(kept), teller, engine, Some(outbox), Some(lock), Some(durable))
+        }
+        None => {
+            let teller = Arc::new(Mutex::new(Teller::new(started_at)));
+            (Restart::default(), None, teller, Engine::new(engine_options.clone()), None, None, None)
+        }
+    };
+
+    let dispatcher = Arc::new(start_sinks(&config, &metrics, dry_run, outbox.clone())?);
     let (engine, commands) = EngineHandle::new();
     let (queue, events) = mpsc::channel(config.limits.queued_batches.max(1));
     let board = Board::default();
 
     // The engine takes no sample before it has rules, see `Host`.
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let engine_options = config.engine_options(processors);
     let executor = Parallel::for_shards(engine_options.shards).map_err(|e| StartError::System(e.to_string()))?;
     let (followed, durable) = watch::channel(Arc::default());
+    let followed = follow(checkpoints, followed);
     let Started { known, remote_write, mut tasks, closing, progress, described } =
-        sources::start(&config, &dir, warm_up_selectors(&config, &dir).await?, queue, durable, &metrics)?;
+        sources::start(&config, &dir, warm_up_selectors(&config, &dir).await?, queue, restart, durable, &metrics)?;
     for (name, description) in &described {
         let of_name = || known.iter().filter(|source| source.metrics.name() == name);
         let silence_max = of_name().map(|source| source.silence_max).max().unwrap_or(0);
@@ -125,18 +148,23 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let findings = RecentFindings::default();
     let tell = {
         let (past, findings, dispatcher) = (past.clone(), findings.clone(), Arc::clone(&dispatcher));
-        let mut teller = Teller::new(started_at);
         outlet(move |transitions| {
             transitions.iter().for_each(|t| findings.push(t));
-            let Told { shown, sent } = teller.sort(&transitions);
+            let Told { shown, sent } = teller.lock().unwrap_or_else(PoisonError::into_inner).sort(&transitions);
             past.show(&shown);
             if !sent.is_empty() {
                 dispatcher.send(&sent.into());
             }
         })
     };
-    let host = Host::new(Engine::new(engine_options), executor, known, metrics.engine.clone(), board.clone(), tell)
-        .followed_by(followed);
+    let mut host = Host::new(core, executor, known, metrics.engine.clone(), board.clone(), tell);
+    if let Some(followed) = followed {
+        host = host.followed_by(followed);
+    }
+    let keeps = kept.is_some();
+    if let (Some(kept), Some(outbox)) = (kept, outbox) {
+        host.keep(kept, config.limits.clone(), Box::new(move || dry_run || outbox.is_durable()));
+    }
     let warm = host.warm();
     let mut loader = RuleLoader::new(rule_source(&config, &dir), engine.clone(), metrics.engine.clone());
     let mut engine_ended = host.spawn(Inputs { events, commands }).map_err(|e| StartError::System(e.to_string()))?;
@@ -186,8 +214,9 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         tracing::warn!("HTTP requests were still open at the end");
     }
     // With its sources gone the engine works off what is queued, and lets go of the sinks.
-    if !engine_ended.is_terminated() && tokio::time::timeout(FLUSH, engine_ended).await.is_err() {
-        tracing::warn!("samples were still waiting to be evaluated at the end");
+    let patience = if keeps { LAST_CHECKPOINT } else { FLUSH };
+    if !engine_ended.is_terminated() && tokio::time::timeout(patience, engine_ended).await.is_err() {
+        tracing::warn!("samples were still waiting to be evaluated at the end, or the last checkpoint to be written");
     }
     for end in closing {
         end.within(CLOSE).await;
@@ -202,6 +231,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         // A panic there is told of already.
         let _ = tokio::task::spawn_blocking(|| exporting.end()).await;
     }
+    drop(lock);
     outcome
 }
 
@@ -328,7 +358,37 @@ fn start_traces(config: &Config, metrics: &Metrics, traces: Option<&Traces>) -> 
     started.transpose().map(Option::flatten).map_err(|e| StartError::Config(e.to_string()))
 }
 
-fn start_sinks(config: &Config, metrics: &Metrics, dry_run: bool) -> Result<Dispatcher, StartError> {
+/// Who tells the sources what need not be read again: checkpoints where state is kept, else the engine, which then gets the
+/// sender back.
+fn follow(
+    checkpoints: Option<watch::Receiver<DurablePoint>>,
+    sources: watch::Sender<Arc<Positions>>,
+) -> Option<watch::Sender<Arc<Positions>>> {
+    let Some(mut durable) = checkpoints else { return Some(sources) };
+    tokio::spawn(async move {
+        while durable.changed().await.is_ok() {
+            let positions = durable.borrow_and_update().positions.clone();
+            let positions = positions.into_iter().map(|(stream, next)| (stream.into(), next));
+            sources.send_replace(Arc::new(positions.collect()));
+        }
+    });
+    None
+}
+
+/// Identities of transitions are needed for as long as a restart could bring their ticks again.
+async fn forget_what_will_not_come_again(mut durable: watch::Receiver<DurablePoint>, outbox: Arc<Outbox>) {
+    while durable.changed().await.is_ok() {
+        let watermark = durable.borrow_and_update().watermark;
+        watermark.into_iter().for_each(|watermark| outbox.forget_upto(watermark));
+    }
+}
+
+fn start_sinks(
+    config: &Config,
+    metrics: &Metrics,
+    dry_run: bool,
+    outbox: Option<Arc<Outbox>>,
+) -> Result<Dispatcher, StartError> {
     let labels = config.global.external_labels.iter();
     let context = SinkContext {
         origin: Origin {
@@ -339,7 +399,7 @@ fn start_sinks(config: &Config, metrics: &Metrics, dry_run: bool) -> Result<Disp
         backoff: Backoff::default(),
         dry_run,
         metrics: SinkMetrics::register(metrics.registry()).map_err(|e| StartError::System(e.to_string()))?,
-        outbox: None,
+        outbox,
     };
     Dispatcher::start(&config.all_sinks(), &context).map_err(|e| StartError::Config(e.to_string()))
 }

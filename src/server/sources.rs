@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::base::Millis;
+use crate::source::durable::{Intake, SourceLog, gate};
 use crate::source::host::{self, Host};
 use crate::source::kafka::{self, Closing, KafkaParts};
 use crate::source::prometheus::{self, PrometheusHistory, Wanted};
@@ -54,6 +55,17 @@ struct Starter<'a> {
     described: Vec<(String, String)>,
 }
 
+/// From where the sources go on.
+#[derive(Clone, Debug, Default)]
+pub struct Restart {
+    /// How far event time had come; None at a first start.
+    pub watermark: Option<Millis>,
+    /// How far the streams had been read.
+    pub positions: Positions,
+    /// The log for what cannot be read again; None where no state is kept.
+    pub log: Option<SourceLog>,
+}
+
 /// Starts all sources of a configuration; `read` are the selectors of the series that the rules read, `durable` tells what
 /// need not be read again.
 ///
@@ -64,15 +76,21 @@ pub fn start(
     dir: &Path,
     read: Vec<String>,
     queue: mpsc::Sender<SourceEvent>,
+    restart: Restart,
     durable: watch::Receiver<Arc<Positions>>,
     metrics: &Metrics,
 ) -> Result<Started, StartError> {
     let limits = Arc::new(config.limits.clone());
     let mut starter = Starter { queue, metrics, ids: SourceIds::default(), known: vec![], described: vec![] };
+    let Restart { watermark, positions, log } = restart;
     let mut tasks = JoinSet::new();
     let mut progress = Vec::new();
     let dir: Arc<Path> = dir.into();
     for (i, replay) in config.sources.replay.iter().enumerate() {
+        if positions.contains_key(&replay::stream(replay)) {
+            tracing::info!(files = replay.files, "not played again: the checkpoint holds what they say");
+            continue;
+        }
         let name = format!("replay_{}", i + 1);
         let inlet = starter.add(&name, Pace::Recorded, Millis::MAX, format!("recorded files {}", replay.files));
         let shared = Arc::new(Progress::default());
@@ -87,7 +105,9 @@ pub fn start(
     }
     if let Some(settings) = &config.warm_up.prometheus {
         let to = clock::now();
-        let wanted = Wanted { selectors: read, from: to.saturating_sub(settings.range.millis()), to };
+        // What a checkpoint holds is not fetched again, only what came since.
+        let from = to.saturating_sub(settings.range.millis()).max(watermark.map_or(Millis::MIN, |w| w + 1));
+        let wanted = Wanted { selectors: read, from, to };
         let shared = Arc::new(Progress::default());
         progress.push(Arc::clone(&shared));
         let history = PrometheusHistory::new(settings, wanted, &config.limits, shared)
@@ -105,6 +125,7 @@ pub fn start(
         let reader = Host::new(host, &config.limits).map_err(|e| StartError::Config(format!("sources.host: {e}")))?;
         let every = host.interval.millis();
         let inlet = starter.add("host", Pace::Scheduled, every, format!("this machine, every {}", host.interval));
+        let inlet = logged(inlet, "host", log.as_ref(), &mut tasks);
         let source = metrics.source.of("host");
         tasks.spawn(async move {
             // It only ever ends because the engine did.
@@ -121,7 +142,7 @@ pub fn start(
         for target in targets {
             let every = Millis::try_from(target.interval.as_millis()).unwrap_or(Millis::MAX);
             let host = ScrapeHost {
-                inlet: starter.inlet(&name, Pace::Scheduled, every),
+                inlet: logged(starter.inlet(&name, Pace::Scheduled, every), &name, log.as_ref(), &mut tasks),
                 limits: Arc::clone(&limits),
                 source: metrics.source.of(&name),
                 metrics: metrics.scrape.clone(),
@@ -142,7 +163,7 @@ pub fn start(
             limits: Arc::clone(&limits),
             metrics: metrics.kafka.clone(),
             source: metrics.source.of(&kafka.name),
-            restored: Positions::new(),
+            restored: positions.clone(),
             durable: durable.clone(),
         };
         let (task, end) = kafka::start(parts, inlet.queue).map_err(|e| StartError::System(e.to_string()))?;
@@ -151,8 +172,9 @@ pub fn start(
     }
     let receiver = &config.sources.remote_write;
     let pace = Pace::Live { lateness: receiver.lateness.millis(), idle_timeout: receiver.idle_timeout.millis() };
+    let inlet = starter.add("remote_write", pace, receiver.idle_timeout.millis(), "POST /api/v1/write".to_owned());
     let remote_write = RemoteWrite {
-        inlet: starter.add("remote_write", pace, receiver.idle_timeout.millis(), "POST /api/v1/write".to_owned()),
+        intake: Intake { inlet, source: "remote_write".to_owned(), log },
         limits,
         metrics: metrics.source.of("remote_write"),
         patience: PATIENCE,
@@ -179,6 +201,14 @@ impl Starter<'_> {
     }
 }
 
+/// An inlet that goes through the log, if there is one.
+fn logged(inlet: Inlet, name: &str, log: Option<&SourceLog>, tasks: &mut JoinSet<()>) -> Inlet {
+    let Some(log) = log else { return inlet };
+    let (gated, task) = gate(inlet, name.to_owned(), log.clone());
+    tasks.spawn(task);
+    gated
+}
+
 fn plural(n: usize) -> String {
     format!("{n} target{}", if n == 1 { "" } else { "s" })
 }
@@ -199,7 +229,8 @@ scrape_configs:
         let config = Config::parse(yaml, Path::new(".")).unwrap();
         let (queue, mut events) = mpsc::channel(64);
         let (_, durable) = watch::channel(Arc::default());
-        let started = start(&config, Path::new("."), vec![], queue, durable, &Metrics::new().unwrap()).unwrap();
+        let metrics = Metrics::new().unwrap();
+        let started = start(&config, Path::new("."), vec![], queue, Restart::default(), durable, &metrics).unwrap();
         let begin = clock::now();
         let mut marks = Watermarks::default();
         for source in &started.known {

@@ -23,6 +23,12 @@ impl AlertKey {
     pub fn get(self) -> u128 {
         self.0
     }
+
+    /// From [`Self::get`].
+    #[must_use]
+    pub fn from_number(number: u128) -> Self {
+        Self(number)
+    }
 }
 
 /// Names one transition: its rule with the expression, the alert's labels, the tick, the state after and the reason. A tick

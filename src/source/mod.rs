@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod config;
 pub mod decode;
+pub mod durable;
 pub mod encode;
 pub mod host;
 pub mod kafka;
@@ -37,6 +38,8 @@ pub struct SourceId(pub usize);
 pub enum SourceEvent {
     /// Samples have arrived.
     Batch(SourceId, Batch),
+    /// Samples have arrived and are in the segment log; the number is the log's position after them.
+    Logged(SourceId, Batch, u64),
     /// Nothing at or before this instant will come any more from the source.
     Quiet(SourceId, Millis),
     /// The source has ended and will never send again (a file at its end).

@@ -1,11 +1,12 @@
 //! Receives Prometheus remote write 1.0 over HTTP: `POST /api/v1/write`.
 //!
 //! Answers as senders expect (<https://prometheus.io/docs/specs/prw/remote_write_spec/>): 2xx once the samples are
-//! queued, 5xx for "send it again", 4xx for "never send this again". Version 2 messages get 415, on which Prometheus
+//! queued, and durable where state is kept, 5xx for "send it again", 4xx for "never send this again". Version 2 messages get 415, on which Prometheus
 //! falls back to version 1.
 //!
 //! Back-pressure: a request waits for room in the queue before it is decoded, and gets 503 with `Retry-After` when there
-//! is none for a while; Prometheus then keeps the samples and retries.
+//! is none for a while; Prometheus then keeps the samples and retries. So it does where the segment log refuses, see
+//! [`super::durable`].
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -21,9 +22,10 @@ use axum::routing::post;
 
 use super::clock;
 use super::decode::{Decoded, remote_write};
+use super::durable::{Form, Intake, NoRoom};
 use super::watermark::drop_out_of_time;
-use super::{Inlet, SourceEvent};
 use crate::base::Limits;
+use crate::state::log;
 use crate::telemetry::OneSource;
 
 /// Compressed bytes up to which a request is decoded on the runtime's own thread. Decoding runs at about 100 ns a
@@ -34,7 +36,7 @@ const INLINE_BYTES: usize = 256 << 10;
 #[derive(Clone, Debug)]
 pub struct RemoteWrite {
     /// Where samples go.
-    pub inlet: Inlet,
+    pub intake: Intake,
     /// Bounds on requests.
     pub limits: Arc<Limits>,
     /// The source's metrics.
@@ -65,6 +67,10 @@ enum Refusal {
     Busy,
     #[error("shutting down")]
     Closed,
+    #[error("{0}: try again")]
+    Log(#[from] log::Refused),
+    #[error("this host's clock was set back, and the samples lie in its future: try again when it is right")]
+    ClockBehind,
     #[error("decoding failed within")]
     Decoder,
 }
@@ -75,7 +81,7 @@ impl Refusal {
             Self::ContentType(_) | Self::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Body(_) | Self::Malformed(_) => StatusCode::BAD_REQUEST,
-            Self::Busy | Self::Closed => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Closed | Self::Log(_) | Self::ClockBehind => StatusCode::SERVICE_UNAVAILABLE,
             Self::Decoder => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -110,18 +116,29 @@ async fn take(state: &RemoteWrite, headers: &HeaderMap, body: Body) -> Result<()
         return Err(Refusal::TooLarge(bound));
     }
     let body = to_bytes(body, bound).await.map_err(|e| body_refusal(e, bound))?;
-    let room = tokio::time::timeout(state.patience, state.inlet.queue.reserve()).await;
-    let room = room.map_err(|_| Refusal::Busy)?.map_err(|_| Refusal::Closed)?;
-    let decoded = decode(body, &state.limits).await?;
-    let Decoded { batch, dropped } = drop_out_of_time(decoded, clock::now(), &state.limits);
+    let room = state.intake.room(state.patience).await?;
+    let decoded = decode(body.clone(), &state.limits).await?;
+    let now = clock::now();
+    let Decoded { batch, dropped } = drop_out_of_time(decoded, now, &state.limits);
+    if dropped.future > 0 && state.intake.clock_is_behind(now) {
+        return Err(Refusal::ClockBehind);
+    }
+    let samples = batch.all_samples().len() as u64;
+    room.take(batch, Some((Form::RemoteWrite, &body))).await?;
     for (reason, samples) in dropped.iter() {
         state.metrics.dropped(reason, samples);
     }
-    state.metrics.samples.inc_by(batch.all_samples().len() as u64);
-    if !batch.is_empty() {
-        room.send(SourceEvent::Batch(state.inlet.id, batch));
-    }
+    state.metrics.samples.inc_by(samples);
     Ok(())
+}
+
+impl From<NoRoom> for Refusal {
+    fn from(reason: NoRoom) -> Self {
+        match reason {
+            NoRoom::Busy => Self::Busy,
+            NoRoom::Closed => Self::Closed,
+        }
+    }
 }
 
 /// Absent headers are let pass, as in Prometheus' own receiver.

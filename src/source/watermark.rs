@@ -177,6 +177,25 @@ impl Watermarks {
         }
     }
 
+    /// What is kept of a source over a restart: its newest event time, and what it has promised to be quiet up to.
+    #[must_use]
+    pub fn kept(&self, id: SourceId) -> (Option<Millis>, Option<Millis>) {
+        self.sources.iter().find(|s| s.id == id).map_or((None, None), |s| (s.newest, s.quiet))
+    }
+
+    /// Goes on with what was kept of a registered source. It holds the others back as if it had just been heard.
+    pub fn resume(&mut self, id: SourceId, (newest, quiet): (Option<Millis>, Option<Millis>), now: Millis) {
+        if let Some(source) = self.sources.iter_mut().find(|s| s.id == id) {
+            (source.newest, source.quiet) = (source.newest.max(newest), source.quiet.max(quiet));
+            source.heard = now;
+        }
+    }
+
+    /// The silence of all sources begins now: so far nobody has listened.
+    pub fn listen(&mut self, now: Millis) {
+        self.sources.iter_mut().for_each(|source| source.heard = now);
+    }
+
     /// The source will never send again.
     pub fn end(&mut self, id: SourceId) {
         if let Some(source) = self.sources.iter_mut().find(|s| s.id == id) {

@@ -10,6 +10,7 @@ mod kafka;
 mod register;
 mod scrape;
 mod source;
+mod state;
 mod traces;
 
 pub use engine::EngineMetrics;
@@ -17,6 +18,7 @@ pub use kafka::KafkaMetrics;
 pub use register::Register;
 pub use scrape::ScrapeMetrics;
 pub use source::{OneSource, SourceMetrics};
+pub use state::StateMetrics;
 pub use traces::{Exporting, TraceLayer, Traces, TracesError, TracingConfig, layer as trace_layer};
 
 use prometheus::{Registry, TextEncoder};
@@ -36,6 +38,8 @@ pub struct Metrics {
     pub kafka: KafkaMetrics,
     /// The engine.
     pub engine: EngineMetrics,
+    /// What is kept on disk.
+    pub state: StateMetrics,
 }
 
 impl Metrics {
@@ -53,6 +57,7 @@ impl Metrics {
             scrape: ScrapeMetrics::register(&area)?,
             kafka: KafkaMetrics::register(&area)?,
             engine: EngineMetrics::register(&area)?,
+            state: StateMetrics::register(&area)?,
             registry,
         })
     }

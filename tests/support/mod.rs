@@ -14,6 +14,7 @@ pub mod expressions;
 pub mod grafana;
 pub mod hard_series;
 pub mod http;
+pub mod input;
 pub mod judgement;
 pub mod kafka;
 pub mod kafka_source;
@@ -24,6 +25,8 @@ pub mod receiver;
 pub mod series;
 pub mod server;
 pub mod skip;
+pub mod tmpfs;
+pub mod victim;
 
 use std::time::{Duration, Instant};
 

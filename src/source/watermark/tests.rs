@@ -166,6 +166,21 @@ fn a_promise_does_not_wake_a_receiver_that_is_silent() {
 }
 
 #[test]
+fn a_restart_holds_time_where_the_sources_were_until_they_had_time_to_speak() {
+    let mut before = two_live();
+    before.observe(A, 1_000, 1_000);
+    before.observe(B, 950, 1_000);
+    let mut marks = two_live();
+    marks.resume(A, before.kept(A), 9_000);
+    marks.resume(B, before.kept(B), 9_000);
+    assert_eq!(marks.current(9_000), Some(940));
+    marks.listen(9_050);
+    marks.observe(A, 9_100, 9_100);
+    assert_eq!(marks.current(9_149), Some(940));
+    assert_eq!(marks.current(9_150), Some(9_090), "B is silent");
+}
+
+#[test]
 fn samples_out_of_time_are_dropped_and_counted() {
     let limits = Limits { future_seconds: 1, past_seconds: 10, ..Limits::default() };
     let mut builder = BatchBuilder::new(&limits);
