@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,8 @@ use prometheus::Registry;
 use support::alerts::{Sinks, firing, now, resolved};
 use support::eventually;
 use support::grafana::{DASHBOARD, FORBIDDEN, Fault, Grafana, TOKEN};
+use support::input::{Input, RULES};
+use support::victim::Victim;
 
 const SOON: Duration = Duration::from_secs(15);
 
@@ -245,6 +248,60 @@ async fn a_restart_between_post_and_patch_closes_the_same_annotation() {
     until_delivered(&sinks, 2.0).await;
     assert_eq!(grafana.kept().iter().map(|k| (k.time, k.time_end)).collect::<Vec<_>>(), [(at, at + 30_000)]);
     assert_eq!(grafana.count("POST"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_is_killed_again_and_again_leaves_one_region_for_each_alert() {
+    let grafana = Grafana::start().await;
+    let config = format!(
+        "global: {{evaluation_interval: 200ms}}\nrule_files: [rules.yml]\n\
+         sources: {{remote_write: {{lateness: 0s, idle_timeout: 1h}}}}\n\
+         sinks: [stdout: {{format: json}}, {}]",
+        sink_to(&grafana, "").trim().trim_start_matches("- ")
+    );
+    let mut victim = Victim::new(&config, RULES, "dir: state, checkpoint_interval: 300ms, keep: 2");
+    victim.launch(None);
+    victim.answers().await;
+    victim.ready(Duration::from_secs(60)).await;
+    let input = Input::new((support::victim::now() / 1000 + 1) * 1000, 120);
+    for round in 0..4 {
+        // Killed after Grafana has made an annotation and before it could say so; at any other moment in every second round.
+        let before = grafana.count("POST");
+        if round % 2 == 0 {
+            grafana.fail_next("POST", Fault::AnswerLost);
+        }
+        let end = Instant::now() + Duration::from_millis(2_500);
+        while Instant::now() < end && (round % 2 == 1 || grafana.count("POST") == before) {
+            victim.feed(&input, Instant::now() + Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        victim.kill();
+        victim.launch(None);
+        victim.answers().await;
+    }
+    victim.feed(&input, Instant::now() + Duration::from_secs(120)).await;
+    victim.ready(Duration::from_secs(60)).await;
+    eventually("an empty outbox", Duration::from_secs(60), async || {
+        (victim.metric(r#"forewarn_outbox_entries{sink="grafana"}"#).await? == 0.0).then_some(())
+    })
+    .await;
+    let mut wanted: BTreeMap<(String, i64), i64> = BTreeMap::new();
+    for line in victim.lines().iter().filter(|line| line["fired_at"].is_i64()) {
+        let start = line["fired_at"].as_i64().unwrap();
+        let end = wanted.entry((line["labels"]["alertname"].to_string() + &line["labels"]["i"].to_string(), start));
+        *end.or_insert(start) = line["resolved_at"].as_i64().unwrap_or(start);
+    }
+    let tag = |kept: &support::grafana::Kept, name: &str| {
+        let found = kept.tags.iter().find_map(|t| t.strip_prefix(name)?.strip_prefix(':'));
+        found.map_or("null".to_owned(), |value| format!("{value:?}"))
+    };
+    let kept = grafana.kept();
+    let regions: BTreeMap<_, _> =
+        kept.iter().map(|k| ((tag(k, "alertname") + &tag(k, "i"), k.time), k.time_end)).collect();
+    assert_eq!(regions.len(), kept.len(), "an alert has two annotations");
+    assert!(wanted.len() > 20, "{wanted:?}");
+    assert_eq!(regions, wanted);
+    println!("4 kills, {} annotations for {} alerts, {} POSTs", kept.len(), wanted.len(), grafana.count("POST"));
 }
 
 #[tokio::test]

@@ -418,7 +418,6 @@ fn summary(
     last: LastReload,
     sinks: impl Fn() -> Vec<SinkState> + Send + Sync + 'static,
 ) -> Arc<dyn Fn() -> Summary + Send + Sync> {
-    let configs = config.all_sinks();
     let files = config.rule_files.clone();
     Arc::new(move || {
         let last = last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -432,7 +431,7 @@ fn summary(
             first.faults = faults;
         }
         let now = clock::now();
-        let sinks = statuses(&configs, sinks(), now);
+        let sinks = statuses(sinks(), now);
         Summary { sources: board.list(now), sinks, rule_files, reload: last.0.clone() }
     })
 }

@@ -84,6 +84,17 @@ impl SinkConfig {
         }
     }
 
+    /// What kind of sink it is, as people call it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Stdout(_) => "standard output",
+            Self::Alertmanager(_) => "Alertmanager",
+            Self::Webhook(_) => "webhook",
+            Self::Grafana(_) => "Grafana",
+        }
+    }
+
     /// Makes relative file names relative to `dir`, the folder of the configuration file.
     pub fn resolve_paths(&mut self, dir: &Path) {
         match self {

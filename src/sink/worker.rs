@@ -32,6 +32,8 @@ pub trait Receiver: Send + Sync + 'static {
 pub struct SinkState {
     /// Its name, as in the metrics.
     pub name: String,
+    /// See [`super::SinkConfig::kind`].
+    pub kind: &'static str,
     /// Alerts that wait or are under way.
     pub waiting: usize,
     /// Since when all attempts have failed, by the wall clock, and how the last one did.
@@ -97,12 +99,12 @@ impl Mailbox {
     }
 
     /// The sink's name, what waits, and since when and why its attempts fail.
-    pub(super) fn status(&self) -> SinkState {
+    pub(super) fn status(&self, kind: &'static str) -> SinkState {
         let inner = self.lock();
         let (waiting, trouble) = (inner.waiting.len(), inner.trouble.clone());
         drop(inner);
         let kept = self.slot.as_ref().and_then(OutboxSlot::backlog);
-        SinkState { name: self.meter.name().to_owned(), waiting, trouble, kept }
+        SinkState { name: self.meter.name().to_owned(), kind, waiting, trouble, kept }
     }
 
     /// Keeps to the capacity, and lets go of what is settled.
