@@ -9,10 +9,12 @@ mod handle;
 mod host;
 pub mod http;
 mod lag;
+mod otlp;
 mod rules;
 mod run;
 mod sources;
 mod teller;
+mod trace_links;
 mod warm_up;
 mod welcome;
 
@@ -24,3 +26,4 @@ pub use handle::{Command, EngineGone, EngineHandle};
 pub use host::{Host, Inputs, KnownSource, Outlet, outlet};
 pub use rules::{Read, Reloaded, RuleLoader, RuleSource};
 pub use run::{RunOptions, StartError, read_config, run};
+pub use trace_links::TraceLinks;

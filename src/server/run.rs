@@ -12,6 +12,8 @@ use crate::engine::Engine;
 use crate::rules::selectors_of;
 use crate::sink::{Backoff, Dispatcher, LineFormat, Origin, SinkConfig, SinkContext, SinkMetrics};
 use crate::source::host::host_name;
+use crate::source::otlp::{self, OtlpReceiver};
+use crate::source::remote_write::RemoteWrite;
 use crate::source::{clock, remote_write};
 use crate::telemetry::Metrics;
 
@@ -23,6 +25,7 @@ use super::host::{Host, Inputs, outlet};
 use super::http::{
     AppState, Readiness, RecentFindings, ReloadReport, ReloadRequest, Reloader, RuleFile, SinkStatus, Summary,
 };
+use super::otlp::OtlpPorts;
 use super::rules::{Reloaded, RuleLoader, RuleSource};
 use super::sources::{self, Started};
 use super::teller::{Teller, Told};
@@ -51,12 +54,14 @@ pub enum StartError {
     #[error("the rules cannot be loaded:\n{}", .0.join("\n"))]
     Rules(Vec<String>),
     /// The address to listen on.
-    #[error("cannot listen on {address}: {error}; choose another with web.listen_address")]
+    #[error("cannot listen on {address}: {error}; choose another with {setting}")]
     Listen {
         /// Address.
         address: String,
         /// Why not.
         error: std::io::Error,
+        /// The setting that names it.
+        setting: &'static str,
     },
     /// The operating system.
     #[error("{0}")]
@@ -96,8 +101,12 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let started_at = clock::now();
     let metrics = Metrics::new().map_err(|e| StartError::System(e.to_string()))?;
     let address = &config.web.listen_address;
-    let listener =
-        TcpListener::bind(address).await.map_err(|error| StartError::Listen { address: address.clone(), error })?;
+    let listener = TcpListener::bind(address).await.map_err(|error| StartError::Listen {
+        address: address.clone(),
+        error,
+        setting: "web.listen_address",
+    })?;
+    let otlp_ports = OtlpPorts::bind(config.sources.otlp.as_ref()).await?;
 
     let dispatcher = Arc::new(start_sinks(&config, &metrics, options.dry_run)?);
     let (engine, commands) = EngineHandle::new();
@@ -108,7 +117,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let engine_options = config.engine_options(processors);
     let executor = Parallel::for_shards(engine_options.shards).map_err(|e| StartError::System(e.to_string()))?;
-    let Started { known, remote_write, mut tasks, progress, described } =
+    let Started { known, remote_write, otlp, traces, mut tasks, progress, described } =
         sources::start(&config, &dir, warm_up_selectors(&config, &dir).await?, queue, &metrics)?;
     for (name, description) in &described {
         let of_name = || known.iter().filter(|source| source.metrics.name() == name);
@@ -120,7 +129,9 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let tell = {
         let (past, findings, dispatcher) = (past.clone(), findings.clone(), Arc::clone(&dispatcher));
         let mut teller = Teller::new(started_at);
+        let traces = traces.clone();
         outlet(move |transitions| {
+            let transitions = traces.annotated(transitions);
             transitions.iter().for_each(|t| findings.push(t));
             let Told { shown, sent } = teller.sort(&transitions);
             past.show(&shown);
@@ -149,8 +160,11 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         external_url: config.external_url(),
         started: started_at,
         limits: Arc::new(config.limits.clone()),
-        receivers: remote_write::router(remote_write),
+        receivers: receivers(remote_write, otlp.as_ref()),
+        traces,
     };
+    let otlp_servers = otlp.as_ref().map(|receiver| otlp_ports.serve(receiver, &config.limits)).unwrap_or_default();
+    drop(otlp);
     let (stop_http, http_stopped) = oneshot::channel::<()>();
     let router = super::http::router(state);
     let limits = config.limits.clone();
@@ -175,6 +189,9 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     tasks.shutdown().await;
     reloads.abort();
     drop(stop_http);
+    if tokio::time::timeout(FLUSH, otlp_servers.stop()).await.is_err() {
+        tracing::warn!("OTLP requests were still open at the end");
+    }
     if tokio::time::timeout(FLUSH, http).await.is_err() {
         tracing::warn!("HTTP requests were still open at the end");
     }
@@ -218,6 +235,12 @@ async fn live(
     ready.send_replace(Readiness::Ready);
     welcome(config, engine, past, described, &loaded).await;
     std::future::pending().await
+}
+
+/// What is received at the address of the status page.
+fn receivers(remote_write: RemoteWrite, otlp: Option<&OtlpReceiver>) -> axum::Router {
+    let router = remote_write::router(remote_write);
+    otlp.map_or(router.clone(), |receiver| router.merge(otlp::http::router(receiver.clone())))
 }
 
 /// The signals that mean something here.

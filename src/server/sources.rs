@@ -7,7 +7,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::base::Millis;
+use crate::source::exemplars::Exemplars;
 use crate::source::host::{self, Host};
+use crate::source::otlp::{OtlpReceiver, SpanCounter, spans};
 use crate::source::prometheus::{self, PrometheusHistory, Wanted};
 use crate::source::remote_write::RemoteWrite;
 use crate::source::replay;
@@ -19,6 +21,7 @@ use crate::telemetry::Metrics;
 use super::config::Config;
 use super::host::KnownSource;
 use super::run::StartError;
+use super::trace_links::TraceLinks;
 
 /// How long a remote write may wait for room in the queue before it is told to come back.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
@@ -35,6 +38,10 @@ pub struct Started {
     pub known: Vec<KnownSource>,
     /// What the HTTP server needs of the remote-write receiver.
     pub remote_write: RemoteWrite,
+    /// What the OTLP servers need, if there are any.
+    pub otlp: Option<OtlpReceiver>,
+    /// Finds the traces of what has been received.
+    pub traces: TraceLinks,
     /// Tasks of those that run by themselves; dropping them ends them.
     pub tasks: JoinSet<()>,
     /// How far recorded files have been read.
@@ -125,15 +132,34 @@ pub fn start(
             });
         }
     }
+    let exemplars = Exemplars::default();
     let receiver = &config.sources.remote_write;
     let pace = Pace::Live { lateness: receiver.lateness.millis(), idle_timeout: receiver.idle_timeout.millis() };
     let remote_write = RemoteWrite {
         inlet: starter.add("remote_write", pace, receiver.idle_timeout.millis(), "POST /api/v1/write".to_owned()),
-        limits,
+        limits: Arc::clone(&limits),
         metrics: metrics.source.of("remote_write"),
         patience: PATIENCE,
+        exemplars: exemplars.clone(),
     };
-    Ok(Started { known: starter.known, remote_write, tasks, progress, described: starter.described })
+    let otlp = config.sources.otlp.as_ref().map(|settings| {
+        let spans = SpanCounter::new(Arc::clone(&limits), exemplars.clone(), metrics.source.of("spans"));
+        let every = settings.spans.interval;
+        let inlet = starter.add("spans", Pace::Scheduled, every.millis(), format!("counted every {every}"));
+        let (counter, config_of_spans) = (spans.clone(), settings.spans.clone());
+        tasks.spawn(async move {
+            // It only ever ends because the engine did.
+            let _ = spans::run(counter, config_of_spans, inlet).await;
+        });
+        let pace = Pace::Live { lateness: settings.lateness.millis(), idle_timeout: settings.idle_timeout.millis() };
+        let addresses = [("gRPC", &settings.grpc_address), ("HTTP", &settings.http_address)];
+        let shown = addresses.into_iter().filter(|(_, address)| !address.is_empty());
+        let shown: Vec<String> = shown.map(|(protocol, address)| format!("{protocol} at {address}")).collect();
+        let inlet = starter.add("otlp", pace, settings.idle_timeout.millis(), shown.join(", "));
+        OtlpReceiver::new(inlet, config.otlp.clone(), limits, metrics.source.of("otlp"), PATIENCE, spans)
+    });
+    let traces = TraceLinks::new(exemplars, config.sources.otlp.as_ref().and_then(|otlp| otlp.trace_link.clone()));
+    Ok(Started { known: starter.known, remote_write, otlp, traces, tasks, progress, described: starter.described })
 }
 
 impl Starter<'_> {

@@ -3,6 +3,7 @@
 pub mod otlp;
 pub mod protobuf;
 pub mod remote_write;
+pub mod remote_write_v2;
 mod target_labels;
 pub mod text;
 
