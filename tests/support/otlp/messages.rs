@@ -90,8 +90,8 @@ impl Messages {
         Self { rng, now: start, start, is_delta: false, resources }
     }
 
-    /// The same with all sums and histograms as deltas. No point is without a value: Prometheus' totals then count what it
-    /// holds beside the flag.
+    /// The same with all sums and histograms as deltas. All points have a value, and it is a double: Prometheus' totals count
+    /// what stands beside the flag that there is none, and those of integers wrap around.
     #[must_use]
     pub fn delta(mut self) -> Self {
         self.is_delta = true;
@@ -105,12 +105,17 @@ impl Messages {
         self
     }
 
+    /// Whether sums and histograms are deltas.
+    pub fn is_delta(&self) -> bool {
+        self.is_delta
+    }
+
     /// The next message, ten seconds after the one before.
     pub fn next_request(&mut self) -> ExportMetricsServiceRequest {
         self.now += 10_000;
         let (now, start) = (self.now as u64 * 1_000_000 + 123_456, self.start as u64 * 1_000_000);
         for metric in self.resources.iter_mut().flat_map(|r| &mut r.scope_metrics).flat_map(|s| &mut s.metrics) {
-            step(metric, &mut self.rng, start, now);
+            step(metric, &mut self.rng, start, now, self.is_delta);
         }
         ExportMetricsServiceRequest { resource_metrics: self.resources.clone() }
     }
@@ -189,7 +194,7 @@ fn metric(rng: &mut fastrand::Rng, number: usize) -> Metric {
         1 => Data::Sum(Sum { data_points: numbers(rng), aggregation_temporality: 2, is_monotonic: false }),
         2 | 3 => Data::Sum(Sum { data_points: numbers(rng), aggregation_temporality: 2, is_monotonic: true }),
         4 => {
-            let bounds = [vec![], vec![0.1, 1.0, 2.5], vec![1e-7, 10.0, 1e22], vec![5.0, f64::INFINITY]];
+            let bounds = [vec![], vec![0.1, 1.0, 2.5], vec![1e-7, 10.0, 1e22], vec![5.0]];
             let point = |rng: &mut fastrand::Rng, i: usize| HistogramDataPoint {
                 attributes: attributes(rng, i),
                 explicit_bounds: bounds[rng.usize(..4)].clone(),
@@ -209,14 +214,14 @@ fn metric(rng: &mut fastrand::Rng, number: usize) -> Metric {
     Metric { name, unit, data: Some(data), ..Metric::default() }
 }
 
-/// New values; now and then none.
-fn step(metric: &mut Metric, rng: &mut fastrand::Rng, start: u64, now: u64) {
-    let flags = |rng: &mut fastrand::Rng| u32::from(rng.u8(..5) == 0);
+/// New values; now and then none, but for deltas: see [`Messages::delta`].
+fn step(metric: &mut Metric, rng: &mut fastrand::Rng, start: u64, now: u64, is_delta: bool) {
+    let flags = |rng: &mut fastrand::Rng| u32::from(!is_delta && rng.u8(..5) == 0);
     match metric.data.as_mut().unwrap() {
         Data::Gauge(Gauge { data_points }) | Data::Sum(Sum { data_points, .. }) => {
             for point in data_points {
                 (point.start_time_unix_nano, point.time_unix_nano, point.flags) = (start, now, flags(rng));
-                point.value = match rng.u8(..9) {
+                point.value = match if is_delta { 9 } else { rng.u8(..9) } {
                     0 => None,
                     1 => Some(Number::AsDouble(f64::NAN)),
                     2 => Some(Number::AsDouble(f64::NEG_INFINITY)),

@@ -84,6 +84,10 @@ impl Writer<'_> {
         let mut below = 0u64;
         for (bound, count) in point.explicit_bounds.iter().zip(&point.bucket_counts) {
             below = below.saturating_add(*count);
+            // The last bucket has no bound; who writes one all the same says it twice.
+            if *bound == f64::INFINITY {
+                continue;
+            }
             let le = format_value(*bound);
             outcome = outcome.and(self.series(&bucket, labels, Some(("le", &le)), moment, below as f64));
         }
