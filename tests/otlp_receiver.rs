@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use forewarn::base::{Batch, Labels, Limits};
 use forewarn::server::http::{Patience, Protocol, serve_with};
+use forewarn::source::durable::Intake;
 use forewarn::source::exemplars::Exemplars;
 use forewarn::source::otlp::{OtlpReceiver, SpanCounter, SpansConfig, grpc, http as otlp_http, spans};
 use forewarn::source::{Inlet, SourceEvent, SourceId, clock};
@@ -45,12 +46,12 @@ struct Receiver {
 async fn receiver(limits: Limits, queue: usize) -> Receiver {
     let (queue, events) = mpsc::channel(queue);
     let (metrics, patience) = (Metrics::new().unwrap(), Duration::from_millis(50));
-    let inlet = Inlet { id: SourceId(5), queue };
+    let intake = Intake { inlet: Inlet { id: SourceId(5), queue }, source: "otlp".to_owned(), log: None };
     let source = metrics.source.of("otlp");
     let shared = Arc::new(limits.clone());
     let exemplars = Exemplars::default();
     let counter = SpanCounter::new(Arc::clone(&shared), exemplars.clone(), metrics.source.of("spans"));
-    let receiver = OtlpReceiver::new(inlet, Default::default(), shared, source, patience, counter.clone());
+    let receiver = OtlpReceiver::new(intake, Default::default(), shared, source, patience, counter.clone());
     let mut addresses = Vec::new();
     let routers = [(grpc::router(receiver.clone()), Protocol::Http2), (otlp_http::router(receiver), Protocol::Http1)];
     for (router, protocol) in routers {

@@ -4,6 +4,7 @@
 
 mod batch;
 mod instant;
+pub mod label_bytes;
 mod labels;
 mod limits;
 mod nearest;

@@ -1,6 +1,8 @@
 //! The rows of one leaf: a window for each series that its selector matches, struct by struct, so that a tick walks memory
 //! in order.
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::{Millis, Sample, is_stale};
 use crate::promql::{LeafKind, RangeFn, median_deviation, quantile};
 use crate::window::{
@@ -13,16 +15,16 @@ use super::store::Series;
 /// Windows of one kind over many series.
 #[derive(Debug)]
 pub struct Rows<A> {
-    windows: Vec<Window<A>>,
+    pub(super) windows: Vec<Window<A>>,
     /// How far each window has taken in its ring, where windows lag.
-    heads: Vec<Cursor>,
+    pub(super) heads: Vec<Cursor>,
     /// The samples of each window, where windows are pinned: the series' ring need not reach back to them.
-    own: Vec<Ring>,
+    pub(super) own: Vec<Ring>,
 }
 
 /// When samples get into a table's windows.
-#[derive(Clone, Copy, Debug)]
-enum Intake {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Intake {
     /// As they come.
     AtOnce,
     /// When an evaluation's window has reached them.
@@ -69,8 +71,8 @@ pub struct Table {
     pub ids: Vec<LabelId>,
     /// The same without the name, or marked to lose it.
     pub nameless: Vec<LabelId>,
-    kept: Kept,
-    intake: Intake,
+    pub(super) kept: Kept,
+    pub(super) intake: Intake,
     range: Millis,
     offset: Millis,
     query_offset: Millis,
@@ -92,6 +94,25 @@ macro_rules! on_rows {
         }
     };
 }
+pub(super) use on_rows;
+
+impl Kept {
+    fn new(kind: LeafKind, intake: Intake) -> Self {
+        match kind {
+            LeafKind::Instant if !matches!(intake, Intake::AtOnce) => Self::Lagging(Rows::default()),
+            LeafKind::Instant => Self::Newest,
+            LeafKind::Counter => Self::Counter(Rows::default()),
+            LeafKind::Recent => Self::Recent(Rows::default()),
+            LeafKind::Regression => Self::Regression(Rows::default()),
+            LeafKind::Sum => Self::Sum(Rows::default()),
+            LeafKind::Spread => Self::Spread(Rows::default()),
+            LeafKind::Min => Self::Min(Rows::default()),
+            LeafKind::Max => Self::Max(Rows::default()),
+            LeafKind::Samples => Self::Samples(Rows::default()),
+            LeafKind::Retained => Self::Retained(vec![]),
+        }
+    }
+}
 
 impl Table {
     /// An empty table for a leaf.
@@ -102,30 +123,28 @@ impl Table {
             None if leaf.lags() => Intake::Lagging,
             None => Intake::AtOnce,
         };
-        let kept = match leaf.kind {
-            LeafKind::Instant if !matches!(intake, Intake::AtOnce) => Kept::Lagging(Rows::default()),
-            LeafKind::Instant => Kept::Newest,
-            LeafKind::Counter => Kept::Counter(Rows::default()),
-            LeafKind::Recent => Kept::Recent(Rows::default()),
-            LeafKind::Regression => Kept::Regression(Rows::default()),
-            LeafKind::Sum => Kept::Sum(Rows::default()),
-            LeafKind::Spread => Kept::Spread(Rows::default()),
-            LeafKind::Min => Kept::Min(Rows::default()),
-            LeafKind::Max => Kept::Max(Rows::default()),
-            LeafKind::Samples => Kept::Samples(Rows::default()),
-            LeafKind::Retained => Kept::Retained(vec![]),
-        };
-        let (range, offset) = (leaf.range, leaf.offset);
         Self {
             identity: leaf.identity.clone(),
+            range: leaf.range,
+            offset: leaf.offset,
+            query_offset: leaf.query_offset,
+            ..Self::detached(leaf.kind, intake)
+        }
+    }
+
+    /// An empty table of no leaf.
+    #[must_use]
+    pub(super) fn detached(kind: LeafKind, intake: Intake) -> Self {
+        Self {
+            identity: String::new(),
             slots: vec![],
             ids: vec![],
             nameless: vec![],
-            kept,
+            kept: Kept::new(kind, intake),
             intake,
-            range,
-            offset,
-            query_offset: leaf.query_offset,
+            range: 0,
+            offset: 0,
+            query_offset: 0,
         }
     }
 

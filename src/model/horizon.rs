@@ -4,7 +4,10 @@
 //! units of how noisy that hour of the day is, and six quantiles of the scaled error adapt so that each is exceeded as
 //! often as it says. Source: the prototypes behind models/default.md. Knows nothing of how the path is made.
 
+use serde::{Deserialize, Serialize};
+
 use super::members::DAY;
+use super::saved::floats;
 
 /// Hours of the path that is scored.
 pub(super) const PATH: usize = 48;
@@ -26,12 +29,13 @@ const QUANTILES_AFTER: u16 = 264;
 const ERROR_GAIN: f64 = 0.005;
 
 /// Measured errors.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct HorizonErrors {
     /// Mean absolute error by bin, in units of [`Self::hour_factor`].
     error: [f32; BINS],
     scored: [u16; BINS],
     quantile: [f32; 6],
+    #[serde(with = "floats")]
     path: [f32; PATH],
     /// Hours of the path that have come true; `PATH` or more means that a new one is due.
     step: u8,

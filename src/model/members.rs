@@ -6,6 +6,8 @@
 //!
 //! Knows hours since the series began and the hour of the day; knows no clock and no intervals (see `horizon`).
 
+use serde::{Deserialize, Serialize};
+
 use super::compact::{CompactRing, HOURS};
 use super::profile::Seasonality;
 
@@ -37,7 +39,7 @@ const SMOOTHINGS: [Smoothing; 3] = [
 const STEADY: usize = 2;
 
 /// The members' state. Values are relative to the series' origin.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Members {
     ring: CompactRing,
     level: [f32; 3],
@@ -51,7 +53,7 @@ pub(super) struct Members {
 }
 
 /// Forecasts under way: where the members stood when they began.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Probe {
     level: [f32; 3],
     transient: [f32; 3],

@@ -18,9 +18,13 @@ mod horizon;
 mod hourly;
 mod members;
 mod outlook;
+mod peers;
 mod profile;
 mod range;
 mod ratchet;
+mod saved;
+#[cfg(test)]
+mod saved_tests;
 mod sawtooth;
 mod segment;
 #[cfg(test)]
@@ -34,4 +38,5 @@ pub use explanation::{
 };
 pub use forecaster::{Forecaster, ForecasterParams};
 pub use outlook::Outlook;
+pub use peers::peer_scores;
 pub use profile::{Direction, Profile, ProfileError, Seasonality};

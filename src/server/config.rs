@@ -12,9 +12,13 @@ use crate::sink::{AlertmanagerConfig, SinkConfig, StdoutConfig};
 use crate::source::config::{ScrapeConfig, Span};
 use crate::source::decode::otlp::OtlpSettings;
 use crate::source::host::HostConfig;
+use crate::source::kafka::KafkaConfig;
 use crate::source::otlp::OtlpConfig;
 use crate::source::prometheus::PrometheusConfig;
 use crate::source::replay::ReplayConfig;
+use crate::telemetry::TracingConfig;
+
+use super::durable::StateConfig;
 
 /// The whole file. Every part may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -38,10 +42,14 @@ pub struct Config {
     pub warm_up: WarmUp,
     /// Other sinks.
     pub sinks: Vec<SinkConfig>,
+    /// What survives a restart.
+    pub state: StateConfig,
     /// The HTTP server.
     pub web: Web,
     /// The engine.
     pub engine: EngineConfig,
+    /// The process' own spans.
+    pub tracing: TracingConfig,
     /// Bounds.
     pub limits: Limits,
 }
@@ -82,6 +90,8 @@ pub struct Sources {
     pub remote_write: RemoteWriteConfig,
     /// What is sent by OTLP; not received if left out.
     pub otlp: Option<OtlpConfig>,
+    /// Topics of Kafka clusters.
+    pub kafka: Vec<KafkaConfig>,
 }
 
 /// `warm_up`.
@@ -197,7 +207,10 @@ impl Config {
         config.sinks.iter_mut().for_each(|sink| sink.resolve_paths(dir));
         config.alerting.alertmanagers.iter_mut().for_each(|a| a.resolve_paths(dir));
         config.scrape_configs.iter_mut().for_each(|scrape| scrape.resolve_paths(dir));
+        config.tracing.http_config.resolve_paths(dir);
+        config.sources.kafka.iter_mut().for_each(|kafka| kafka.resolve_paths(dir));
         config.warm_up.prometheus.iter_mut().for_each(|prometheus| prometheus.resolve_paths(dir));
+        config.state.resolve_paths(dir);
         config.check()?;
         Ok(config)
     }
@@ -280,6 +293,15 @@ impl Config {
         if let Some(prometheus) = &self.warm_up.prometheus {
             prometheus.validate().map_err(|e| ConfigError(format!("warm_up.prometheus: {e}")))?;
         }
+        self.tracing.validate().map_err(ConfigError)?;
+        for kafka in &self.sources.kafka {
+            kafka.validate().map_err(|e| ConfigError(format!("sources.kafka {:?}: {e}", kafka.name)))?;
+        }
+        let names: Vec<&str> = self.sources.kafka.iter().map(|k| k.name.as_str()).collect();
+        if let Some(twice) = names.iter().enumerate().find(|(i, n)| names[..*i].contains(n)) {
+            return fault(format!("sources.kafka: two are called {:?}; give each a name", twice.1));
+        }
+        self.state.validate().map_err(|e| ConfigError(format!("state.{e}")))?;
         let names: Vec<&str> = self.scrape_configs.iter().map(|s| s.job_name.as_str()).collect();
         if let Some(twice) = names.iter().enumerate().find(|(i, n)| names[..*i].contains(n)) {
             return fault(format!("scrape_configs: two jobs are called {:?}", twice.1));

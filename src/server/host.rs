@@ -1,19 +1,25 @@
 //! The engine's owner: one thread that takes batches and commands in turn, keeps the watermark, and hands out what comes of it.
 
-use std::collections::{BTreeMap, HashMap};
+mod keeping;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
+use tracing::Span;
+use tracing::field::Empty;
 
 use crate::alert::Transition;
-use crate::base::Millis;
+use crate::base::{Batch, Millis};
 use crate::engine::{Engine, Executor, Ingested, Output};
+use crate::source::durable::LOG;
 use crate::source::watermark::{Pace, Watermarks};
-use crate::source::{SourceEvent, SourceId, clock};
+use crate::source::{Part, Positions, SourceEvent, SourceId, clock};
 use crate::telemetry::{EngineMetrics, OneSource};
 
+use self::keeping::Keeping;
 use super::board::Board;
 use super::handle::Command;
 use super::lag::LagWatch;
@@ -23,11 +29,16 @@ const IDLE_LOOK: Duration = Duration::from_millis(250);
 /// How often holdings are measured, which walks all series.
 const HOLDINGS_EVERY: Duration = Duration::from_secs(15);
 
+/// How often sources are told how far the engine has taken in what they sent.
+const FOLLOW_EVERY: Duration = Duration::from_secs(1);
+
 /// A source as the engine's owner knows it.
 #[derive(Debug)]
 pub struct KnownSource {
     /// Its identity.
     pub id: SourceId,
+    /// The source that it is a part of; itself if it is none.
+    pub of: SourceId,
     /// How its watermark behaves.
     pub pace: Pace,
     /// Silence after which it is shown as degraded, in milliseconds.
@@ -56,7 +67,12 @@ pub struct Host {
     warm: watch::Sender<bool>,
     has_rules: bool,
     /// How far the streams have been read that can be read again.
-    positions: BTreeMap<Arc<str>, u64>,
+    positions: Positions,
+    /// Who wants to know of it, and whether there is news.
+    followed: Option<watch::Sender<Arc<Positions>>>,
+    followed_at: Option<Instant>,
+    /// What survives the process; None where nothing is kept.
+    keeping: Option<Keeping>,
 }
 
 /// The two ends at which the engine's owner receives.
@@ -100,8 +116,19 @@ impl Host {
             recorded,
             warm,
             has_rules,
-            positions: BTreeMap::new(),
+            positions: Positions::new(),
+            followed: None,
+            followed_at: None,
+            keeping: None,
         }
+    }
+
+    /// Tells the sources how far the engine has taken in what they sent, every second and at the end, where nothing is kept
+    /// that would say better what need not be read again.
+    #[must_use]
+    pub fn followed_by(mut self, sources: watch::Sender<Arc<Positions>>) -> Self {
+        self.followed = Some(sources);
+        self
     }
 
     /// Turns true when all that was recorded has been evaluated.
@@ -136,6 +163,7 @@ impl Host {
                 None => return,
             }
         }
+        self.replay(&mut inputs.commands);
         loop {
             tokio::select! {
                 Some(command) = inputs.commands.recv() => self.obey(command),
@@ -155,6 +183,25 @@ impl Host {
             if self.recorded.is_empty() {
                 self.warm.send_if_modified(|warm| !std::mem::replace(warm, true));
             }
+            if self.followed_at.is_none_or(|at| at.elapsed() >= FOLLOW_EVERY) {
+                self.followed_at = Some(Instant::now());
+                self.tell_positions();
+            }
+            self.keep_if_due();
+        }
+        self.tell_positions();
+        self.keep_last();
+    }
+
+    fn tell_positions(&self) {
+        if let Some(followed) = &self.followed {
+            followed.send_if_modified(|told| {
+                let news = **told != self.positions;
+                if news {
+                    *told = Arc::new(self.positions.clone());
+                }
+                news
+            });
         }
     }
 
@@ -173,6 +220,7 @@ impl Host {
                 let loaded = self.engine.load(&rules, &profiles, &mut out);
                 if loaded.is_ok() {
                     self.has_rules = true;
+                    self.rules_changed(&rules);
                     self.metrics.rules.set(rules.groups.iter().map(|g| g.rules.len() as i64).sum());
                 }
                 self.hand_out(out);
@@ -200,16 +248,44 @@ impl Host {
             }
             SourceEvent::Reached(position) => drop(self.positions.insert(position.stream, position.next)),
             SourceEvent::Quiet(id, upto) => self.marks.quiet(id, upto, clock::now()),
-            SourceEvent::Batch(id, batch) => {
-                let started = Instant::now();
-                let taken = self.engine.ingest(&batch);
-                self.metrics.ingest_seconds.observe(started.elapsed().as_secs_f64());
-                if let Some(newest) = batch.newest() {
-                    self.marks.observe(id, newest, clock::now());
-                }
-                self.count(id, taken);
+            SourceEvent::Open(part) => self.open(part),
+            SourceEvent::Close(id) => {
+                self.marks.close(id);
+                self.sources.retain(|s| s.id != id);
+            }
+            SourceEvent::AtEnd(id, at_end) => self.marks.at_end(id, at_end, clock::now()),
+            SourceEvent::Trouble(id, trouble) => self.board.trouble(id, trouble),
+            SourceEvent::Batch(id, batch) => self.ingest(id, &batch),
+            SourceEvent::Logged(id, batch, next) => {
+                self.ingest(id, &batch);
+                self.positions.insert(LOG.into(), next);
             }
         }
+    }
+
+    /// A part goes by the name of its source, whose metrics and line on the status page it shares.
+    fn open(&mut self, part: Part) {
+        self.marks.register(part.id, part.pace, clock::now());
+        let known = |id: SourceId| self.sources.iter().find(|s| s.id == id);
+        let (None, Some(source)) = (known(part.id), known(part.of)) else { return };
+        let part = KnownSource {
+            id: part.id,
+            of: part.of,
+            pace: part.pace,
+            silence_max: source.silence_max,
+            metrics: source.metrics.clone(),
+        };
+        self.sources.push(part);
+    }
+
+    fn ingest(&mut self, id: SourceId, batch: &Batch) {
+        let started = Instant::now();
+        let taken = self.engine.ingest(batch);
+        self.metrics.ingest_seconds.observe(started.elapsed().as_secs_f64());
+        if let Some(newest) = batch.newest() {
+            self.marks.observe(id, newest, clock::now());
+        }
+        self.count(id, taken);
     }
 
     fn count(&self, id: SourceId, taken: Ingested) {
@@ -219,9 +295,11 @@ impl Host {
         source.metrics.dropped("out_of_time", taken.out_of_time);
         source.metrics.dropped("series_limit", taken.over_series_limit);
         source.metrics.dropped("pending_limit", taken.over_pending_limit);
-        let (newest, watermark) = (self.marks.newest(id), self.marks.of(id));
+        // What a source is complete to, only its slowest part can tell: `tell_lag` does.
+        let watermark = self.marks.of(id).filter(|_| source.id == source.of);
+        let newest = self.marks.newest(id);
         newest.into_iter().for_each(|t| source.metrics.set_newest(t));
-        self.board.heard(id, newest, watermark, clock::now());
+        self.board.heard(source.of, newest, watermark, clock::now());
     }
 
     fn advance(&mut self) {
@@ -230,13 +308,23 @@ impl Host {
             return;
         }
         let started = Instant::now();
+        let due = self.engine.next_due().is_some_and(|due| due <= watermark);
+        let span = if due {
+            tracing::debug_span!("tick", watermark, ticks = Empty, transitions = Empty)
+        } else {
+            Span::none()
+        };
+        let span = span.entered();
         let mut out = Output::default();
         self.engine.advance(watermark, &*self.executor, &mut out);
         self.metrics.watermark.set(watermark.div_euclid(1000));
+        self.tell_event_time();
         if out.ticks > 0 {
             self.metrics.advance_seconds.observe(started.elapsed().as_secs_f64());
         }
+        span.record("ticks", out.ticks).record("transitions", out.transitions.len());
         self.hand_out(out);
+        drop(span);
         if self.held_at.is_none_or(|at| at.elapsed() >= HOLDINGS_EVERY) {
             self.held_at = Some(Instant::now());
             self.measure();
@@ -251,7 +339,10 @@ impl Host {
             let slowest = marks.entry(source.metrics.name()).or_insert((mark, &source.metrics));
             slowest.0 = slowest.0.min(mark);
         }
-        marks.values().for_each(|(mark, metrics)| metrics.set_watermark(*mark));
+        for (name, (mark, metrics)) in &marks {
+            metrics.set_watermark(*mark);
+            self.board.complete(name, *mark);
+        }
 
         let Some(watermark) = self.engine.watermark() else { return };
         let lag = now.saturating_sub(watermark);
@@ -329,8 +420,13 @@ mod tests {
     #[tokio::test]
     async fn samples_that_come_before_the_rules_wait_for_them() {
         let metrics = Metrics::new().unwrap();
-        let known =
-            KnownSource { id: SourceId(0), pace: Pace::Recorded, silence_max: 0, metrics: metrics.source.of("replay") };
+        let known = KnownSource {
+            id: SourceId(0),
+            of: SourceId(0),
+            pace: Pace::Recorded,
+            silence_max: 0,
+            metrics: metrics.source.of("replay"),
+        };
         let engine = Engine::new(EngineOptions::default());
         let host = Host::new(
             engine,

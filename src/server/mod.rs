@@ -4,6 +4,7 @@
 
 mod board;
 mod config;
+mod durable;
 mod executor;
 mod handle;
 mod host;
@@ -21,6 +22,7 @@ mod welcome;
 pub use config::{
     Alerting, Config, ConfigError, EngineConfig, Global, RemoteWriteConfig, Sources, WarmUp, Web, base_dir,
 };
+pub use durable::StateConfig;
 pub use executor::Parallel;
 pub use handle::{Command, EngineGone, EngineHandle};
 pub use host::{Host, Inputs, KnownSource, Outlet, outlet};

@@ -10,15 +10,18 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::engine::Engine;
 use crate::rules::selectors_of;
+use crate::sink::outbox::Outbox;
 use crate::sink::{Backoff, Dispatcher, LineFormat, Origin, SinkConfig, SinkContext, SinkMetrics};
+use crate::source::durable::DurablePoint;
 use crate::source::host::host_name;
 use crate::source::otlp::{self, OtlpReceiver};
 use crate::source::remote_write::RemoteWrite;
-use crate::source::{clock, remote_write};
-use crate::telemetry::Metrics;
+use crate::source::{Positions, clock, remote_write};
+use crate::telemetry::{Exporting, Metrics, Register, Traces};
 
 use super::board::Board;
 use super::config::{Config, base_dir};
+use super::durable::{self, Opened};
 use super::executor::Parallel;
 use super::handle::EngineHandle;
 use super::host::{Host, Inputs, outlet};
@@ -27,13 +30,19 @@ use super::http::{
 };
 use super::otlp::OtlpPorts;
 use super::rules::{Reloaded, RuleLoader, RuleSource};
-use super::sources::{self, Started};
+use super::sources::{self, Restart, Started};
 use super::teller::{Teller, Told};
 use super::warm_up::{Past, totals};
 use super::welcome::welcome;
 
 /// How long alerts may take to leave at the end.
 const FLUSH: Duration = Duration::from_secs(5);
+
+/// How long a source with a thread of its own may take to end after the engine has.
+const CLOSE: Duration = Duration::from_secs(3);
+/// How long what is queued may take at the end where state is kept: the last checkpoint is part of it. What does not get
+/// done is in the log.
+const LAST_CHECKPOINT: Duration = Duration::from_secs(20);
 
 /// What `forewarn run` was told.
 #[derive(Clone, Debug)]
@@ -42,6 +51,8 @@ pub struct RunOptions {
     pub config_file: PathBuf,
     /// Log what would be sent to receivers, and send nothing.
     pub dry_run: bool,
+    /// Switched on if the configuration says where own spans go.
+    pub traces: Option<Traces>,
 }
 
 /// Why the process did not start, or ended early.
@@ -100,6 +111,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let dir = base_dir(&options.config_file);
     let started_at = clock::now();
     let metrics = Metrics::new().map_err(|e| StartError::System(e.to_string()))?;
+    let exporting = start_traces(&config, &metrics, options.traces.as_ref())?;
     let address = &config.web.listen_address;
     let listener = TcpListener::bind(address).await.map_err(|error| StartError::Listen {
         address: address.clone(),
@@ -108,17 +120,34 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     })?;
     let otlp_ports = OtlpPorts::bind(config.sources.otlp.as_ref()).await?;
 
-    let dispatcher = Arc::new(start_sinks(&config, &metrics, options.dry_run)?);
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let engine_options = config.engine_options(processors);
+    let opened = durable::open(&config.state, &engine_options, &metrics.state, started_at)?;
+    let (restart, kept, teller, core, outbox, lock, checkpoints) = match opened {
+        Some(Opened { engine, watermark, positions, log, durable, teller, kept, outbox, lock }) => {
+            let outbox = Outbox::open(&outbox, metrics.registry()).map_err(|e| StartError::System(e.to_string()))?;
+            let outbox = Arc::new(outbox);
+            tokio::spawn(forget_what_will_not_come_again(durable.clone(), Arc::clone(&outbox)));
+            let restart = Restart { watermark, positions, log: Some(log) };
+            (restart, Some(kept), teller, engine, Some(outbox), Some(lock), Some(durable))
+        }
+        None => {
+            let teller = Arc::new(Mutex::new(Teller::new(started_at)));
+            (Restart::default(), None, teller, Engine::new(engine_options.clone()), None, None, None)
+        }
+    };
+
+    let dispatcher = Arc::new(start_sinks(&config, &metrics, options.dry_run, outbox.clone())?);
     let (engine, commands) = EngineHandle::new();
     let (queue, events) = mpsc::channel(config.limits.queued_batches.max(1));
     let board = Board::default();
 
     // The engine takes no sample before it has rules, see `Host`.
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let engine_options = config.engine_options(processors);
     let executor = Parallel::for_shards(engine_options.shards).map_err(|e| StartError::System(e.to_string()))?;
-    let Started { known, remote_write, otlp, traces, mut tasks, progress, described } =
-        sources::start(&config, &dir, warm_up_selectors(&config, &dir).await?, queue, &metrics)?;
+    let (followed, durable) = watch::channel(Arc::default());
+    let followed = follow(checkpoints, followed);
+    let Started { known, remote_write, otlp, traces, mut tasks, closing, progress, described } =
+        sources::start(&config, &dir, warm_up_selectors(&config, &dir).await?, queue, restart, durable, &metrics)?;
     for (name, description) in &described {
         let of_name = || known.iter().filter(|source| source.metrics.name() == name);
         let silence_max = of_name().map(|source| source.silence_max).max().unwrap_or(0);
@@ -128,19 +157,26 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let findings = RecentFindings::default();
     let tell = {
         let (past, findings, dispatcher) = (past.clone(), findings.clone(), Arc::clone(&dispatcher));
-        let mut teller = Teller::new(started_at);
         let traces = traces.clone();
         outlet(move |transitions| {
             let transitions = traces.annotated(transitions);
             transitions.iter().for_each(|t| findings.push(t));
-            let Told { shown, sent } = teller.sort(&transitions);
+            let Told { shown, sent } = teller.lock().unwrap_or_else(PoisonError::into_inner).sort(&transitions);
             past.show(&shown);
             if !sent.is_empty() {
                 dispatcher.send(&sent.into());
             }
         })
     };
-    let host = Host::new(Engine::new(engine_options), executor, known, metrics.engine.clone(), board.clone(), tell);
+    let mut host = Host::new(core, executor, known, metrics.engine.clone(), board.clone(), tell);
+    if let Some(followed) = followed {
+        host = host.followed_by(followed);
+    }
+    let keeps = kept.is_some();
+    if let (Some(kept), Some(outbox)) = (kept, outbox) {
+        let dry_run = options.dry_run;
+        host.keep(kept, config.limits.clone(), Box::new(move || dry_run || outbox.is_durable()));
+    }
     let warm = host.warm();
     let mut loader = RuleLoader::new(rule_source(&config, &dir), engine.clone(), metrics.engine.clone());
     let mut engine_ended = host.spawn(Inputs { events, commands }).map_err(|e| StartError::System(e.to_string()))?;
@@ -196,8 +232,12 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         tracing::warn!("HTTP requests were still open at the end");
     }
     // With its sources gone the engine works off what is queued, and lets go of the sinks.
-    if !engine_ended.is_terminated() && tokio::time::timeout(FLUSH, engine_ended).await.is_err() {
-        tracing::warn!("samples were still waiting to be evaluated at the end");
+    let patience = if keeps { LAST_CHECKPOINT } else { FLUSH };
+    if !engine_ended.is_terminated() && tokio::time::timeout(patience, engine_ended).await.is_err() {
+        tracing::warn!("samples were still waiting to be evaluated at the end, or the last checkpoint to be written");
+    }
+    for end in closing {
+        end.within(CLOSE).await;
     }
     if let Some(dispatcher) = Arc::into_inner(dispatcher) {
         let left = dispatcher.shutdown(FLUSH).await;
@@ -205,6 +245,11 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
             tracing::warn!(alerts = left, "alerts were not delivered before the end");
         }
     }
+    if let Some(exporting) = exporting {
+        // A panic there is told of already.
+        let _ = tokio::task::spawn_blocking(|| exporting.end()).await;
+    }
+    drop(lock);
     outcome
 }
 
@@ -332,7 +377,42 @@ fn rule_source(config: &Config, dir: &Path) -> RuleSource {
     }
 }
 
-fn start_sinks(config: &Config, metrics: &Metrics, dry_run: bool) -> Result<Dispatcher, StartError> {
+fn start_traces(config: &Config, metrics: &Metrics, traces: Option<&Traces>) -> Result<Option<Exporting>, StartError> {
+    let started = traces.map(|traces| traces.start(&config.tracing, Register::new(metrics.registry())));
+    started.transpose().map(Option::flatten).map_err(|e| StartError::Config(e.to_string()))
+}
+
+/// Who tells the sources what need not be read again: checkpoints where state is kept, else the engine, which then gets the
+/// sender back.
+fn follow(
+    checkpoints: Option<watch::Receiver<DurablePoint>>,
+    sources: watch::Sender<Arc<Positions>>,
+) -> Option<watch::Sender<Arc<Positions>>> {
+    let Some(mut durable) = checkpoints else { return Some(sources) };
+    tokio::spawn(async move {
+        while durable.changed().await.is_ok() {
+            let positions = durable.borrow_and_update().positions.clone();
+            let positions = positions.into_iter().map(|(stream, next)| (stream.into(), next));
+            sources.send_replace(Arc::new(positions.collect()));
+        }
+    });
+    None
+}
+
+/// Identities of transitions are needed for as long as a restart could bring their ticks again.
+async fn forget_what_will_not_come_again(mut durable: watch::Receiver<DurablePoint>, outbox: Arc<Outbox>) {
+    while durable.changed().await.is_ok() {
+        let watermark = durable.borrow_and_update().watermark;
+        watermark.into_iter().for_each(|watermark| outbox.forget_upto(watermark));
+    }
+}
+
+fn start_sinks(
+    config: &Config,
+    metrics: &Metrics,
+    dry_run: bool,
+    outbox: Option<Arc<Outbox>>,
+) -> Result<Dispatcher, StartError> {
     let labels = config.global.external_labels.iter();
     let context = SinkContext {
         origin: Origin {
@@ -343,6 +423,7 @@ fn start_sinks(config: &Config, metrics: &Metrics, dry_run: bool) -> Result<Disp
         backoff: Backoff::default(),
         dry_run,
         metrics: SinkMetrics::register(metrics.registry()).map_err(|e| StartError::System(e.to_string()))?,
+        outbox,
     };
     Dispatcher::start(&config.all_sinks(), &context).map_err(|e| StartError::Config(e.to_string()))
 }
@@ -380,6 +461,9 @@ fn sink_status(sink: &SinkConfig) -> Vec<SinkStatus> {
         SinkConfig::Stdout(_) => vec![status("stdout", "standard output".to_owned())],
         // The URL of a webhook is a secret.
         SinkConfig::Webhook(_) => vec![status("webhook", "see forewarn_sink_* in the metrics".to_owned())],
+        SinkConfig::Grafana(config) => {
+            vec![status("grafana", config.url.as_ref().map_or_else(String::new, ToString::to_string))]
+        }
         SinkConfig::Alertmanager(config) => {
             let targets = config.static_configs.iter().flat_map(|group| group.targets.clone());
             targets.map(|target| status("alertmanager", target)).collect()

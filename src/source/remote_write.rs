@@ -1,11 +1,12 @@
 //! Receives Prometheus remote write 1.0 and 2.0 over HTTP: `POST /api/v1/write`. The content type says which.
 //!
 //! Answers as senders expect (<https://prometheus.io/docs/specs/prw/remote_write_spec/>): 2xx once the samples are
-//! queued, 5xx for "send it again", 4xx for "never send this again". To version 2 headers tell how much was written, and 400
-//! that something was left out ([`v2`]); version 1 cannot be told, and gets 204 all the same.
+//! queued, and durable where state is kept, 5xx for "send it again", 4xx for "never send this again". To version 2 headers tell
+//! how much was written, and 400 that something was left out ([`v2`]); version 1 cannot be told, and gets 204 all the same.
 //!
 //! Back-pressure: a request waits for room in the queue before it is decoded, and gets 503 with `Retry-After` when there
-//! is none for a while; Prometheus then keeps the samples and retries.
+//! is none for a while; Prometheus then keeps the samples and retries. So it does where the segment log refuses, see
+//! [`super::durable`].
 
 mod v2;
 
@@ -20,15 +21,15 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use tokio::sync::mpsc::Permit;
 
 use super::clock;
 use super::decode::{Decoded, Dropped, remote_write};
+use super::durable::{Form, Intake, NoRoom};
 use super::exemplars::Exemplars;
 use super::http_body::{self, BodyError};
 use super::watermark::drop_out_of_time;
-use super::{Inlet, SourceEvent};
-use crate::base::{Batch, Limits};
+use crate::base::Limits;
+use crate::state::log;
 use crate::telemetry::OneSource;
 
 /// Compressed bytes up to which a request is decoded on the runtime's own thread. Decoding runs at about 100 ns a
@@ -39,7 +40,7 @@ const INLINE_BYTES: usize = 256 << 10;
 #[derive(Clone, Debug)]
 pub struct RemoteWrite {
     /// Where samples go.
-    pub inlet: Inlet,
+    pub intake: Intake,
     /// Bounds on requests.
     pub limits: Arc<Limits>,
     /// The source's metrics.
@@ -75,6 +76,10 @@ enum Refusal {
     Busy,
     #[error("shutting down")]
     Closed,
+    #[error("{0}: try again")]
+    Log(#[from] log::Refused),
+    #[error("this host's clock was set back, and the samples lie in its future: try again when it is right")]
+    ClockBehind,
     #[error("decoding failed within")]
     Decoder,
 }
@@ -85,7 +90,7 @@ impl Refusal {
             Self::ContentType(_) | Self::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Body(_) | Self::Malformed(_) => StatusCode::BAD_REQUEST,
-            Self::Busy | Self::Closed => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Closed | Self::Log(_) | Self::ClockBehind => StatusCode::SERVICE_UNAVAILABLE,
             Self::Decoder => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -117,13 +122,12 @@ async fn write(State(state): State<RemoteWrite>, headers: HeaderMap, body: Body)
 
 async fn take(state: &RemoteWrite, headers: &HeaderMap, body: Body) -> Result<(), Refusal> {
     let body = read(state, headers, body).await?;
-    let room = room(state).await?;
-    let decoded = decode(body, &state.limits, remote_write::decode).await?;
-    let Decoded { batch, dropped } = drop_out_of_time(decoded, clock::now(), &state.limits);
-    count(state, &batch, &dropped);
-    if !batch.is_empty() {
-        room.send(SourceEvent::Batch(state.inlet.id, batch));
-    }
+    let room = state.intake.room(state.patience).await?;
+    let decoded = decode(body.clone(), &state.limits, remote_write::decode).await?;
+    let Decoded { batch, dropped } = in_time(state, decoded)?;
+    let samples = batch.all_samples().len() as u64;
+    room.take(batch, Some((Form::RemoteWrite, &body))).await?;
+    count(state, samples, &dropped);
     Ok(())
 }
 
@@ -135,17 +139,30 @@ async fn read(state: &RemoteWrite, headers: &HeaderMap, body: Body) -> Result<By
     })
 }
 
-/// Room in the queue, before a body is decoded.
-async fn room(state: &RemoteWrite) -> Result<Permit<'_, SourceEvent>, Refusal> {
-    let room = tokio::time::timeout(state.patience, state.inlet.queue.reserve()).await;
-    room.map_err(|_| Refusal::Busy)?.map_err(|_| Refusal::Closed)
+/// Without the samples that are too old or lie in the future.
+fn in_time(state: &RemoteWrite, decoded: Decoded) -> Result<Decoded, Refusal> {
+    let now = clock::now();
+    let decoded = drop_out_of_time(decoded, now, &state.limits);
+    if decoded.dropped.future > 0 && state.intake.clock_is_behind(now) {
+        return Err(Refusal::ClockBehind);
+    }
+    Ok(decoded)
 }
 
-fn count(state: &RemoteWrite, batch: &Batch, dropped: &Dropped) {
+fn count(state: &RemoteWrite, samples: u64, dropped: &Dropped) {
     for (reason, samples) in dropped.iter() {
         state.metrics.dropped(reason, samples);
     }
-    state.metrics.samples.inc_by(batch.all_samples().len() as u64);
+    state.metrics.samples.inc_by(samples);
+}
+
+impl From<NoRoom> for Refusal {
+    fn from(reason: NoRoom) -> Self {
+        match reason {
+            NoRoom::Busy => Self::Busy,
+            NoRoom::Closed => Self::Closed,
+        }
+    }
 }
 
 /// Of the protocol.

@@ -14,7 +14,10 @@ pub mod exact;
 pub mod expressions;
 pub mod hard_series;
 pub mod http;
+pub mod input;
 pub mod judgement;
+pub mod kafka;
+pub mod kafka_source;
 pub mod oracle;
 pub mod otlp;
 pub mod peer;
@@ -23,6 +26,8 @@ pub mod receiver;
 pub mod series;
 pub mod server;
 pub mod skip;
+pub mod tmpfs;
+pub mod victim;
 
 use std::time::{Duration, Instant};
 

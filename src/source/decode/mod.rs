@@ -1,10 +1,13 @@
 //! Wire formats into batches. Pure: bytes in, [`Decoded`] or an error out.
 
+pub mod json_lines;
 pub mod otlp;
+pub mod prometheus_kafka_adapter;
 pub mod protobuf;
 pub mod remote_write;
 pub mod remote_write_v2;
 mod target_labels;
+pub mod telegraf;
 pub mod text;
 
 pub use target_labels::{Pair, TargetLabels};

@@ -53,3 +53,13 @@ impl Default for OtlpConfig {
         }
     }
 }
+
+impl OtlpConfig {
+    /// One line for people.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let addresses = [("gRPC", &self.grpc_address), ("HTTP", &self.http_address)];
+        let shown = addresses.into_iter().filter(|(_, address)| !address.is_empty());
+        shown.map(|(protocol, address)| format!("{protocol} at {address}")).collect::<Vec<_>>().join(", ")
+    }
+}

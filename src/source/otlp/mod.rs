@@ -1,7 +1,8 @@
 //! Receives OTLP: over gRPC ([`grpc`]) and HTTP ([`http`]), both handing bytes to [`OtlpReceiver::take`].
 //!
-//! <https://opentelemetry.io/docs/specs/otlp/>. A request is acknowledged once its samples are queued, and refused as
-//! "come again" while there is no room: back-pressure reaches the sender, whose queue holds what we cannot take. Points that
+//! <https://opentelemetry.io/docs/specs/otlp/>. A request is acknowledged once its samples are queued, and durable where state
+//! is kept, and refused as "come again" while there is no room: back-pressure reaches the sender, whose queue holds what we
+//! cannot take. Points that
 //! are left out for what they are (a limit, an unsupported type) are told as a partial success, which is not retried.
 
 mod config;
@@ -19,10 +20,12 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 
+use super::clock;
 use super::decode::otlp::{MetricsDecoder, OtlpEncoding, OtlpError, OtlpSettings, TakenMetrics};
+use super::durable::{Intake, NoRoom};
 use super::http_body::BodyError;
-use super::{Inlet, SourceEvent, clock};
-use crate::base::{Limits, TimeSpan};
+use crate::base::{Limits, Millis, TimeSpan};
+use crate::state::log;
 use crate::telemetry::OneSource;
 
 /// Bytes up to which a message is decoded on the runtime's own thread: some 200 points, a fraction of a millisecond.
@@ -42,7 +45,7 @@ pub(super) enum Signal {
 #[derive(Clone, Debug)]
 pub struct OtlpReceiver {
     /// Where samples go.
-    pub inlet: Inlet,
+    pub intake: Intake,
     /// Bounds on requests.
     pub limits: Arc<Limits>,
     /// The source's metrics.
@@ -78,15 +81,28 @@ pub(super) enum Refusal {
     Busy,
     #[error("shutting down")]
     Closed,
+    #[error("{0}: try again")]
+    Log(#[from] log::Refused),
+    #[error("this host's clock was set back, and the points lie in its future: try again when it is right")]
+    ClockBehind,
     #[error("decoding failed within")]
     Decoder,
+}
+
+impl From<NoRoom> for Refusal {
+    fn from(reason: NoRoom) -> Self {
+        match reason {
+            NoRoom::Busy => Self::Busy,
+            NoRoom::Closed => Self::Closed,
+        }
+    }
 }
 
 impl OtlpReceiver {
     /// A receiver that translates names as `settings` say.
     #[must_use]
     pub fn new(
-        inlet: Inlet,
+        intake: Intake,
         settings: OtlpSettings,
         limits: Arc<Limits>,
         metrics: OneSource,
@@ -94,7 +110,7 @@ impl OtlpReceiver {
         spans: SpanCounter,
     ) -> Self {
         let decoder = Arc::new(Mutex::new(MetricsDecoder::new(settings, &limits)));
-        Self { inlet, limits, metrics, patience, decoder, spans }
+        Self { intake, limits, metrics, patience, decoder, spans }
     }
 
     /// Takes a message. When this returns it may be acknowledged.
@@ -107,15 +123,17 @@ impl OtlpReceiver {
 
     async fn take_metrics(&self, encoding: OtlpEncoding, bytes: Bytes) -> Result<Taken, Refusal> {
         // Room first: what cannot be queued is not worth decoding.
-        let room = tokio::time::timeout(self.patience, self.inlet.queue.reserve()).await;
-        let room = room.map_err(|_| Refusal::Busy)?.map_err(|_| Refusal::Closed)?;
-        let taken = self.decode(encoding, bytes).await?;
+        let room = self.intake.room(self.patience).await?;
+        let now = clock::now();
+        let taken = self.decode(encoding, bytes, now).await?;
+        if taken.decoded.dropped.future > 0 && self.intake.clock_is_behind(now) {
+            return Err(Refusal::ClockBehind);
+        }
         let batch = taken.decoded.batch;
         let samples = batch.all_samples().len() as u64;
-        // Here is where a batch becomes durable, before its sender is told that it has arrived.
-        if !batch.is_empty() {
-            room.send(SourceEvent::Batch(self.inlet.id, batch));
-        }
+        // Should the log refuse, deltas have been added up all the same: sent again they are known, and the next total has
+        // them.
+        room.take(batch, None).await?;
         self.metrics.samples.inc_by(samples);
         let mut reasons = Vec::new();
         for (reason, samples) in taken.decoded.dropped.iter() {
@@ -129,8 +147,8 @@ impl OtlpReceiver {
         Ok(Taken { rejected: taken.rejected_points, message })
     }
 
-    async fn decode(&self, encoding: OtlpEncoding, bytes: Bytes) -> Result<TakenMetrics, Refusal> {
-        let (decoder, accepted) = (Arc::clone(&self.decoder), TimeSpan::around(clock::now(), &self.limits));
+    async fn decode(&self, encoding: OtlpEncoding, bytes: Bytes, now: Millis) -> Result<TakenMetrics, Refusal> {
+        let (decoder, accepted) = (Arc::clone(&self.decoder), TimeSpan::around(now, &self.limits));
         let is_small = bytes.len() <= INLINE_BYTES;
         let decode = move || decoder.lock().unwrap_or_else(PoisonError::into_inner).decode(&bytes, encoding, accepted);
         Ok(match is_small {

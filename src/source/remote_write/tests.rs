@@ -6,9 +6,9 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::base::{Batch, BatchBuilder, is_stale};
-use crate::source::SourceId;
 use crate::source::encode::{compress, encode_write_request, write_field};
 use crate::source::testing::Running;
+use crate::source::{Inlet, SourceEvent, SourceId};
 use crate::telemetry::Metrics;
 
 struct Server {
@@ -24,7 +24,7 @@ async fn serve(limits: Limits, queue: usize) -> Server {
     let (queue, events) = mpsc::channel(queue);
     let (metrics, exemplars) = (Metrics::new().unwrap(), Exemplars::default());
     let state = RemoteWrite {
-        inlet: Inlet { id: SourceId(3), queue },
+        intake: Intake { inlet: Inlet { id: SourceId(3), queue }, source: "remote_write".to_owned(), log: None },
         limits: Arc::new(limits),
         metrics: metrics.source.of("remote_write"),
         patience: Duration::from_millis(50),

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::{Refusal, RemoteWrite, SourceEvent, clock, count, decode, drop_out_of_time, read, room};
+use super::{Decoded, Refusal, RemoteWrite, count, decode, in_time, read};
 use crate::source::decode::remote_write_v2;
 
 /// What was written of a request.
@@ -21,16 +21,12 @@ pub(super) struct Written {
 
 pub(super) async fn take(state: &RemoteWrite, headers: &HeaderMap, body: Body) -> Result<Written, Refusal> {
     let body = read(state, headers, body).await?;
-    let room = room(state).await?;
+    let room = state.intake.room(state.patience).await?;
     let taken = decode(body, &state.limits, remote_write_v2::decode).await?;
-    let decoded = drop_out_of_time(taken.decoded, clock::now(), &state.limits);
-    let (batch, dropped) = (decoded.batch, decoded.dropped);
+    let Decoded { batch, dropped } = in_time(state, taken.decoded)?;
     let samples = batch.all_samples().len() as u64;
-    // As with version 1: here is where the batch becomes durable.
-    count(state, &batch, &dropped);
-    if !batch.is_empty() {
-        room.send(SourceEvent::Batch(state.inlet.id, batch));
-    }
+    room.take(batch, None).await?;
+    count(state, samples, &dropped);
     let exemplars = taken.traces.len() as u64;
     for (labels, trace_id, at) in taken.traces {
         state.exemplars.keep(labels, trace_id, at);
