@@ -75,6 +75,11 @@ impl OtlpServers {
     }
 }
 
+/// What is received at the address of the status page, OTLP over HTTP among it where it is received at all.
+pub fn beside(router: Router, receiver: Option<&OtlpReceiver>) -> Router {
+    receiver.map_or(router.clone(), |receiver| router.merge(http::router(receiver.clone())))
+}
+
 async fn listen(address: &str, setting: &'static str) -> Result<Option<TcpListener>, StartError> {
     if address.is_empty() {
         return Ok(None);

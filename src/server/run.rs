@@ -5,17 +5,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::engine::Engine;
 use crate::rules::selectors_of;
 use crate::sink::outbox::Outbox;
-use crate::sink::{Backoff, Dispatcher, LineFormat, Origin, SinkConfig, SinkContext, SinkMetrics};
+use crate::sink::{
+    Backoff, Dispatcher, LineFormat, Origin, RecordedMetrics, RecordedTopic, SinkConfig, SinkContext, SinkMetrics,
+};
 use crate::source::durable::DurablePoint;
 use crate::source::host::host_name;
-use crate::source::otlp::{self, OtlpReceiver};
-use crate::source::remote_write::RemoteWrite;
 use crate::source::{Positions, clock, remote_write};
 use crate::telemetry::{Exporting, Metrics, Register, Traces};
 
@@ -25,11 +25,12 @@ use super::durable::{self, Opened};
 use super::executor::Parallel;
 use super::handle::EngineHandle;
 use super::host::{Host, Inputs, outlet};
-use super::http::{
-    AppState, Readiness, RecentFindings, ReloadReport, ReloadRequest, Reloader, RuleFile, SinkStatus, Summary,
-};
+use super::http::{AppState, Readiness, RecentFindings, ReloadReport, ReloadRequest, Reloader};
 use super::otlp::OtlpPorts;
+use super::parts::{LastReload, summary};
+use super::recorded::recorded_outlet;
 use super::rules::{Reloaded, RuleLoader, RuleSource};
+use super::signals::{Signals, interrupted};
 use super::sources::{self, Restart, Started};
 use super::teller::{Teller, Told};
 use super::warm_up::{Past, totals};
@@ -81,9 +82,6 @@ pub enum StartError {
     #[error("the engine has failed; this is a bug, please report it with the message above")]
     EngineFailed,
 }
-
-/// The last reload, for the status page.
-type LastReload = Arc<Mutex<(Option<ReloadReport>, Vec<RuleFile>)>>;
 
 /// Reads a configuration file.
 ///
@@ -138,6 +136,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     };
 
     let dispatcher = Arc::new(start_sinks(&config, &metrics, options.dry_run, outbox.clone())?);
+    let recorded = Arc::new(start_recorded(&config, &metrics, options.dry_run)?);
     let (engine, commands) = EngineHandle::new();
     let (queue, events) = mpsc::channel(config.limits.queued_batches.max(1));
     let board = Board::default();
@@ -168,7 +167,8 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
             }
         })
     };
-    let mut host = Host::new(core, executor, known, metrics.engine.clone(), board.clone(), tell);
+    let mut host = Host::new(core, executor, known, metrics.engine.clone(), board.clone(), tell)
+        .recorded_to(recorded_outlet(Arc::clone(&recorded), started_at, config.limits.clone()));
     if let Some(followed) = followed {
         host = host.followed_by(followed);
     }
@@ -196,7 +196,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         external_url: config.external_url(),
         started: started_at,
         limits: Arc::new(config.limits.clone()),
-        receivers: receivers(remote_write, otlp.as_ref()),
+        receivers: super::otlp::beside(remote_write::router(remote_write), otlp.as_ref()),
         traces,
     };
     let otlp_servers = otlp.as_ref().map(|receiver| otlp_ports.serve(receiver, &config.limits)).unwrap_or_default();
@@ -239,6 +239,9 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     for end in closing {
         end.within(CLOSE).await;
     }
+    for topic in Arc::into_inner(recorded).into_iter().flatten() {
+        topic.shutdown(FLUSH).await;
+    }
     if let Some(dispatcher) = Arc::into_inner(dispatcher) {
         let left = dispatcher.shutdown(FLUSH).await;
         if left > 0 {
@@ -280,36 +283,6 @@ async fn live(
     ready.send_replace(Readiness::Ready);
     welcome(config, engine, past, described, &loaded).await;
     std::future::pending().await
-}
-
-/// What is received at the address of the status page.
-fn receivers(remote_write: RemoteWrite, otlp: Option<&OtlpReceiver>) -> axum::Router {
-    let router = remote_write::router(remote_write);
-    otlp.map_or(router.clone(), |receiver| router.merge(otlp::http::router(receiver.clone())))
-}
-
-/// The signals that mean something here.
-struct Signals {
-    hangup: Signal,
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn catch() -> std::io::Result<Self> {
-        Ok(Self {
-            hangup: signal(SignalKind::hangup())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-}
-
-async fn interrupted(mut interrupt: Signal, mut terminate: Signal) {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
 }
 
 /// Reloads rules on SIGHUP, when asked over HTTP, and when files have changed.
@@ -428,45 +401,21 @@ fn start_sinks(
     Dispatcher::start(&config.all_sinks(), &context).map_err(|e| StartError::Config(e.to_string()))
 }
 
+/// The topics that recorded series go to.
+fn start_recorded(config: &Config, metrics: &Metrics, dry_run: bool) -> Result<Vec<RecordedTopic>, StartError> {
+    let counted = RecordedMetrics::register(metrics.registry()).map_err(|e| StartError::System(e.to_string()))?;
+    let sinks = config.sinks.iter().filter(|_| !dry_run);
+    let topics = sinks.filter_map(|sink| match sink {
+        SinkConfig::Kafka(kafka) => RecordedTopic::start(kafka, counted.clone()),
+        _ => None,
+    });
+    Ok(topics.collect())
+}
+
 /// The form in which standard output shows alerts, if it does.
 fn line_format(config: &Config) -> Option<LineFormat> {
     config.all_sinks().iter().find_map(|sink| match sink {
         SinkConfig::Stdout(stdout) => Some(stdout.format.settle()),
         _ => None,
     })
-}
-
-fn summary(config: &Config, board: Board, last: LastReload) -> Arc<dyn Fn() -> Summary + Send + Sync> {
-    let sinks: Vec<SinkStatus> = config.all_sinks().iter().flat_map(sink_status).collect();
-    let files = config.rule_files.clone();
-    Arc::new(move || {
-        let last = last.lock().unwrap_or_else(PoisonError::into_inner);
-        let faults = match last.0.as_ref().map(|r| &r.outcome) {
-            Some(Err(faults)) => faults.clone(),
-            _ => vec![],
-        };
-        let files = files.iter().map(|path| RuleFile { path: path.clone(), faults: vec![] });
-        let mut rule_files: Vec<RuleFile> = files.collect();
-        if let Some(first) = rule_files.first_mut() {
-            first.faults = faults;
-        }
-        Summary { sources: board.list(clock::now()), sinks: sinks.clone(), rule_files, reload: last.0.clone() }
-    })
-}
-
-fn sink_status(sink: &SinkConfig) -> Vec<SinkStatus> {
-    let status =
-        |kind: &str, detail: String| SinkStatus { name: kind.into(), kind: kind.into(), detail, ..Default::default() };
-    match sink {
-        SinkConfig::Stdout(_) => vec![status("stdout", "standard output".to_owned())],
-        // The URL of a webhook is a secret.
-        SinkConfig::Webhook(_) => vec![status("webhook", "see forewarn_sink_* in the metrics".to_owned())],
-        SinkConfig::Grafana(config) => {
-            vec![status("grafana", config.url.as_ref().map_or_else(String::new, ToString::to_string))]
-        }
-        SinkConfig::Alertmanager(config) => {
-            let targets = config.static_configs.iter().flat_map(|group| group.targets.clone());
-            targets.map(|target| status("alertmanager", target)).collect()
-        }
-    }
 }

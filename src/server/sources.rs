@@ -10,7 +10,7 @@ use crate::base::Millis;
 use crate::source::durable::{Intake, SourceLog, gate};
 use crate::source::exemplars::Exemplars;
 use crate::source::host::{self, Host};
-use crate::source::kafka::{self, Closing, KafkaParts};
+use crate::source::kafka::{self, Closing, KafkaConfig, KafkaParts};
 use crate::source::otlp::{OtlpReceiver, SpanCounter, spans};
 use crate::source::prometheus::{self, PrometheusHistory, Wanted};
 use crate::source::remote_write::RemoteWrite;
@@ -164,7 +164,10 @@ pub fn start(
         let pace = kafka::pace(kafka);
         let inlet = starter.add(&kafka.name, pace, kafka.idle_timeout.millis(), kafka.describe());
         let parts = KafkaParts {
-            config: kafka.clone(),
+            config: KafkaConfig {
+                otlp: Some(kafka.otlp.clone().unwrap_or_else(|| config.otlp.clone())),
+                ..kafka.clone()
+            },
             id: inlet.id,
             ids: starter.ids.clone(),
             limits: Arc::clone(&limits),
