@@ -10,8 +10,10 @@ use crate::base::{Labels, Limits};
 use crate::engine::EngineOptions;
 use crate::sink::{AlertmanagerConfig, SinkConfig, StdoutConfig};
 use crate::source::config::{ScrapeConfig, Span};
+use crate::source::decode::otlp::OtlpSettings;
 use crate::source::host::HostConfig;
 use crate::source::kafka::{self, KafkaConfig};
+use crate::source::otlp::OtlpConfig;
 use crate::source::prometheus::PrometheusConfig;
 use crate::source::replay::ReplayConfig;
 use crate::telemetry::TracingConfig;
@@ -34,6 +36,8 @@ pub struct Config {
     pub scrape_configs: Vec<ScrapeConfig>,
     /// Other sources.
     pub sources: Sources,
+    /// How names of OpenTelemetry become Prometheus', for the OTLP receiver and for Kafka; as in prometheus.yml.
+    pub otlp: OtlpSettings,
     /// What is learnt from before the start.
     pub warm_up: WarmUp,
     /// Other sinks, or `log only`.
@@ -84,6 +88,8 @@ pub struct Sources {
     pub replay: Vec<ReplayConfig>,
     /// What is written to `/api/v1/write`.
     pub remote_write: RemoteWriteConfig,
+    /// What is sent by OTLP; not received if left out.
+    pub otlp: Option<OtlpConfig>,
     /// Topics of Kafka clusters.
     pub kafka: Vec<KafkaConfig>,
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::engine::Engine;
@@ -13,7 +13,6 @@ use crate::rules::selectors_of;
 use crate::sink::outbox::Outbox;
 use crate::sink::{
     Backoff, Dispatcher, LineFormat, Origin, RecordedMetrics, RecordedTopic, SinkConfig, SinkContext, SinkMetrics,
-    SinkState,
 };
 use crate::source::durable::DurablePoint;
 use crate::source::host::host_name;
@@ -26,10 +25,12 @@ use super::durable::{self, Opened};
 use super::executor::Parallel;
 use super::handle::EngineHandle;
 use super::host::{Host, Inputs, outlet};
-use super::http::{AppState, Readiness, RecentFindings, ReloadReport, ReloadRequest, Reloader, RuleFile, Summary};
+use super::http::{AppState, Readiness, RecentFindings, ReloadReport, ReloadRequest, Reloader};
+use super::otlp::OtlpPorts;
+use super::parts::{LastReload, summary};
 use super::recorded::recorded_outlet;
 use super::rules::{Reloaded, RuleLoader, RuleSource};
-use super::sink_status::statuses;
+use super::signals::{Signals, interrupted};
 use super::sources::{self, Restart, Started};
 use super::teller::{Teller, Told};
 use super::warm_up::{Past, totals};
@@ -65,12 +66,14 @@ pub enum StartError {
     #[error("the rules cannot be loaded:\n{}", .0.join("\n"))]
     Rules(Vec<String>),
     /// The address to listen on.
-    #[error("cannot listen on {address}: {error}; choose another with web.listen_address")]
+    #[error("cannot listen on {address}: {error}; choose another with {setting}")]
     Listen {
         /// Address.
         address: String,
         /// Why not.
         error: std::io::Error,
+        /// The setting that names it.
+        setting: &'static str,
     },
     /// The operating system.
     #[error("{0}")]
@@ -79,9 +82,6 @@ pub enum StartError {
     #[error("the engine has failed; this is a bug, please report it with the message above")]
     EngineFailed,
 }
-
-/// The last reload, for the status page.
-type LastReload = Arc<Mutex<(Option<ReloadReport>, Vec<RuleFile>)>>;
 
 /// Reads a configuration file.
 ///
@@ -111,8 +111,12 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let metrics = Metrics::new().map_err(|e| StartError::System(e.to_string()))?;
     let exporting = start_traces(&config, &metrics, options.traces.as_ref())?;
     let address = &config.web.listen_address;
-    let listener =
-        TcpListener::bind(address).await.map_err(|error| StartError::Listen { address: address.clone(), error })?;
+    let listener = TcpListener::bind(address).await.map_err(|error| StartError::Listen {
+        address: address.clone(),
+        error,
+        setting: "web.listen_address",
+    })?;
+    let otlp_ports = OtlpPorts::bind(config.sources.otlp.as_ref()).await?;
 
     let dry_run = options.dry_run || config.sinks.is_log_only();
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
@@ -142,7 +146,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let executor = Parallel::for_shards(engine_options.shards).map_err(|e| StartError::System(e.to_string()))?;
     let (followed, durable) = watch::channel(Arc::default());
     let followed = follow(checkpoints, followed);
-    let Started { known, remote_write, mut tasks, closing, progress, described } =
+    let Started { known, remote_write, otlp, traces, mut tasks, closing, progress, described } =
         sources::start(&config, &dir, warm_up_selectors(&config, &dir).await?, queue, restart, durable, &metrics)?;
     for (name, description) in &described {
         let of_name = || known.iter().filter(|source| source.metrics.name() == name);
@@ -153,7 +157,9 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let findings = RecentFindings::default();
     let tell = {
         let (past, findings, dispatcher) = (past.clone(), findings.clone(), Arc::clone(&dispatcher));
+        let traces = traces.clone();
         outlet(move |transitions| {
+            let transitions = traces.annotated(transitions);
             transitions.iter().for_each(|t| findings.push(t));
             let Told { shown, sent } = teller.lock().unwrap_or_else(PoisonError::into_inner).sort(&transitions);
             past.show(&shown);
@@ -190,8 +196,11 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         external_url: config.external_url(),
         started: started_at,
         limits: Arc::new(config.limits.clone()),
-        receivers: remote_write::router(remote_write),
+        receivers: super::otlp::beside(remote_write::router(remote_write), otlp.as_ref()),
+        traces,
     };
+    let otlp_servers = otlp.as_ref().map(|receiver| otlp_ports.serve(receiver, &config.limits)).unwrap_or_default();
+    drop(otlp);
     let (stop_http, http_stopped) = oneshot::channel::<()>();
     let router = super::http::router(state);
     let limits = config.limits.clone();
@@ -216,6 +225,9 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     tasks.shutdown().await;
     reloads.abort();
     drop(stop_http);
+    if tokio::time::timeout(FLUSH, otlp_servers.stop()).await.is_err() {
+        tracing::warn!("OTLP requests were still open at the end");
+    }
     if tokio::time::timeout(FLUSH, http).await.is_err() {
         tracing::warn!("HTTP requests were still open at the end");
     }
@@ -271,30 +283,6 @@ async fn live(
     ready.send_replace(Readiness::Ready);
     welcome(config, engine, past, described, &loaded).await;
     std::future::pending().await
-}
-
-/// The signals that mean something here.
-struct Signals {
-    hangup: Signal,
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn catch() -> std::io::Result<Self> {
-        Ok(Self {
-            hangup: signal(SignalKind::hangup())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-}
-
-async fn interrupted(mut interrupt: Signal, mut terminate: Signal) {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
 }
 
 /// Reloads rules on SIGHUP, when asked over HTTP, and when files have changed.
@@ -429,29 +417,5 @@ fn line_format(config: &Config) -> Option<LineFormat> {
     config.all_sinks().iter().find_map(|sink| match sink {
         SinkConfig::Stdout(stdout) => Some(stdout.format.settle()),
         _ => None,
-    })
-}
-
-fn summary(
-    config: &Config,
-    board: Board,
-    last: LastReload,
-    sinks: impl Fn() -> Vec<SinkState> + Send + Sync + 'static,
-) -> Arc<dyn Fn() -> Summary + Send + Sync> {
-    let files = config.rule_files.clone();
-    Arc::new(move || {
-        let last = last.lock().unwrap_or_else(PoisonError::into_inner);
-        let faults = match last.0.as_ref().map(|r| &r.outcome) {
-            Some(Err(faults)) => faults.clone(),
-            _ => vec![],
-        };
-        let files = files.iter().map(|path| RuleFile { path: path.clone(), faults: vec![] });
-        let mut rule_files: Vec<RuleFile> = files.collect();
-        if let Some(first) = rule_files.first_mut() {
-            first.faults = faults;
-        }
-        let now = clock::now();
-        let sinks = statuses(sinks(), now);
-        Summary { sources: board.list(now), sinks, rule_files, reload: last.0.clone() }
     })
 }

@@ -8,8 +8,10 @@ use tokio::task::JoinSet;
 
 use crate::base::Millis;
 use crate::source::durable::{Intake, SourceLog, gate};
+use crate::source::exemplars::Exemplars;
 use crate::source::host::{self, Host};
-use crate::source::kafka::{self, Closing, KafkaParts};
+use crate::source::kafka::{self, Closing, KafkaConfig, KafkaParts};
+use crate::source::otlp::{OtlpReceiver, SpanCounter, spans};
 use crate::source::prometheus::{self, PrometheusHistory, Wanted};
 use crate::source::remote_write::RemoteWrite;
 use crate::source::replay;
@@ -21,6 +23,7 @@ use crate::telemetry::Metrics;
 use super::config::Config;
 use super::host::KnownSource;
 use super::run::StartError;
+use super::trace_links::TraceLinks;
 
 /// How long a remote write may wait for room in the queue before it is told to come back.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
@@ -37,6 +40,10 @@ pub struct Started {
     pub known: Vec<KnownSource>,
     /// What the HTTP server needs of the remote-write receiver.
     pub remote_write: RemoteWrite,
+    /// What the OTLP servers need, if there are any.
+    pub otlp: Option<OtlpReceiver>,
+    /// Finds the traces of what has been received.
+    pub traces: TraceLinks,
     /// Tasks of those that run by themselves; dropping them ends them.
     pub tasks: JoinSet<()>,
     /// The ends of those that have threads of their own.
@@ -157,7 +164,10 @@ pub fn start(
         let pace = kafka::pace(kafka);
         let inlet = starter.add(&kafka.name, pace, kafka.idle_timeout.millis(), kafka.describe());
         let parts = KafkaParts {
-            config: kafka.clone(),
+            config: KafkaConfig {
+                otlp: Some(kafka.otlp.clone().unwrap_or_else(|| config.otlp.clone())),
+                ..kafka.clone()
+            },
             id: inlet.id,
             ids: starter.ids.clone(),
             limits: Arc::clone(&limits),
@@ -170,16 +180,36 @@ pub fn start(
         tasks.spawn(task);
         closing.push(end);
     }
+    let exemplars = Exemplars::default();
     let receiver = &config.sources.remote_write;
     let pace = Pace::Live { lateness: receiver.lateness.millis(), idle_timeout: receiver.idle_timeout.millis() };
     let inlet = starter.add("remote_write", pace, receiver.idle_timeout.millis(), "POST /api/v1/write".to_owned());
     let remote_write = RemoteWrite {
-        intake: Intake { inlet, source: "remote_write".to_owned(), log },
-        limits,
+        intake: Intake { inlet, source: "remote_write".to_owned(), log: log.clone() },
+        limits: Arc::clone(&limits),
         metrics: metrics.source.of("remote_write"),
         patience: PATIENCE,
+        exemplars: exemplars.clone(),
     };
-    Ok(Started { known: starter.known, remote_write, tasks, closing, progress, described: starter.described })
+    let trace_link = config.sources.otlp.as_ref().and_then(|otlp| otlp.trace_link.clone());
+    let traces = TraceLinks::new(exemplars.clone(), trace_link);
+    let otlp = config.sources.otlp.as_ref().map(|settings| {
+        let spans = SpanCounter::new(Arc::clone(&limits), exemplars, metrics.source.of("spans"));
+        let every = settings.spans.interval;
+        let inlet = starter.add("spans", Pace::Scheduled, every.millis(), format!("counted every {every}"));
+        let inlet = logged(inlet, "spans", log.as_ref(), &mut tasks);
+        let (counter, spans_config) = (spans.clone(), settings.spans.clone());
+        tasks.spawn(async move {
+            // It only ever ends because the engine did.
+            let _ = spans::run(counter, spans_config, inlet).await;
+        });
+        let pace = Pace::Live { lateness: settings.lateness.millis(), idle_timeout: settings.idle_timeout.millis() };
+        let inlet = starter.add("otlp", pace, settings.idle_timeout.millis(), settings.describe());
+        let intake = Intake { inlet, source: "otlp".to_owned(), log };
+        OtlpReceiver::new(intake, config.otlp.clone(), limits, metrics.source.of("otlp"), PATIENCE, spans)
+    });
+    let described = starter.described;
+    Ok(Started { known: starter.known, remote_write, otlp, traces, tasks, closing, progress, described })
 }
 
 impl Starter<'_> {

@@ -5,6 +5,7 @@ pub mod otlp;
 pub mod prometheus_kafka_adapter;
 pub mod protobuf;
 pub mod remote_write;
+pub mod remote_write_v2;
 mod target_labels;
 pub mod telegraf;
 pub mod text;

@@ -53,9 +53,9 @@ pub struct KafkaConfig {
     /// How far one partition may be ahead of the others in event time while there is more to read.
     #[serde(default = "five_minutes")]
     pub max_drift: Span,
-    /// How OTLP names become Prometheus', as the block `otlp` of prometheus.yml says it.
+    /// How OTLP names become Prometheus'; as `otlp` beside `sources` says it if left out.
     #[serde(default)]
-    pub otlp: OtlpSettings,
+    pub otlp: Option<OtlpSettings>,
     /// KiB of messages fetched ahead.
     #[serde(default = "sixteen_mebibytes")]
     pub fetched_ahead_kib: u32,

@@ -114,8 +114,8 @@ impl From<remote_write::DecodeError> for Poison {
         let reason = match &error {
             E::Snappy(_) | E::Implausible { .. } => "compression",
             E::TooLarge { .. } => "too_large",
-            E::Protobuf(_) => "malformed",
-            E::TooManySamples(_) => "too_many_samples",
+            E::Protobuf(_) | E::Symbols(_) => "malformed",
+            E::TooManySamples(_) | E::TooManyLabels(_) => "too_many_samples",
         };
         Self { reason, text: error.to_string() }
     }
@@ -125,7 +125,7 @@ impl From<OtlpError> for Poison {
     fn from(error: OtlpError) -> Self {
         let reason = match &error {
             OtlpError::TooLarge { .. } | OtlpError::Hollow { .. } => "too_large",
-            OtlpError::TooManySamples(_) => "too_many_samples",
+            OtlpError::TooManySamples(_) | OtlpError::TooManyLabels(_) => "too_many_samples",
             OtlpError::Protobuf(_) | OtlpError::Wire(_) | OtlpError::Json(_) => "malformed",
         };
         Self { reason, text: error.to_string() }

@@ -209,7 +209,8 @@ impl<'a> Session<'a> {
         for (name, begin) in partitions {
             let Some(topic) = config.topics.iter().find(|t| t.has(&name.0)) else { continue };
             let stream = format!("kafka/{}/{}/{}", config.name, name.0, name.1).into();
-            let decoding = topic.decoder.start(&config.otlp, limits);
+            let otlp = config.otlp.clone().unwrap_or_default();
+            let decoding = topic.decoder.start(&otlp, limits);
             let partition = Partition::new(ids.next(), stream, decoding, begin, Instant::now());
             self.out.push(SourceEvent::Open(Part { id: partition.id, of: *inlet_id, pace }));
             self.out.extend(begin.and_then(|next| reached(&partition.stream, next)));

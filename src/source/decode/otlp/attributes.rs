@@ -9,13 +9,15 @@ use base64::engine::general_purpose::STANDARD;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 
+use crate::base::format_value;
+
 /// An attribute's value as text; empty where it has none.
 pub(super) fn text(value: Option<&AnyValue>) -> Cow<'_, str> {
     let Some(value) = value.and_then(|v| v.value.as_ref()) else { return Cow::Borrowed("") };
     Cow::Owned(match value {
         Value::StringValue(s) => return Cow::Borrowed(s),
         Value::BytesValue(bytes) => STANDARD.encode(bytes),
-        Value::DoubleValue(v) if !v.is_finite() => format!("json: unsupported value: {}", go_non_finite(*v)),
+        Value::DoubleValue(v) if !v.is_finite() => format!("json: unsupported value: {}", format_value(*v)),
         value => json(value),
     })
 }
@@ -105,14 +107,6 @@ fn go_float(v: f64) -> String {
         return if text.contains("e-") { text } else { text.replace('e', "e+") };
     }
     v.to_string()
-}
-
-fn go_non_finite(v: f64) -> &'static str {
-    match v {
-        f64::INFINITY => "+Inf",
-        f64::NEG_INFINITY => "-Inf",
-        _ => "NaN",
-    }
 }
 
 #[cfg(test)]

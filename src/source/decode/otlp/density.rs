@@ -20,9 +20,20 @@ static SCOPE_METRICS: Shape = Shape(&[(1, &ATTRIBUTES), (2, &METRIC)]);
 static RESOURCE_METRICS: Shape = Shape(&[(1, &ATTRIBUTES), (2, &SCOPE_METRICS)]);
 static METRICS: Shape = Shape(&[(1, &RESOURCE_METRICS)]);
 
+// Attributes, events and links.
+static SPAN: Shape = Shape(&[(9, &LEAF), (11, &LEAF), (13, &LEAF)]);
+static SCOPE_SPANS: Shape = Shape(&[(1, &ATTRIBUTES), (2, &SPAN)]);
+static RESOURCE_SPANS: Shape = Shape(&[(1, &ATTRIBUTES), (2, &SCOPE_SPANS)]);
+static TRACES: Shape = Shape(&[(1, &RESOURCE_SPANS)]);
+
 /// Refuses a message of metrics that is mostly empty parts.
 pub(super) fn check_metrics(message: &[u8]) -> Result<(), OtlpError> {
     check(message, &METRICS)
+}
+
+/// The same of a message of spans.
+pub(super) fn check_traces(message: &[u8]) -> Result<(), OtlpError> {
+    check(message, &TRACES)
 }
 
 fn check(message: &[u8], shape: &Shape) -> Result<(), OtlpError> {

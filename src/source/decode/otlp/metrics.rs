@@ -79,7 +79,14 @@ impl MetricsDecoder {
         accepted: TimeSpan,
     ) -> Result<TakenMetrics, OtlpError> {
         let builder = BatchBuilder::new(&self.limits);
-        let writer = Writer { builder, dropped: Dropped::default(), deltas: &mut self.deltas, accepted };
+        let writer = Writer {
+            builder,
+            dropped: Dropped::default(),
+            deltas: &mut self.deltas,
+            accepted,
+            label_bytes_max: self.limits.decompressed_bytes,
+            is_full: false,
+        };
         let mut walk = Walk { settings: &self.settings, limits: &self.limits, writer, points: 0, rejected: 0 };
         for resource in &request.resource_metrics {
             walk.resource(resource)?;
@@ -108,6 +115,9 @@ impl Walk<'_> {
                 self.metric(metric, &shared);
                 if self.writer.builder.sample_count() > self.limits.pending_samples {
                     return Err(OtlpError::TooManySamples(self.limits.pending_samples));
+                }
+                if self.writer.is_full {
+                    return Err(OtlpError::TooManyLabels(self.limits.decompressed_bytes));
                 }
                 for t in times(metric) {
                     let (first, last) = span.unwrap_or((t, t));

@@ -14,6 +14,7 @@ mod density;
 mod json;
 mod json_common;
 mod json_number;
+mod json_traces;
 mod labels;
 mod metrics;
 mod names;
@@ -21,12 +22,14 @@ mod points;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod units;
 
 pub use delta::{DeltaFault, DeltaTotals};
 pub use metrics::{MetricsDecoder, TakenMetrics};
 pub use names::{MetricKind, label_name, metric_name};
 pub use settings::{OtlpSettings, TranslationStrategy};
+pub use traces::{EndedSpan, read_traces, spans};
 
 /// Why a payload was refused; nothing of it was taken.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +62,9 @@ pub enum OtlpError {
     /// More samples than may wait for the watermark.
     #[error("more than {0} samples in one message (limits.pending_samples)")]
     TooManySamples(usize),
+    /// Labels that take much more memory than the message.
+    #[error("the series have more than {0} bytes of labels (limits.decompressed_bytes)")]
+    TooManyLabels(usize),
 }
 
 /// How a payload is written.

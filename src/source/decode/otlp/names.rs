@@ -101,36 +101,13 @@ fn from_tokens(name: &str, unit: &str, kind: MetricKind) -> String {
     prefixed(tokens.join("_"))
 }
 
-/// The name as it is, with the suffixes at its end.
+/// The name as it is, with the suffixes at its end, be they there already or not.
 fn appended(name: &str, unit: &str, kind: MetricKind) -> String {
-    let ratio = unit == "1" && kind == MetricKind::Gauge;
-    let total = kind == MetricKind::Counter;
     let (main, per) = units::suffixes(unit);
-    let mut name = name;
-    for (is_there, ending) in [(ratio, "ratio"), (total, "total"), (!per.is_empty(), per.as_str())] {
-        if is_there {
-            name = without(name, ending);
-        }
-    }
-    let mut name = name.to_owned();
-    let has_main = main.is_empty() || name.ends_with(&main);
-    for (is_there, ending) in [(!has_main, main.as_str()), (!per.is_empty(), &per), (total, "total"), (ratio, "ratio")]
-    {
-        if is_there {
-            name.push('_');
-            name.push_str(ending);
-        }
-    }
-    name
-}
-
-/// Without an ending and the character before it, if something is left.
-fn without<'a>(name: &'a str, ending: &str) -> &'a str {
-    let rest = name.strip_suffix(ending).and_then(|rest| rest.char_indices().next_back());
-    match rest {
-        Some((at, _)) if at > 0 => &name[..at],
-        _ => name,
-    }
+    let total = if kind == MetricKind::Counter { "total" } else { "" };
+    let ratio = if unit == "1" && kind == MetricKind::Gauge { "ratio" } else { "" };
+    let suffixes = [main.as_str(), &per, total, ratio].into_iter().filter(|suffix| !suffix.is_empty());
+    std::iter::once(name).chain(suffixes).collect::<Vec<_>>().join("_")
 }
 
 /// A unit with single underscores where characters are not allowed, and none at its start.
@@ -174,7 +151,7 @@ mod tests {
         let name = |strategy| metric_name("1.rate_total", "By/s", MetricKind::Counter, strategy);
         assert_eq!(name(UnderscoreEscapingWithSuffixes), "_1_rate_bytes_per_second_total");
         assert_eq!(name(UnderscoreEscapingWithoutSuffixes), "_1_rate_total");
-        assert_eq!(name(NoUTF8EscapingWithSuffixes), "1.rate_bytes_per_second_total");
+        assert_eq!(name(NoUTF8EscapingWithSuffixes), "1.rate_total_bytes_per_second_total");
         assert_eq!(name(NoTranslation), "1.rate_total");
         assert_eq!(metric_name("total", "", MetricKind::Counter, NoUTF8EscapingWithSuffixes), "total_total");
         assert_eq!(label_name("a.b", NoTranslation), "a.b");

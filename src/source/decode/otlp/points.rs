@@ -1,8 +1,6 @@
 //! Points into the samples of series: a histogram's become `_bucket`, `_sum` and `_count`, a summary's its quantiles.
 //! Knows labels only as a map that is ready; says which points it had to refuse.
 
-use std::borrow::Cow;
-
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 use opentelemetry_proto::tonic::metrics::v1::{
     AggregationTemporality, HistogramDataPoint, NumberDataPoint, SummaryDataPoint,
@@ -11,7 +9,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use super::super::Dropped;
 use super::delta::{DeltaFault, DeltaTotals};
 use super::labels::LabelMap;
-use crate::base::{BatchBuilder, METRIC_NAME, Millis, TimeSpan, stale_nan};
+use crate::base::{BatchBuilder, METRIC_NAME, Millis, TimeSpan, format_value, stale_nan};
 
 /// The flag that says that there was nothing to observe (`DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK`).
 const NO_RECORDED_VALUE: u32 = 1;
@@ -24,6 +22,10 @@ pub(super) struct Writer<'a> {
     pub(super) deltas: &'a mut DeltaTotals,
     /// Between which times samples are taken.
     pub(super) accepted: TimeSpan,
+    /// Most bytes of labels. What a resource says once, each of its points repeats.
+    pub(super) label_bytes_max: usize,
+    /// Whether they were reached: the message is then refused.
+    pub(super) is_full: bool,
 }
 
 /// What a point says of all its series.
@@ -82,7 +84,11 @@ impl Writer<'_> {
         let mut below = 0u64;
         for (bound, count) in point.explicit_bounds.iter().zip(&point.bucket_counts) {
             below = below.saturating_add(*count);
-            let le = bound_text(*bound);
+            // The last bucket has no bound; who writes one all the same says it twice.
+            if *bound == f64::INFINITY {
+                continue;
+            }
+            let le = format_value(*bound);
             outcome = outcome.and(self.series(&bucket, labels, Some(("le", &le)), moment, below as f64));
         }
         outcome.and(self.series(&bucket, labels, Some(("le", "+Inf")), moment, point.count as f64))
@@ -99,7 +105,7 @@ impl Writer<'_> {
         let mut outcome = self.series(&format!("{name}_sum"), labels, None, moment, point.sum);
         outcome = outcome.and(self.series(&format!("{name}_count"), labels, None, moment, point.count as f64));
         for at in &point.quantile_values {
-            let quantile = bound_text(at.quantile);
+            let quantile = format_value(at.quantile);
             outcome = outcome.and(self.series(name, labels, Some(("quantile", &quantile)), moment, at.value));
         }
         outcome
@@ -145,14 +151,18 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Begins a series; `extra` and the name stand against labels of the same name.
+    /// Begins a series. The name stands against an attribute of that name; one called `le` makes a bucket ambiguous, and
+    /// is refused as Prometheus refuses it.
     fn begin(&mut self, name: &str, labels: &LabelMap<'_>, extra: Option<(&str, &str)>) -> Result<(), Refused> {
-        let own = extra.map_or(METRIC_NAME, |(name, _)| name);
+        if self.builder.label_bytes_len() > self.label_bytes_max {
+            self.is_full = true;
+            return Err(Refused);
+        }
         self.builder.label(METRIC_NAME, name);
         if let Some((name, value)) = extra {
             self.builder.label(name, value);
         }
-        for (label, value) in labels.iter().filter(|(label, _)| *label != METRIC_NAME && *label != own) {
+        for (label, value) in labels.iter().filter(|(label, _)| *label != METRIC_NAME) {
             self.builder.label(label, value);
         }
         self.builder.end_labels().map_err(|fault| {
@@ -165,13 +175,4 @@ impl Writer<'_> {
 /// Milliseconds since the epoch.
 pub(super) fn millis(nanos: u64) -> Millis {
     (nanos / 1_000_000) as Millis
-}
-
-/// A bound as Prometheus writes it in `le` and `quantile`.
-fn bound_text(bound: f64) -> Cow<'static, str> {
-    match bound {
-        f64::INFINITY => "+Inf".into(),
-        f64::NEG_INFINITY => "-Inf".into(),
-        bound => bound.to_string().into(),
-    }
 }

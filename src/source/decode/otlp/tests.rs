@@ -138,6 +138,8 @@ fn limits_hold() {
     let few = |limits: Limits| decoder(&limits).decode(COLLECTOR.as_bytes(), OtlpEncoding::Json, TimeSpan::ALL);
     assert!(matches!(few(Limits { otlp_bytes: 100, ..Limits::default() }), Err(OtlpError::TooLarge { .. })));
     assert!(matches!(few(Limits { pending_samples: 2, ..Limits::default() }), Err(OtlpError::TooManySamples(2))));
+    // What the resource says once is in the labels of each of its sixteen series.
+    assert!(matches!(few(Limits { decompressed_bytes: 300, ..Limits::default() }), Err(OtlpError::TooManyLabels(300))));
     let taken = few(Limits { labels_per_series: 3, ..Limits::default() }).unwrap();
     assert!(taken.decoded.dropped.iter().any(|(reason, n)| reason == "too_many_labels" && n >= 5));
     let now = 1_700_000_000_000 + 11_000;
