@@ -13,6 +13,7 @@ mod lag;
 mod recorded;
 mod rules;
 mod run;
+mod sink_status;
 mod sources;
 mod teller;
 mod warm_up;

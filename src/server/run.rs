@@ -13,6 +13,7 @@ use crate::rules::selectors_of;
 use crate::sink::outbox::Outbox;
 use crate::sink::{
     Backoff, Dispatcher, LineFormat, Origin, RecordedMetrics, RecordedTopic, SinkConfig, SinkContext, SinkMetrics,
+    SinkState,
 };
 use crate::source::durable::DurablePoint;
 use crate::source::host::host_name;
@@ -25,11 +26,10 @@ use super::durable::{self, Opened};
 use super::executor::Parallel;
 use super::handle::EngineHandle;
 use super::host::{Host, Inputs, outlet};
-use super::http::{
-    AppState, Readiness, RecentFindings, ReloadReport, ReloadRequest, Reloader, RuleFile, SinkStatus, Summary,
-};
+use super::http::{AppState, Readiness, RecentFindings, ReloadReport, ReloadRequest, Reloader, RuleFile, Summary};
 use super::recorded::recorded_outlet;
 use super::rules::{Reloaded, RuleLoader, RuleSource};
+use super::sink_status::statuses;
 use super::sources::{self, Restart, Started};
 use super::teller::{Teller, Told};
 use super::warm_up::{Past, totals};
@@ -114,6 +114,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let listener =
         TcpListener::bind(address).await.map_err(|error| StartError::Listen { address: address.clone(), error })?;
 
+    let dry_run = options.dry_run || config.sinks.is_log_only();
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let engine_options = config.engine_options(processors);
     let opened = durable::open(&config.state, &engine_options, &metrics.state, started_at)?;
@@ -131,8 +132,8 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         }
     };
 
-    let dispatcher = Arc::new(start_sinks(&config, &metrics, options.dry_run, outbox.clone())?);
-    let recorded = Arc::new(start_recorded(&config, &metrics, options.dry_run)?);
+    let dispatcher = Arc::new(start_sinks(&config, &metrics, dry_run, outbox.clone())?);
+    let recorded = Arc::new(start_recorded(&config, &metrics, dry_run)?);
     let (engine, commands) = EngineHandle::new();
     let (queue, events) = mpsc::channel(config.limits.queued_batches.max(1));
     let board = Board::default();
@@ -168,7 +169,6 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     }
     let keeps = kept.is_some();
     if let (Some(kept), Some(outbox)) = (kept, outbox) {
-        let dry_run = options.dry_run;
         host.keep(kept, config.limits.clone(), Box::new(move || dry_run || outbox.is_durable()));
     }
     let warm = host.warm();
@@ -185,7 +185,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         metrics: metrics.clone(),
         ready: readiness,
         reload: reloader,
-        summary: summary(&config, board, Arc::clone(&last_reload)),
+        summary: summary(&config, board, Arc::clone(&last_reload), dispatcher.states()),
         findings,
         external_url: config.external_url(),
         started: started_at,
@@ -407,8 +407,12 @@ fn line_format(config: &Config) -> Option<LineFormat> {
     })
 }
 
-fn summary(config: &Config, board: Board, last: LastReload) -> Arc<dyn Fn() -> Summary + Send + Sync> {
-    let sinks: Vec<SinkStatus> = config.all_sinks().iter().flat_map(sink_status).collect();
+fn summary(
+    config: &Config,
+    board: Board,
+    last: LastReload,
+    sinks: impl Fn() -> Vec<SinkState> + Send + Sync + 'static,
+) -> Arc<dyn Fn() -> Summary + Send + Sync> {
     let files = config.rule_files.clone();
     Arc::new(move || {
         let last = last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -421,24 +425,8 @@ fn summary(config: &Config, board: Board, last: LastReload) -> Arc<dyn Fn() -> S
         if let Some(first) = rule_files.first_mut() {
             first.faults = faults;
         }
-        Summary { sources: board.list(clock::now()), sinks: sinks.clone(), rule_files, reload: last.0.clone() }
+        let now = clock::now();
+        let sinks = statuses(sinks(), now);
+        Summary { sources: board.list(now), sinks, rule_files, reload: last.0.clone() }
     })
-}
-
-fn sink_status(sink: &SinkConfig) -> Vec<SinkStatus> {
-    let status =
-        |kind: &str, detail: String| SinkStatus { name: kind.into(), kind: kind.into(), detail, ..Default::default() };
-    match sink {
-        SinkConfig::Stdout(_) => vec![status("stdout", "standard output".to_owned())],
-        // The URL of a webhook is a secret.
-        SinkConfig::Webhook(_) => vec![status("webhook", "see forewarn_sink_* in the metrics".to_owned())],
-        SinkConfig::Grafana(config) => {
-            vec![status("grafana", config.url.as_ref().map_or_else(String::new, ToString::to_string))]
-        }
-        SinkConfig::Alertmanager(config) => {
-            let targets = config.static_configs.iter().flat_map(|group| group.targets.clone());
-            targets.map(|target| status("alertmanager", target)).collect()
-        }
-        SinkConfig::Kafka(config) => vec![status("kafka", config.brokers.join(", "))],
-    }
 }
