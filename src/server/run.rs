@@ -14,9 +14,8 @@ use crate::sink::outbox::Outbox;
 use crate::sink::{
     Backoff, Dispatcher, LineFormat, Origin, RecordedMetrics, RecordedTopic, SinkConfig, SinkContext, SinkMetrics,
 };
-use crate::source::durable::DurablePoint;
 use crate::source::host::host_name;
-use crate::source::{Positions, clock, remote_write};
+use crate::source::{clock, remote_write};
 use crate::telemetry::{Exporting, Metrics, Register, Traces};
 
 use super::board::Board;
@@ -126,7 +125,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         Some(Opened { engine, watermark, positions, log, durable, teller, kept, outbox, lock }) => {
             let outbox = Outbox::open(&outbox, metrics.registry()).map_err(|e| StartError::System(e.to_string()))?;
             let outbox = Arc::new(outbox);
-            tokio::spawn(forget_what_will_not_come_again(durable.clone(), Arc::clone(&outbox)));
+            tokio::spawn(durable::forget_what_will_not_come_again(durable.clone(), Arc::clone(&outbox)));
             let restart = Restart { watermark, positions, log: Some(log) };
             (restart, Some(kept), teller, engine, Some(outbox), Some(lock), Some(durable))
         }
@@ -145,7 +144,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     // The engine takes no sample before it has rules, see `Host`.
     let executor = Parallel::for_shards(engine_options.shards).map_err(|e| StartError::System(e.to_string()))?;
     let (followed, durable) = watch::channel(Arc::default());
-    let followed = follow(checkpoints, followed);
+    let followed = durable::follow(checkpoints, followed);
     let Started { known, remote_write, otlp, traces, mut tasks, closing, progress, described } =
         sources::start(&config, &dir, warm_up_selectors(&config, &dir).await?, queue, restart, durable, &metrics)?;
     for (name, description) in &described {
@@ -353,31 +352,6 @@ fn rule_source(config: &Config, dir: &Path) -> RuleSource {
 fn start_traces(config: &Config, metrics: &Metrics, traces: Option<&Traces>) -> Result<Option<Exporting>, StartError> {
     let started = traces.map(|traces| traces.start(&config.tracing, Register::new(metrics.registry())));
     started.transpose().map(Option::flatten).map_err(|e| StartError::Config(e.to_string()))
-}
-
-/// Who tells the sources what need not be read again: checkpoints where state is kept, else the engine, which then gets the
-/// sender back.
-fn follow(
-    checkpoints: Option<watch::Receiver<DurablePoint>>,
-    sources: watch::Sender<Arc<Positions>>,
-) -> Option<watch::Sender<Arc<Positions>>> {
-    let Some(mut durable) = checkpoints else { return Some(sources) };
-    tokio::spawn(async move {
-        while durable.changed().await.is_ok() {
-            let positions = durable.borrow_and_update().positions.clone();
-            let positions = positions.into_iter().map(|(stream, next)| (stream.into(), next));
-            sources.send_replace(Arc::new(positions.collect()));
-        }
-    });
-    None
-}
-
-/// Identities of transitions are needed for as long as a restart could bring their ticks again.
-async fn forget_what_will_not_come_again(mut durable: watch::Receiver<DurablePoint>, outbox: Arc<Outbox>) {
-    while durable.changed().await.is_ok() {
-        let watermark = durable.borrow_and_update().watermark;
-        watermark.into_iter().for_each(|watermark| outbox.forget_upto(watermark));
-    }
 }
 
 fn start_sinks(
