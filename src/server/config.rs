@@ -11,7 +11,7 @@ use crate::engine::EngineOptions;
 use crate::sink::{AlertmanagerConfig, SinkConfig, StdoutConfig};
 use crate::source::config::{ScrapeConfig, Span};
 use crate::source::host::HostConfig;
-use crate::source::kafka::KafkaConfig;
+use crate::source::kafka::{self, KafkaConfig};
 use crate::source::prometheus::PrometheusConfig;
 use crate::source::replay::ReplayConfig;
 use crate::telemetry::TracingConfig;
@@ -236,6 +236,7 @@ impl Config {
             external_url: self.external_url(),
             limits: self.limits.clone(),
             explain_alerts: self.engine.explanations,
+            collect_recorded: self.sinks.iter().any(SinkConfig::wants_recorded),
             ..EngineOptions::default()
         }
     }
@@ -288,14 +289,8 @@ impl Config {
         if let Some(prometheus) = &self.warm_up.prometheus {
             prometheus.validate().map_err(|e| ConfigError(format!("warm_up.prometheus: {e}")))?;
         }
+        kafka::validate(&self.sources.kafka).map_err(|e| ConfigError(format!("sources.kafka {e}")))?;
         self.tracing.validate().map_err(ConfigError)?;
-        for kafka in &self.sources.kafka {
-            kafka.validate().map_err(|e| ConfigError(format!("sources.kafka {:?}: {e}", kafka.name)))?;
-        }
-        let names: Vec<&str> = self.sources.kafka.iter().map(|k| k.name.as_str()).collect();
-        if let Some(twice) = names.iter().enumerate().find(|(i, n)| names[..*i].contains(n)) {
-            return fault(format!("sources.kafka: two are called {:?}; give each a name", twice.1));
-        }
         self.state.validate().map_err(|e| ConfigError(format!("state.{e}")))?;
         let names: Vec<&str> = self.scrape_configs.iter().map(|s| s.job_name.as_str()).collect();
         if let Some(twice) = names.iter().enumerate().find(|(i, n)| names[..*i].contains(n)) {

@@ -1,6 +1,7 @@
 //! The engine's owner: one thread that takes batches and commands in turn, keeps the watermark, and hands out what comes of it.
 
 mod keeping;
+mod parts;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,13 +17,14 @@ use crate::base::{Batch, Millis};
 use crate::engine::{Engine, Executor, Ingested, Output};
 use crate::source::durable::LOG;
 use crate::source::watermark::{Pace, Watermarks};
-use crate::source::{Part, Positions, SourceEvent, SourceId, clock};
+use crate::source::{Positions, SourceEvent, SourceId, clock};
 use crate::telemetry::{EngineMetrics, OneSource};
 
 use self::keeping::Keeping;
 use super::board::Board;
 use super::handle::Command;
 use super::lag::LagWatch;
+use super::recorded::RecordedOutlet;
 
 /// How often the watermark is looked at when nothing arrives: silence moves it, too.
 const IDLE_LOOK: Duration = Duration::from_millis(250);
@@ -59,6 +61,7 @@ pub struct Host {
     metrics: EngineMetrics,
     board: Board,
     outlet: Outlet,
+    recorded_outlet: Option<RecordedOutlet>,
     refused_before: [u64; 4],
     held_at: Option<Instant>,
     lag: LagWatch,
@@ -110,6 +113,7 @@ impl Host {
             metrics,
             board,
             outlet,
+            recorded_outlet: None,
             refused_before,
             held_at,
             lag: LagWatch::default(),
@@ -121,14 +125,6 @@ impl Host {
             followed_at: None,
             keeping: None,
         }
-    }
-
-    /// Tells the sources how far the engine has taken in what they sent, every second and at the end, where nothing is kept
-    /// that would say better what need not be read again.
-    #[must_use]
-    pub fn followed_by(mut self, sources: watch::Sender<Arc<Positions>>) -> Self {
-        self.followed = Some(sources);
-        self
     }
 
     /// Turns true when all that was recorded has been evaluated.
@@ -193,18 +189,6 @@ impl Host {
         self.keep_last();
     }
 
-    fn tell_positions(&self) {
-        if let Some(followed) = &self.followed {
-            followed.send_if_modified(|told| {
-                let news = **told != self.positions;
-                if news {
-                    *told = Arc::new(self.positions.clone());
-                }
-                news
-            });
-        }
-    }
-
     fn obey(&mut self, command: Command) {
         if Self::is_for_nobody(&command) {
             return;
@@ -261,21 +245,6 @@ impl Host {
                 self.positions.insert(LOG.into(), next);
             }
         }
-    }
-
-    /// A part goes by the name of its source, whose metrics and line on the status page it shares.
-    fn open(&mut self, part: Part) {
-        self.marks.register(part.id, part.pace, clock::now());
-        let known = |id: SourceId| self.sources.iter().find(|s| s.id == id);
-        let (None, Some(source)) = (known(part.id), known(part.of)) else { return };
-        let part = KnownSource {
-            id: part.id,
-            of: part.of,
-            pace: part.pace,
-            silence_max: source.silence_max,
-            metrics: source.metrics.clone(),
-        };
-        self.sources.push(part);
     }
 
     fn ingest(&mut self, id: SourceId, batch: &Batch) {
@@ -378,6 +347,9 @@ impl Host {
         }
         if !out.transitions.is_empty() {
             (self.outlet)(out.transitions);
+        }
+        if let Some(outlet) = self.recorded_outlet.as_mut().filter(|_| !out.recorded.is_empty()) {
+            outlet(out.recorded);
         }
     }
 

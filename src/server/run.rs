@@ -10,8 +10,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::engine::Engine;
 use crate::rules::selectors_of;
+use crate::sink::SinkState;
 use crate::sink::outbox::Outbox;
-use crate::sink::{Backoff, Dispatcher, LineFormat, Origin, SinkConfig, SinkContext, SinkMetrics, SinkState};
 use crate::source::durable::DurablePoint;
 use crate::source::host::host_name;
 use crate::source::{Positions, clock, remote_write};
@@ -24,8 +24,10 @@ use super::executor::Parallel;
 use super::handle::EngineHandle;
 use super::host::{Host, Inputs, outlet};
 use super::http::{AppState, Readiness, RecentFindings, ReloadReport, ReloadRequest, Reloader, RuleFile, Summary};
+use super::recorded::recorded_outlet;
 use super::rules::{Reloaded, RuleLoader, RuleSource};
 use super::sink_status::statuses;
+use super::sinks;
 use super::sources::{self, Restart, Started};
 use super::teller::{Teller, Told};
 use super::warm_up::{Past, totals};
@@ -128,7 +130,8 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         }
     };
 
-    let dispatcher = Arc::new(start_sinks(&config, &metrics, dry_run, outbox.clone())?);
+    let dispatcher = Arc::new(sinks::start(&config, &metrics, dry_run, outbox.clone())?);
+    let recorded = Arc::new(sinks::start_recorded(&config, &metrics, dry_run)?);
     let (engine, commands) = EngineHandle::new();
     let (queue, events) = mpsc::channel(config.limits.queued_batches.max(1));
     let board = Board::default();
@@ -144,7 +147,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         let silence_max = of_name().map(|source| source.silence_max).max().unwrap_or(0);
         board.add(of_name().map(|source| source.id).collect(), silence_max, name, description);
     }
-    let past = Past::new(line_format(&config));
+    let past = Past::new(sinks::line_format(&config));
     let findings = RecentFindings::default();
     let tell = {
         let (past, findings, dispatcher) = (past.clone(), findings.clone(), Arc::clone(&dispatcher));
@@ -157,7 +160,8 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
             }
         })
     };
-    let mut host = Host::new(core, executor, known, metrics.engine.clone(), board.clone(), tell);
+    let mut host = Host::new(core, executor, known, metrics.engine.clone(), board.clone(), tell)
+        .recorded_to(recorded_outlet(Arc::clone(&recorded), started_at, config.limits.clone()));
     if let Some(followed) = followed {
         host = host.followed_by(followed);
     }
@@ -220,6 +224,9 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     }
     for end in closing {
         end.within(CLOSE).await;
+    }
+    for topic in Arc::into_inner(recorded).into_iter().flatten() {
+        topic.shutdown(FLUSH).await;
     }
     if let Some(dispatcher) = Arc::into_inner(dispatcher) {
         let left = dispatcher.shutdown(FLUSH).await;
@@ -381,35 +388,6 @@ async fn forget_what_will_not_come_again(mut durable: watch::Receiver<DurablePoi
         let watermark = durable.borrow_and_update().watermark;
         watermark.into_iter().for_each(|watermark| outbox.forget_upto(watermark));
     }
-}
-
-fn start_sinks(
-    config: &Config,
-    metrics: &Metrics,
-    dry_run: bool,
-    outbox: Option<Arc<Outbox>>,
-) -> Result<Dispatcher, StartError> {
-    let labels = config.global.external_labels.iter();
-    let context = SinkContext {
-        origin: Origin {
-            external_labels: labels.map(|(n, v)| (n.clone(), v.clone())).collect(),
-            external_url: config.external_url(),
-        },
-        queued_alerts: config.limits.queued_alerts,
-        backoff: Backoff::default(),
-        dry_run,
-        metrics: SinkMetrics::register(metrics.registry()).map_err(|e| StartError::System(e.to_string()))?,
-        outbox,
-    };
-    Dispatcher::start(&config.all_sinks(), &context).map_err(|e| StartError::Config(e.to_string()))
-}
-
-/// The form in which standard output shows alerts, if it does.
-fn line_format(config: &Config) -> Option<LineFormat> {
-    config.all_sinks().iter().find_map(|sink| match sink {
-        SinkConfig::Stdout(stdout) => Some(stdout.format.settle()),
-        _ => None,
-    })
 }
 
 fn summary(

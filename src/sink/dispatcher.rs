@@ -12,6 +12,7 @@ use super::alertmanager::{Alertmanager, AlertmanagerConfig};
 use super::backoff::Backoff;
 use super::dry_run::DryRun;
 use super::grafana::{Grafana, GrafanaConfig};
+use super::kafka::Kafka;
 use super::metrics::{Drop, SinkMeter, SinkMetrics};
 use super::origin::Origin;
 use super::outbox::{Numbered, Outbox};
@@ -171,6 +172,12 @@ impl Starter<'_> {
                 let meter = self.meter(config.name.clone());
                 let receiver = Grafana::new(config, Arc::clone(&self.origin))?;
                 self.spawn(receiver, GrafanaConfig::policy(capacity), meter);
+            }
+            SinkConfig::Kafka(config) => {
+                if let Some(receiver) = Kafka::new(config)? {
+                    let meter = self.meter(config.name.clone());
+                    self.spawn(receiver, Kafka::policy(config, capacity), meter);
+                }
             }
         }
         Ok(())

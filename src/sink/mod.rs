@@ -18,6 +18,7 @@ mod dry_run;
 mod failure;
 mod grafana;
 mod journal;
+mod kafka;
 mod key;
 mod list;
 mod metrics;
@@ -45,6 +46,10 @@ pub use alertmanager::{AlertmanagerConfig, StaticTargets};
 pub use backoff::Backoff;
 pub use dispatcher::{Dispatcher, SinkContext};
 pub use grafana::GrafanaConfig;
+pub use kafka::{
+    AlertTransition, KafkaSinkConfig, RecordedConfig, RecordedFormat, RecordedMessage, RecordedMetrics, RecordedTopic,
+    TransitionFormat,
+};
 pub use key::{AlertKey, TransitionId};
 pub use list::Sinks;
 pub use metrics::SinkMetrics;
@@ -65,6 +70,8 @@ pub enum SinkConfig {
     Webhook(Box<WebhookConfig>),
     /// Annotations in Grafana.
     Grafana(Box<GrafanaConfig>),
+    /// Topics of a Kafka cluster.
+    Kafka(Box<KafkaSinkConfig>),
 }
 
 impl SinkConfig {
@@ -81,6 +88,7 @@ impl SinkConfig {
                 .try_for_each(|url| alertmanager::Alertmanager::new(config, url, std::sync::Arc::default()).map(drop)),
             Self::Webhook(config) => webhook::Webhook::new(config, std::sync::Arc::default()).map(drop),
             Self::Grafana(config) => grafana::Grafana::new(config, std::sync::Arc::default()).map(drop),
+            Self::Kafka(config) => config.validate(),
         }
     }
 
@@ -92,7 +100,14 @@ impl SinkConfig {
             Self::Alertmanager(_) => "Alertmanager",
             Self::Webhook(_) => "webhook",
             Self::Grafana(_) => "Grafana",
+            Self::Kafka(_) => "Kafka",
         }
+    }
+
+    /// Whether it wants recorded series.
+    #[must_use]
+    pub fn wants_recorded(&self) -> bool {
+        matches!(self, Self::Kafka(config) if config.recorded.is_some())
     }
 
     /// Makes relative file names relative to `dir`, the folder of the configuration file.
@@ -102,6 +117,7 @@ impl SinkConfig {
             Self::Alertmanager(config) => config.resolve_paths(dir),
             Self::Webhook(config) => config.resolve_paths(dir),
             Self::Grafana(config) => config.resolve_paths(dir),
+            Self::Kafka(config) => config.resolve_paths(dir),
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::base::{Millis, format_rfc3339, parse_instant};
 use crate::http_client::{Secret, TlsConfig};
 use crate::kafka_client::{Connection, KafkaConfigError, Sasl};
 use crate::source::config::Span;
+use crate::source::decode::otlp::OtlpSettings;
 
 /// Topics of one cluster, read by one consumer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -52,6 +53,9 @@ pub struct KafkaConfig {
     /// How far one partition may be ahead of the others in event time while there is more to read.
     #[serde(default = "five_minutes")]
     pub max_drift: Span,
+    /// How OTLP names become Prometheus', as the block `otlp` of prometheus.yml says it.
+    #[serde(default)]
+    pub otlp: OtlpSettings,
     /// KiB of messages fetched ahead.
     #[serde(default = "sixteen_mebibytes")]
     pub fetched_ahead_kib: u32,
@@ -125,6 +129,20 @@ const fn five_minutes() -> Span {
 
 const fn sixteen_mebibytes() -> u32 {
     16 << 10
+}
+
+/// Checks all of them: each, and that they have names of their own.
+///
+/// # Errors
+/// The first fault, with the name of its source.
+pub fn validate(all: &[KafkaConfig]) -> Result<(), KafkaConfigError> {
+    for (i, config) in all.iter().enumerate() {
+        config.validate().map_err(|e| KafkaConfigError(format!("{:?}: {e}", config.name)))?;
+        if all[..i].iter().any(|before| before.name == config.name) {
+            return Err(KafkaConfigError(format!("{:?}: two have this name; give each its own", config.name)));
+        }
+    }
+    Ok(())
 }
 
 impl KafkaConfig {
@@ -302,5 +320,8 @@ options: {client.rack: hunter2}";
         let own = "topics: [{pattern: '.*', decoder: remote_write}]\ndead_letter: {topic: dead}";
         assert!(with(own).contains("among those that are read"));
         assert!(read("topics: [{name: a, decoder: remote_write}]").unwrap_err().contains("brokers"));
+        let one = read("brokers: ['k:9092']\ntopics: [{name: a, decoder: otlp_proto}]").unwrap();
+        assert_eq!(validate(std::slice::from_ref(&one)), Ok(()));
+        assert!(validate(&[one.clone(), one]).unwrap_err().0.contains("two have this name"));
     }
 }

@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::Limits;
+use crate::base::{Limits, Millis, TimeSpan};
+use crate::source::decode::otlp::{MetricsDecoder, OtlpEncoding, OtlpError, OtlpSettings};
 use crate::source::decode::{Decoded, json_lines, prometheus_kafka_adapter, remote_write, telegraf};
+use crate::source::watermark::drop_out_of_time;
 
 /// What the messages of a topic are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -11,6 +13,10 @@ use crate::source::decode::{Decoded, json_lines, prometheus_kafka_adapter, remot
 pub enum Decoder {
     /// Prometheus remote write 1.0: a protobuf `WriteRequest`, as it is or as a snappy block.
     RemoteWrite,
+    /// OTLP metrics as protobuf, as the OpenTelemetry Collector's Kafka exporter writes them.
+    OtlpProto,
+    /// The same as JSON.
+    OtlpJson,
     /// Telegraf's JSON output.
     TelegrafJson,
     /// What prometheus-kafka-adapter writes as JSON.
@@ -26,21 +32,55 @@ pub struct Poison {
     pub text: String,
 }
 
+/// The decoder of one partition. OTLP's keeps the running totals of delta series, whose points come in order within a
+/// partition.
+#[derive(Debug)]
+pub enum Decoding {
+    /// Of formats in which messages stand alone.
+    Stateless(Decoder),
+    /// Of OTLP.
+    Otlp(Box<MetricsDecoder>, OtlpEncoding),
+}
+
 impl Decoder {
-    /// Decodes one message; `scratch` is reused between calls.
+    /// A decoder for one partition.
+    #[must_use]
+    pub fn start(self, otlp: &OtlpSettings, limits: &Limits) -> Decoding {
+        let otlp = |encoding| Decoding::Otlp(Box::new(MetricsDecoder::new(otlp.clone(), limits)), encoding);
+        match self {
+            Self::OtlpProto => otlp(OtlpEncoding::Protobuf),
+            Self::OtlpJson => otlp(OtlpEncoding::Json),
+            Self::RemoteWrite | Self::TelegrafJson | Self::PrometheusKafkaAdapter => Decoding::Stateless(self),
+        }
+    }
+}
+
+impl Decoding {
+    /// Decodes one message that is read at `now`; samples too far from there are left out and counted. `scratch` is reused
+    /// between calls.
     ///
     /// # Errors
     /// The message is at fault, or breaks a limit.
-    pub fn decode(self, message: &[u8], limits: &Limits, scratch: &mut Vec<u8>) -> Result<Decoded, Poison> {
+    pub fn decode(
+        &mut self,
+        message: &[u8],
+        now: Millis,
+        limits: &Limits,
+        scratch: &mut Vec<u8>,
+    ) -> Result<Decoded, Poison> {
         if message.len() > limits.request_bytes {
             let text = format!("{} bytes, more than limits.request_bytes ({})", message.len(), limits.request_bytes);
             return Err(Poison { reason: "too_large", text });
         }
-        match self {
-            Self::RemoteWrite => any_remote_write(message, limits, scratch),
-            Self::TelegrafJson => telegraf::decode(message, limits).map_err(Poison::from),
-            Self::PrometheusKafkaAdapter => prometheus_kafka_adapter::decode(message, limits).map_err(Poison::from),
-        }
+        let decoded = match self {
+            Self::Otlp(decoder, encoding) => {
+                return Ok(decoder.decode(message, *encoding, TimeSpan::around(now, limits))?.decoded);
+            }
+            Self::Stateless(Decoder::TelegrafJson) => telegraf::decode(message, limits)?,
+            Self::Stateless(Decoder::PrometheusKafkaAdapter) => prometheus_kafka_adapter::decode(message, limits)?,
+            Self::Stateless(_) => any_remote_write(message, limits, scratch)?,
+        };
+        Ok(drop_out_of_time(decoded, now, limits))
     }
 }
 
@@ -81,6 +121,17 @@ impl From<remote_write::DecodeError> for Poison {
     }
 }
 
+impl From<OtlpError> for Poison {
+    fn from(error: OtlpError) -> Self {
+        let reason = match &error {
+            OtlpError::TooLarge { .. } | OtlpError::Hollow { .. } => "too_large",
+            OtlpError::TooManySamples(_) => "too_many_samples",
+            OtlpError::Protobuf(_) | OtlpError::Wire(_) | OtlpError::Json(_) => "malformed",
+        };
+        Self { reason, text: error.to_string() }
+    }
+}
+
 impl From<json_lines::JsonLinesError> for Poison {
     fn from(error: json_lines::JsonLinesError) -> Self {
         use json_lines::JsonLinesError as E;
@@ -110,7 +161,8 @@ mod tests {
     }
 
     fn decode(message: &[u8], limits: &Limits) -> Result<usize, Poison> {
-        let decoded = Decoder::RemoteWrite.decode(message, limits, &mut Vec::new())?;
+        let mut decoding = Decoder::RemoteWrite.start(&OtlpSettings::default(), limits);
+        let decoded = decoding.decode(message, 1_000, limits, &mut Vec::new())?;
         Ok(decoded.batch.all_samples().len())
     }
 

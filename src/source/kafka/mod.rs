@@ -19,7 +19,7 @@ mod gather;
 mod partitions;
 mod session;
 
-pub use config::KafkaConfig;
+pub use config::{KafkaConfig, validate};
 
 use std::collections::HashMap;
 use std::sync::Arc;

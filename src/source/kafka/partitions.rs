@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::align::{Standing, align};
 use super::context::{Report, TopicPartition};
-use super::decoder::Decoder;
+use super::decoder::Decoding;
 use super::gather::Gather;
 use crate::base::Millis;
 use crate::source::{Position, SourceEvent, SourceId};
@@ -19,7 +19,7 @@ pub struct Partition {
     /// Name of its position.
     pub stream: Arc<str>,
     /// What its messages are.
-    pub decoder: Decoder,
+    pub decoding: Decoding,
     /// What was read and not handed over.
     pub gather: Gather,
     /// Newest event time read.
@@ -39,11 +39,11 @@ pub struct Partition {
 impl Partition {
     /// One that is ours since `now`.
     #[must_use]
-    pub fn new(id: SourceId, stream: Arc<str>, decoder: Decoder, next: Option<i64>, now: Instant) -> Self {
+    pub fn new(id: SourceId, stream: Arc<str>, decoding: Decoding, next: Option<i64>, now: Instant) -> Self {
         Self {
             id,
             stream,
-            decoder,
+            decoding,
             gather: Gather::default(),
             newest: None,
             next,
@@ -156,10 +156,17 @@ impl Partitions {
 
 #[cfg(test)]
 mod tests {
+    use super::super::decoder::Decoder;
     use super::*;
 
     fn partition(id: usize) -> Partition {
-        Partition::new(SourceId(id), format!("kafka/k/t/{id}").into(), Decoder::RemoteWrite, None, Instant::now())
+        Partition::new(
+            SourceId(id),
+            format!("kafka/k/t/{id}").into(),
+            Decoding::Stateless(Decoder::RemoteWrite),
+            None,
+            Instant::now(),
+        )
     }
 
     fn report(at_end: bool) -> Report {

@@ -16,7 +16,6 @@ use super::dead_letter::DeadLetters;
 use super::partitions::{Partition, Partitions, reached};
 use crate::base::format_duration;
 use crate::kafka_client::reason_of;
-use crate::source::watermark::drop_out_of_time;
 use crate::source::{Part, SourceEvent, clock};
 
 /// How long a poll waits for a message.
@@ -124,9 +123,8 @@ impl<'a> Session<'a> {
         metrics.read(&config.name, topic, payload.len());
         let Some(partition) = self.partitions.get_mut(topic, message.partition()) else { return };
         self.gathered_since.get_or_insert_with(Instant::now);
-        match partition.decoder.decode(payload, limits, &mut self.scratch) {
+        match partition.decoding.decode(payload, clock::now(), limits, &mut self.scratch) {
             Ok(decoded) => {
-                let decoded = drop_out_of_time(decoded, clock::now(), limits);
                 decoded.dropped.iter().for_each(|(reason, samples)| source.dropped(reason, samples));
                 source.samples.inc_by(decoded.batch.all_samples().len() as u64);
                 partition.read(decoded.batch.newest(), next, Instant::now());
@@ -206,12 +204,13 @@ impl<'a> Session<'a> {
     }
 
     fn assigned(&mut self, partitions: Vec<(TopicPartition, Option<i64>)>) {
-        let Kafka { config, ids, inlet_id, .. } = self.kafka;
+        let Kafka { config, ids, inlet_id, limits, .. } = self.kafka;
         let pace = self.kafka.pace();
         for (name, begin) in partitions {
             let Some(topic) = config.topics.iter().find(|t| t.has(&name.0)) else { continue };
             let stream = format!("kafka/{}/{}/{}", config.name, name.0, name.1).into();
-            let partition = Partition::new(ids.next(), stream, topic.decoder, begin, Instant::now());
+            let decoding = topic.decoder.start(&config.otlp, limits);
+            let partition = Partition::new(ids.next(), stream, decoding, begin, Instant::now());
             self.out.push(SourceEvent::Open(Part { id: partition.id, of: *inlet_id, pace }));
             self.out.extend(begin.and_then(|next| reached(&partition.stream, next)));
             self.partitions.insert(name, partition);
