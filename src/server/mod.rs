@@ -17,6 +17,7 @@ mod rules;
 mod run;
 mod signals;
 mod sink_status;
+mod sinks;
 mod sources;
 mod teller;
 mod trace_links;

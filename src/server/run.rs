@@ -11,9 +11,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::engine::Engine;
 use crate::rules::selectors_of;
 use crate::sink::outbox::Outbox;
-use crate::sink::{
-    Backoff, Dispatcher, LineFormat, Origin, RecordedMetrics, RecordedTopic, SinkConfig, SinkContext, SinkMetrics,
-};
 use crate::source::host::host_name;
 use crate::source::{clock, remote_write};
 use crate::telemetry::{Exporting, Metrics, Register, Traces};
@@ -30,6 +27,7 @@ use super::parts::{LastReload, summary};
 use super::recorded::recorded_outlet;
 use super::rules::{Reloaded, RuleLoader, RuleSource};
 use super::signals::{Signals, interrupted};
+use super::sinks;
 use super::sources::{self, Restart, Started};
 use super::teller::{Teller, Told};
 use super::warm_up::{Past, totals};
@@ -135,8 +133,8 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         }
     };
 
-    let dispatcher = Arc::new(start_sinks(&config, &metrics, dry_run, outbox.clone())?);
-    let recorded = Arc::new(start_recorded(&config, &metrics, dry_run)?);
+    let dispatcher = Arc::new(sinks::start(&config, &metrics, dry_run, outbox.clone())?);
+    let recorded = Arc::new(sinks::start_recorded(&config, &metrics, dry_run)?);
     let (engine, commands) = EngineHandle::new();
     let (queue, events) = mpsc::channel(config.limits.queued_batches.max(1));
     let board = Board::default();
@@ -152,7 +150,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         let silence_max = of_name().map(|source| source.silence_max).max().unwrap_or(0);
         board.add(of_name().map(|source| source.id).collect(), silence_max, name, description);
     }
-    let past = Past::new(line_format(&config));
+    let past = Past::new(sinks::line_format(&config));
     let findings = RecentFindings::default();
     let tell = {
         let (past, findings, dispatcher) = (past.clone(), findings.clone(), Arc::clone(&dispatcher));
@@ -352,44 +350,4 @@ fn rule_source(config: &Config, dir: &Path) -> RuleSource {
 fn start_traces(config: &Config, metrics: &Metrics, traces: Option<&Traces>) -> Result<Option<Exporting>, StartError> {
     let started = traces.map(|traces| traces.start(&config.tracing, Register::new(metrics.registry())));
     started.transpose().map(Option::flatten).map_err(|e| StartError::Config(e.to_string()))
-}
-
-fn start_sinks(
-    config: &Config,
-    metrics: &Metrics,
-    dry_run: bool,
-    outbox: Option<Arc<Outbox>>,
-) -> Result<Dispatcher, StartError> {
-    let labels = config.global.external_labels.iter();
-    let context = SinkContext {
-        origin: Origin {
-            external_labels: labels.map(|(n, v)| (n.clone(), v.clone())).collect(),
-            external_url: config.external_url(),
-        },
-        queued_alerts: config.limits.queued_alerts,
-        backoff: Backoff::default(),
-        dry_run,
-        metrics: SinkMetrics::register(metrics.registry()).map_err(|e| StartError::System(e.to_string()))?,
-        outbox,
-    };
-    Dispatcher::start(&config.all_sinks(), &context).map_err(|e| StartError::Config(e.to_string()))
-}
-
-/// The topics that recorded series go to.
-fn start_recorded(config: &Config, metrics: &Metrics, dry_run: bool) -> Result<Vec<RecordedTopic>, StartError> {
-    let counted = RecordedMetrics::register(metrics.registry()).map_err(|e| StartError::System(e.to_string()))?;
-    let sinks = config.sinks.iter().filter(|_| !dry_run);
-    let topics = sinks.filter_map(|sink| match sink {
-        SinkConfig::Kafka(kafka) => RecordedTopic::start(kafka, counted.clone()),
-        _ => None,
-    });
-    Ok(topics.collect())
-}
-
-/// The form in which standard output shows alerts, if it does.
-fn line_format(config: &Config) -> Option<LineFormat> {
-    config.all_sinks().iter().find_map(|sink| match sink {
-        SinkConfig::Stdout(stdout) => Some(stdout.format.settle()),
-        _ => None,
-    })
 }
