@@ -2,8 +2,8 @@
 //!
 //! <https://opentelemetry.io/docs/specs/otlp/>. A request is acknowledged once its samples are queued, and durable where state
 //! is kept, and refused as "come again" while there is no room: back-pressure reaches the sender, whose queue holds what we
-//! cannot take. Points that
-//! are left out for what they are (a limit, an unsupported type) are told as a partial success, which is not retried.
+//! cannot take. Points that are left out for what they are (a limit, an unsupported type) are told as a partial success,
+//! which is not retried.
 
 mod config;
 pub mod grpc;

@@ -81,15 +81,17 @@ impl RedSeries {
     pub(super) fn count(&mut self, span: &EndedSpan<'_>, now: Millis) -> Counted {
         let key = self.place(span);
         let is_overflow = key.name != span.name;
-        let labels = labels(&key);
-        let red = self.series.entry(key).or_default();
+        let red = match self.series.get_mut(&key) {
+            Some(red) => red,
+            None => self.series.entry(key.clone()).or_default(),
+        };
         let bucket = BOUNDS_MS.partition_point(|bound| *bound < span.duration_ms);
         let is_slow = red.is_slow(bucket);
         red.buckets[bucket] += 1;
         red.calls += 1;
         red.sum_ms += span.duration_ms;
         red.last_seen = now;
-        Counted { is_overflow, worth_a_look: (span.is_error() || is_slow).then_some(labels) }
+        Counted { is_overflow, worth_a_look: (span.is_error() || is_slow).then(|| labels(&key)) }
     }
 
     /// The series at an instant; those without a span for `expiry` end with it.
@@ -101,8 +103,8 @@ impl RedSeries {
         let mut ended = Vec::new();
         for (key, red) in all {
             let has_ended = at.saturating_sub(red.last_seen) > expiry;
-            let factor = if has_ended { None } else { Some(red.has_begun) };
-            write(&mut builder, key, red, factor, at);
+            let has_begun = if has_ended { None } else { Some(red.has_begun) };
+            write(&mut builder, key, red, has_begun, at);
             red.has_begun = true;
             if has_ended {
                 ended.push(key.clone());
@@ -125,8 +127,8 @@ impl RedSeries {
         }
         let names = self.names.get(&key.service);
         let has_room = names.is_none_or(|names| names.len() < self.names_max || names.contains_key(&key.name));
-        let fits = self.series.len() < self.series_max && key.name.len() <= self.limits.label_value_bytes;
-        if fits && has_room {
+        let is_short = key.name.len().max(key.job.len()) <= self.limits.label_value_bytes;
+        if self.series.len() < self.series_max && has_room && is_short {
             *self.names.entry(key.service.clone()).or_default().entry(key.name.clone()).or_default() += 1;
             return key;
         }
@@ -184,7 +186,7 @@ fn write(builder: &mut BatchBuilder, key: &Key, red: &Red, has_begun: Option<boo
         builder.label(METRIC_NAME, name);
         le.into_iter().for_each(|le| builder.label("le", le));
         labels.as_ref().iter().for_each(|(name, value)| builder.label(name, value));
-        // A service whose name breaks a limit has no series; its spans are counted as received all the same.
+        // Only limits tighter than these few labels can refuse them.
         if builder.end_labels().is_ok() {
             builder.sample(
                 at,

@@ -90,8 +90,9 @@ impl Messages {
         Self { rng, now: start, start, is_delta: false, resources }
     }
 
-    /// The same with all sums and histograms as deltas. All points have a value, and it is a double: Prometheus' totals count
-    /// what stands beside the flag that there is none, and those of integers wrap around.
+    /// The same with all sums and histograms as deltas. All points have a value, and it is a double, and histograms a sum:
+    /// Prometheus' totals count what stands beside the flag that there is none, those of integers wrap around, and sums
+    /// begin anew after a point without.
     #[must_use]
     pub fn delta(mut self) -> Self {
         self.is_delta = true;
@@ -236,7 +237,7 @@ fn step(metric: &mut Metric, rng: &mut fastrand::Rng, start: u64, now: u64, is_d
                 (point.start_time_unix_nano, point.time_unix_nano, point.flags) = (start, now, flags(rng));
                 point.bucket_counts = (0..=point.explicit_bounds.len()).map(|_| rng.u64(..1000)).collect();
                 point.count = point.bucket_counts.iter().sum();
-                point.sum = rng.bool().then(|| rng.f64() * 100.0);
+                point.sum = (is_delta || rng.bool()).then(|| rng.f64() * 100.0);
             }
         }
         Data::Summary(summary) => {

@@ -1,11 +1,14 @@
-//! Whether a protobuf message is worth the memory that it would take when decoded: two bytes can stand for an empty
-//! point, which takes a hundred times as much. Knows the shape of OTLP, none of its meaning.
+//! Whether a message is worth the memory that it would take when decoded: two bytes can stand for an empty point, which
+//! takes a hundred times as much. Knows the shape of OTLP, none of its meaning.
 
 use super::super::protobuf::{Reader, Value, WireError};
 use super::OtlpError;
 
 /// The least bytes of a part with content: an attribute with a name and an empty value takes seven.
 const BYTES_PER_PART: usize = 6;
+
+/// The least bytes of an object in JSON with content: an attribute takes some twenty for each of its two.
+const BYTES_PER_OBJECT: usize = 10;
 
 /// Which fields of a message hold messages that are worth counting.
 struct Shape(&'static [(u32, &'static Shape)]);
@@ -34,6 +37,15 @@ pub(super) fn check_metrics(message: &[u8]) -> Result<(), OtlpError> {
 /// The same of a message of spans.
 pub(super) fn check_traces(message: &[u8]) -> Result<(), OtlpError> {
     check(message, &TRACES)
+}
+
+/// The same of a message in JSON. Braces within strings count as well; no real message has so many.
+pub(super) fn check_json(text: &[u8]) -> Result<(), OtlpError> {
+    let parts = text.iter().filter(|c| **c == b'{').count();
+    if parts > 64 + text.len() / BYTES_PER_OBJECT {
+        return Err(OtlpError::Hollow { parts, bytes: text.len() });
+    }
+    Ok(())
 }
 
 fn check(message: &[u8], shape: &Shape) -> Result<(), OtlpError> {

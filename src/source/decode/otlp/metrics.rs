@@ -64,7 +64,10 @@ impl MetricsDecoder {
                 density::check_metrics(bytes)?;
                 ExportMetricsServiceRequest::decode(bytes)?
             }
-            OtlpEncoding::Json => json::metrics(bytes)?,
+            OtlpEncoding::Json => {
+                density::check_json(bytes)?;
+                json::metrics(bytes)?
+            }
         };
         self.take(&request, accepted)
     }

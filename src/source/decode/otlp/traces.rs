@@ -59,7 +59,10 @@ pub fn read_traces(
             density::check_traces(bytes)?;
             ExportTraceServiceRequest::decode(bytes)?
         }
-        OtlpEncoding::Json => json_traces::traces(bytes)?,
+        OtlpEncoding::Json => {
+            density::check_json(bytes)?;
+            json_traces::traces(bytes)?
+        }
     })
 }
 
