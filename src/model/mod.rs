@@ -5,10 +5,12 @@
 
 mod baseline;
 mod budget;
+mod calendar;
 mod compact;
 mod detector;
 #[cfg(test)]
 mod detector_tests;
+mod exclusion;
 mod explanation;
 mod explanation_text;
 mod forecaster;
@@ -19,19 +21,26 @@ mod hourly;
 mod members;
 mod outlook;
 mod profile;
+#[cfg(test)]
+mod profile_tests;
 mod range;
 mod ratchet;
+mod recurrence;
 mod sawtooth;
 mod segment;
 #[cfg(test)]
 mod synthetic;
 mod tail;
 mod trend;
+mod week;
 
+pub use calendar::Calendar;
 pub use detector::{Detector, DetectorParams, Score};
+pub use exclusion::Exclusion;
 pub use explanation::{
     Ahead, AnomalyExplanation, Crossing, ForecastExplanation, Interval, ModelExplanation, NotScored, Parts, Reading,
 };
 pub use forecaster::{Forecaster, ForecasterParams};
 pub use outlook::Outlook;
 pub use profile::{Direction, Profile, ProfileError, Seasonality};
+pub use range::Feature;
