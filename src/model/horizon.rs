@@ -84,7 +84,8 @@ impl HorizonErrors {
         let (mut before, mut before_at) = (f64::from(self.error[0]), AHEAD[0] as f64);
         for (i, distance) in AHEAD.into_iter().enumerate().skip(1) {
             let distance = distance as f64;
-            let here = if self.scored[i] > 2 { f64::from(self.error[i]).max(before) } else { before * UNMEASURED_GROWTH };
+            let here =
+                if self.scored[i] > 2 { f64::from(self.error[i]).max(before) } else { before * UNMEASURED_GROWTH };
             if ahead <= distance {
                 let part = ((ahead - before_at) / (distance - before_at)).max(0.0);
                 return before + part * (here - before);
@@ -208,7 +209,13 @@ mod tests {
                 (0..1000).filter(|made| place(distance, *made).is_some()).map(hour_of_day).collect();
             of_day.sort_unstable();
             of_day.dedup();
-            let expected = if EVERY[distance] == 2 { 12 } else if EVERY[distance] == 3 { 8 } else { DAY };
+            let expected = if EVERY[distance] == 2 {
+                12
+            } else if EVERY[distance] == 3 {
+                8
+            } else {
+                DAY
+            };
             assert_eq!(of_day.len(), expected, "{distance}");
         }
     }

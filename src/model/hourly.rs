@@ -89,7 +89,11 @@ impl Hourly {
             *self = Self::new(t);
         }
         while self.open < hour {
-            if self.ticks > 0 { self.close(params) } else { self.fill(params) }
+            if self.ticks > 0 {
+                self.close(params)
+            } else {
+                self.fill(params)
+            }
             self.open += 1;
         }
         self.sum += x;

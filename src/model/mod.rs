@@ -10,6 +10,8 @@ mod compact;
 mod detector;
 #[cfg(test)]
 mod detector_tests;
+#[cfg(test)]
+mod ensemble_tests;
 mod explanation;
 mod explanation_text;
 mod forecaster;

@@ -65,7 +65,8 @@ impl ErrorSize {
 impl Level {
     /// Forecast `ahead` hours from here, without season.
     pub fn ahead(self, gains: &Gains, ahead: usize) -> f64 {
-        let transient = if gains.decay > 0.0 { gains.decay.powi(ahead as i32) * f64::from(self.transient) } else { 0.0 };
+        let transient =
+            if gains.decay > 0.0 { gains.decay.powi(ahead as i32) * f64::from(self.transient) } else { 0.0 };
         f64::from(self.level) + transient
     }
 

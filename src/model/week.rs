@@ -83,7 +83,8 @@ mod tests {
 
     /// Higher on five days of seven, by the hour within each.
     fn value(hour: usize) -> f64 {
-        if hour / 24 % 7 < 5 { 100.0 } else { 40.0 } + (hour % 24) as f64
+        let of_day = if hour / 24 % 7 < 5 { 100.0 } else { 40.0 };
+        of_day + (hour % 24) as f64
     }
 
     fn fed(weeks: usize, mut of: impl FnMut(usize) -> f64) -> Week {
