@@ -25,9 +25,12 @@ quality: build ## figures of detection and forecasts, on the corpora in ../share
 run: ## forewarn with the configuration in this folder
 	$(CARGO) run --locked --release
 
-peers: ## Prometheus, Alertmanager and node_exporter from Debian, for the tests
+peers: ## Prometheus, Alertmanager and node_exporter from Debian, Kafka from Maven Central, a Collector from the Go proxy
 	scripts/install-test-peers.sh
 	scripts/fetch-prometheus-3.sh
+	scripts/fetch-kafka.sh
+	scripts/build-collector.sh
+	scripts/build-otlp-reference.sh
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -2,7 +2,7 @@
 # Puts Prometheus 3 where the tests look for it, without installing anything: Debian's stable suite has 2.42, and the tests
 # that compare forewarn with Prometheus see less of PromQL with that one (docs/promql.md).
 #
-# The package comes from Debian's newest suite, from the mirror that this machine's apt uses, by lists of its own; its
+# The packages come from Debian's newest suite, from the mirror that this machine's apt uses, by lists of its own; their
 # programs are unpacked into a cache outside the tree. Where that does not work this says so and succeeds: the tests then
 # run against the Prometheus that is installed. FOREWARN_PROMETHEUS=/path/to/prometheus overrides both.
 set -euo pipefail
@@ -24,7 +24,8 @@ give_up() {
 }
 
 for found in "${FOREWARN_PROMETHEUS:-}" "$cache/bin/prometheus" "$(command -v prometheus || true)"; do
-    if [ -n "$found" ] && [ -x "$found" ] && [[ $(version "$found") == 3.* ]]; then
+    # Its promtool is asked, too.
+    if [ -n "$found" ] && [ -x "$found" ] && [ -x "$(dirname "$found")/promtool" ] && [[ $(version "$found") == 3.* ]]; then
         say "$found is $(version "$found")"
         exit 0
     fi
@@ -55,9 +56,11 @@ in_time() {
 }
 in_time apt-get "${options[@]}" -qq update >"$work/log" 2>&1 ||
     give_up "no lists of Debian's newest suite ($(tail -n 1 "$work/log"))"
-(cd "$work" && in_time apt-get "${options[@]}" -qq download prometheus) >"$work/log" 2>&1 ||
-    give_up "no package of Prometheus ($(tail -n 1 "$work/log"))"
-dpkg-deb -x "$work"/prometheus_*.deb "$work/root" || give_up "the package does not unpack"
+(cd "$work" && in_time apt-get "${options[@]}" -qq download prometheus promtool) >"$work/log" 2>&1 ||
+    give_up "no packages of Prometheus ($(tail -n 1 "$work/log"))"
+for package in "$work"/*.deb; do
+    dpkg-deb -x "$package" "$work/root" || give_up "$(basename "$package") does not unpack"
+done
 fetched=$(version "$work/root/usr/bin/prometheus" || true)
 [[ $fetched == 3.* ]] || give_up "the newest suite's Prometheus is ${fetched:-one that does not run here}"
 

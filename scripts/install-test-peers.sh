@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the servers that tests run against: Debian's Prometheus, Alertmanager and node_exporter, and openssl.
+# Installs what tests run against: Debian's Prometheus, Alertmanager and node_exporter, openssl, and faketime.
 #
 # The packages would start services on their default ports. Tests start their own on free ports, so a policy-rc.d that
 # says no (Debian policy 9.3.3, heeded with systemd and without) stands while they are installed, and goes afterwards.
@@ -7,7 +7,7 @@
 set -euo pipefail
 
 # Each package has a program of its own name.
-programs=(prometheus prometheus-alertmanager prometheus-node-exporter openssl)
+programs=(prometheus prometheus-alertmanager prometheus-node-exporter openssl faketime)
 
 fail() {
     echo "install-test-peers: $*" >&2

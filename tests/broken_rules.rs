@@ -6,6 +6,8 @@
 
 #[path = "support/corpus.rs"]
 mod corpus;
+#[path = "support/which_promtool.rs"]
+mod which_promtool;
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -103,7 +105,7 @@ const OTHERWISE: [&str; 6] =
 
 #[test]
 fn promtool_agrees() {
-    let Ok(version) = Command::new("promtool").arg("--version").output() else {
+    let Ok(version) = Command::new(which_promtool::program()).arg("--version").output() else {
         corpus::skip::skipped("promtool is not installed");
         return;
     };
@@ -141,7 +143,13 @@ fn promtool_agrees() {
 fn is_taken_by_promtool(path: &Path, file: &str) -> bool {
     std::fs::write(path, file).unwrap();
     // Its own lint is another matter.
-    Command::new("promtool").args(["check", "rules", "--lint=none"]).arg(path).output().unwrap().status.success()
+    Command::new(which_promtool::program())
+        .args(["check", "rules", "--lint=none"])
+        .arg(path)
+        .output()
+        .unwrap()
+        .status
+        .success()
 }
 
 /// Prometheus' and Thanos' own fixtures, sound and broken.

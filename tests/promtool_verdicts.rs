@@ -7,6 +7,8 @@
 
 #[path = "support/corpus.rs"]
 mod corpus;
+#[path = "support/which_promtool.rs"]
+mod which_promtool;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -57,13 +59,13 @@ const LATE: [(&str, u32, u32); 4] =
 const OF_VERSION_3: [&str; 3] = ["no-test-group-interval.yml", "no_interval.yml", "unittest.yml"];
 
 struct Promtool {
-    program: String,
+    program: PathBuf,
     version: (u32, u32),
 }
 
 impl Promtool {
     fn find() -> Option<Self> {
-        let program = std::env::var("PROMTOOL").unwrap_or_else(|_| "promtool".to_owned());
+        let program = which_promtool::program();
         let output = Command::new(&program).arg("--version").output().ok()?;
         let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
         let mut numbers = text.split("version ").nth(1)?.split('.').map(|n| n.parse().ok());

@@ -6,6 +6,8 @@
 
 #[path = "support/skip.rs"]
 mod skip;
+#[path = "support/which_promtool.rs"]
+mod which_promtool;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -126,11 +128,11 @@ fn ask_promtool(promtool: &Path, table: &Table) -> Vec<String> {
 }
 
 fn promtool() -> Option<PathBuf> {
-    let promtool = std::env::var_os("PROMTOOL").unwrap_or_else(|| "promtool".into());
+    let promtool = which_promtool::program();
     let version = Command::new(&promtool).arg("--version").output();
     let version = version.map(|o| String::from_utf8_lossy(&[o.stdout, o.stderr].concat()).into_owned());
     if version.as_ref().is_ok_and(|text| text.contains("version 3.5")) {
-        return Some(promtool.into());
+        return Some(promtool);
     }
     skip::skipped("there is no promtool 3.5; PROMTOOL may name one");
     None

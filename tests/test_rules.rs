@@ -5,6 +5,8 @@
 
 #[path = "support/skip.rs"]
 mod skip;
+#[path = "support/which_promtool.rs"]
+mod which_promtool;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -69,6 +71,12 @@ fn expressions_may_be_predictive() {
         failures[3].contains("x @ 1e11, time: 2m: more than 100000000 evaluations up to 1157407d9h46m40s"),
         "{text}"
     );
+}
+
+#[test]
+fn members_are_compared_with_their_peers() {
+    let (passed, text) = run(&[fixture("peers.yml")], &with_profiles());
+    assert!(passed, "{text}");
 }
 
 /// The examples in docs/rule-tests.md, by the program itself.
@@ -136,7 +144,7 @@ fn a_long_test_takes_its_series_as_it_goes() {
 /// Its verdicts are the reference, where there is one of version 3; older ones have other windows.
 #[test]
 fn promtool_agrees_on_the_fixtures() {
-    let promtool = std::env::var_os("PROMTOOL").unwrap_or_else(|| "promtool".into());
+    let promtool = which_promtool::program();
     let output = |args: &[&str]| Command::new(&promtool).args(args).output();
     let version = output(&["--version"]).map(|o| String::from_utf8_lossy(&[o.stdout, o.stderr].concat()).into_owned());
     if !version.as_ref().is_ok_and(|text| text.contains("version 3.")) {

@@ -8,7 +8,9 @@ mod rule;
 mod template;
 mod transition;
 
-pub use machine::{ActiveAlert, AlertError, AlertMachine, AlertOutput, AlertSample, EndedSeries, SeriesHandle};
+pub use machine::{
+    ActiveAlert, AlertError, AlertMachine, AlertOutput, AlertSample, EndedSeries, SavedAlerts, SeriesHandle,
+};
 pub use rule::{AlertContext, AlertSettings, AlertingRule, RuleTemplateError};
 pub use template::{
     AskedQuery, LabelRead, NUMBER_HOLE, NoQueries, Queries, TEXT_HOLE, Template, TemplateContext, TemplateError,

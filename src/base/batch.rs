@@ -269,6 +269,24 @@ impl BatchBuilder {
         checked
     }
 
+    /// Identity of the series whose labels ended last.
+    #[must_use]
+    pub fn last_key(&self) -> Option<u128> {
+        self.batch.runs.last().map(|run| run.key)
+    }
+
+    /// Labels of the series whose labels ended last.
+    #[must_use]
+    pub fn last_labels(&self) -> Option<LabelsRef<'_>> {
+        self.batch.runs.last().map(|run| self.batch.labels(run))
+    }
+
+    /// Bytes of all labels so far.
+    #[must_use]
+    pub fn label_bytes_len(&self) -> usize {
+        self.batch.label_bytes.len()
+    }
+
     /// Adds a whole series' labels that are already canonical.
     pub fn series(&mut self, labels: LabelsRef<'_>) {
         let start = self.batch.label_bytes.len();

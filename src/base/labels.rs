@@ -42,6 +42,20 @@ impl Labels {
         builder.build()
     }
 
+    /// The set of bytes that somebody kept; None unless they are canonical.
+    #[must_use]
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        let (mut rest, mut before) = (bytes, None);
+        while !rest.is_empty() {
+            let (name, value) = (take_string(&mut rest)?, take_string(&mut rest)?);
+            if before.is_some_and(|before| name <= before) || value.is_empty() {
+                return None;
+            }
+            before = Some(name);
+        }
+        Some(Self(bytes.into()))
+    }
+
     /// Borrows the set.
     #[must_use]
     pub fn as_ref(&self) -> LabelsRef<'_> {
@@ -228,6 +242,9 @@ fn take_string<'a>(bytes: &mut &'a [u8]) -> Option<&'a str> {
             break;
         }
         shift += 7;
+        if shift > 28 {
+            return None; // no string is that long
+        }
     }
     let (head, rest) = bytes.split_at_checked(len)?;
     *bytes = rest;

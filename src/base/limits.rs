@@ -16,6 +16,14 @@ pub struct Limits {
     pub request_bytes: usize,
     /// Bytes of one remote-write request after decompression.
     pub decompressed_bytes: usize,
+    /// Bytes of one OTLP message after decompression.
+    pub otlp_bytes: usize,
+    /// Series of delta temporality whose running totals are kept.
+    pub delta_series: usize,
+    /// Series of spans (service, name, kind and status): each is twenty series for rules. Further spans share one.
+    pub span_series: usize,
+    /// Names of spans of one service; further ones share one.
+    pub span_names: usize,
     /// Bytes of one scrape's body after decompression.
     pub scrape_bytes: usize,
     /// Samples of one scrape.
@@ -54,6 +62,10 @@ impl Default for Limits {
             label_value_bytes: 8192,
             request_bytes: 32 << 20,
             decompressed_bytes: 128 << 20,
+            otlp_bytes: 16 << 20,
+            delta_series: 1_000_000,
+            span_series: 10_000,
+            span_names: 500,
             scrape_bytes: 64 << 20,
             scrape_samples: 500_000,
             series: 5_000_000,

@@ -4,6 +4,7 @@
 
 mod batch;
 mod instant;
+pub mod label_bytes;
 mod labels;
 mod limits;
 mod nearest;
@@ -11,6 +12,7 @@ mod re2;
 mod record;
 mod sample;
 mod time;
+mod time_span;
 mod value;
 
 pub use batch::{Batch, BatchBuilder, LabelError, SeriesRun};
@@ -25,4 +27,5 @@ pub use time::{
     DURATION_PATTERN, DurationError, FAR, LONGEST_SPAN, Millis, format_duration, format_rfc3339, parse_duration,
     parse_rfc3339,
 };
+pub use time_span::TimeSpan;
 pub use value::{format_value, parse_value};

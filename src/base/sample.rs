@@ -1,9 +1,11 @@
 //! A sample, and the marker with which Prometheus says that a series has ended.
 
+use serde::{Deserialize, Serialize};
+
 use super::Millis;
 
 /// One observation of a series.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
     /// Event time, milliseconds since the Unix epoch.
     pub t: Millis,

@@ -9,6 +9,7 @@ mod history;
 mod junit;
 mod run;
 pub mod schema;
+mod state;
 pub mod test;
 pub mod test_promql;
 
@@ -47,6 +48,9 @@ enum Command {
     Backtest(Box<backtest::BacktestArgs>),
     /// Run models over recorded series: figures of model cards, and scores for scorers of others
     Evaluate(evaluate::EvaluateArgs),
+    /// Look at what is kept on disk
+    #[command(subcommand)]
+    State(State),
     /// Say why: what was expected of a series, and what the judgement of it rests on
     Explain(Box<explain::ExplainArgs>),
 }
@@ -65,6 +69,18 @@ struct RunArgs {
     /// How to log
     #[arg(long = "log.format", value_enum, default_value_t)]
     log_format: run::LogFormat,
+}
+
+#[derive(Debug, Subcommand)]
+enum State {
+    /// Show what checkpoints and the log hold, and which of it is whole
+    Inspect {
+        /// The folder, as in state.dir
+        dir: PathBuf,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -192,6 +208,7 @@ pub fn main() -> ExitCode {
             test_promql::promql(&files, &options, out)
         }),
         Some(Command::Evaluate(args)) => on_stdout(|_, out| evaluate::run(&args, out)),
+        Some(Command::State(State::Inspect { dir, json })) => on_stdout(|_, out| state::inspect(&dir, json, out)),
         Some(Command::Explain(args)) => on_stdout(|colour, out| explain::run(&args, colour, out)),
         Some(Command::Backtest(args)) => on_stdout(|colour, out| backtest::run(&args, colour, out)),
     };

@@ -3,10 +3,13 @@
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 use super::RunArgs;
 use crate::server::{RunOptions, run as serve};
+use crate::telemetry::{Traces, trace_layer};
 
 /// How logs are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -19,9 +22,9 @@ pub(super) enum LogFormat {
 }
 
 pub(super) fn run(args: RunArgs) -> io::Result<ExitCode> {
-    log(&args)?;
+    let traces = Some(log(&args)?);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let options = RunOptions { config_file: args.config_file, dry_run: args.dry_run };
+    let options = RunOptions { config_file: args.config_file, dry_run: args.dry_run, traces };
     let outcome = runtime.block_on(serve(options));
     // Blocking reads of files and of hung mounts must not hold up the end.
     runtime.shutdown_background();
@@ -34,15 +37,18 @@ pub(super) fn run(args: RunArgs) -> io::Result<ExitCode> {
     })
 }
 
-/// Logs go to standard error. On a terminal only warnings do, unless told otherwise: there the findings matter.
-fn log(args: &RunArgs) -> io::Result<()> {
+/// Logs go to standard error. On a terminal only warnings do, unless told otherwise: there the findings matter. Gives the
+/// switch of own spans, whose receiver the configuration names.
+fn log(args: &RunArgs) -> io::Result<Traces> {
     let terminal = io::stderr().is_terminal();
     let level = args.log_level.as_deref().unwrap_or(if terminal { "warn" } else { "info" });
     let filter = EnvFilter::try_new(level).map_err(|e| io::Error::other(format!("--log.level {level}: {e}")))?;
-    let builder = tracing_subscriber::fmt().with_writer(io::stderr).with_env_filter(filter).with_target(false);
-    match args.log_format {
-        LogFormat::Text => builder.with_ansi(terminal).init(),
-        LogFormat::Json => builder.json().init(),
-    }
-    Ok(())
+    let (spans, traces) = trace_layer();
+    let lines = fmt::layer().with_writer(io::stderr).with_target(false);
+    let lines = match args.log_format {
+        LogFormat::Text => lines.with_ansi(terminal).boxed(),
+        LogFormat::Json => lines.json().boxed(),
+    };
+    tracing_subscriber::registry().with(spans).with(lines.with_filter(filter)).init();
+    Ok(traces)
 }

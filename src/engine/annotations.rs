@@ -1,5 +1,7 @@
 //! What evaluations remark beside their values: warnings and infos, from wherever the nodes were evaluated.
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::Millis;
 use crate::promql::{Annotations, LeafSource, NodeId, Plan, Severity, Site};
 
@@ -10,7 +12,7 @@ use super::eval::Evaluator;
 const MOST: usize = 100;
 
 /// What was remarked, each with its place in the expression; sorted, and bounded by what each node keeps.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remarks {
     /// What is most likely wrong.
     pub warnings: Vec<String>,

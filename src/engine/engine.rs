@@ -64,7 +64,7 @@ pub struct Engine {
     /// How far event time has come; samples up to here are late.
     pub(super) watermark: Option<Millis>,
     pub(super) round: u64,
-    last_garbage: Option<Millis>,
+    pub(super) last_garbage: Option<Millis>,
     /// Whether elements may get new models at this tick.
     new_models: bool,
 }
@@ -290,8 +290,9 @@ impl Engine {
         places.find(batch.labels(run))
     }
 
-    /// The next instant of processing: an evaluation's own instant and its query offset.
-    fn next_due(&self) -> Option<Millis> {
+    /// The next instant of processing, an evaluation's own instant and its query offset; none without rules.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Millis> {
         let groups = self.groups.iter().filter_map(|g| Some(g.next? + g.schedule.query_offset));
         let feeds = self.plan.feeds.iter().zip(&self.feeds);
         groups.chain(feeds.filter_map(|(feed, work)| Some(work.next? + feed.schedule.query_offset))).min()

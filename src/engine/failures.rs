@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::Millis;
 
 use super::value::EvalError;
 
 /// Failed steps of one subquery.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Failures {
     /// First and last of steps that failed one after the other, oldest first.
     runs: VecDeque<(Millis, Millis)>,
@@ -33,6 +35,21 @@ impl Failures {
             from <= to && from + (-from).rem_euclid(interval) <= to
         };
         self.error.as_ref().filter(|_| self.runs.iter().any(holds_step))
+    }
+
+    /// Adds those of another part of the same subquery.
+    pub fn merge(&mut self, other: &Self, interval: Millis) {
+        if self.runs.back().map(|run| run.1) < other.runs.back().map(|run| run.1) || self.error.is_none() {
+            self.error.clone_from(&other.error);
+        }
+        let mut runs: Vec<(Millis, Millis)> = self.runs.drain(..).chain(other.runs.iter().copied()).collect();
+        runs.sort_unstable();
+        for run in runs {
+            match self.runs.back_mut() {
+                Some(last) if last.1.saturating_add(interval) >= run.0 => last.1 = last.1.max(run.1),
+                _ => self.runs.push_back(run),
+            }
+        }
     }
 
     /// Forgets steps that lie in none of these windows `(start, end]`.

@@ -48,6 +48,16 @@ impl LoadError {
         let position = Position { line: 1, column: 1 };
         Self { file: String::new(), group: String::new(), rule: expr.to_owned(), position, message }
     }
+
+    /// Whether it is about this rule of a group.
+    pub(super) fn is_of(&self, group: &RuleGroup, rule: &Rule) -> bool {
+        (&self.file, &self.group, &self.rule, self.position) == (&group.file, &group.name, &rule.name, rule.position)
+    }
+
+    /// Whether it is about this query.
+    pub(super) fn is_of_query(&self, expr: &str) -> bool {
+        self.file.is_empty() && self.group.is_empty() && self.rule == expr
+    }
 }
 
 impl Engine {
@@ -105,7 +115,7 @@ impl Engine {
             let schedule =
                 Schedule { interval: self.options.evaluation_interval, query_offset: query.query_offset.max(0) };
             match ask(&mut plan, options, schedule, &query, profiles) {
-                Ok(answer) => asked.push((answer, schedule.query_offset)),
+                Ok(answer) => asked.push((answer, query)),
                 Err(message) => faults.push(LoadError::of_query(&query.expr, message)),
             }
         }
@@ -113,7 +123,7 @@ impl Engine {
             return Err(faults);
         }
         groups.iter_mut().for_each(|group| group.retain(&mut plan, &self.options));
-        let query = |((asked, remarking), offset)| Query::new(&plan, asked, offset, remarking);
+        let query = |((asked, remarking), spec)| Query::new(&plan, asked, spec, remarking);
         self.queries = asked.into_iter().map(query).collect();
         self.replace(plan, groups, profiles, out);
         Ok(())

@@ -3,6 +3,8 @@
 //!
 //! They are planned together with the rules, so that their windows are kept from the first sample on.
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::{Labels, Millis, Sample};
 use crate::promql::{Asked, LeafId, Plan, Span};
 
@@ -16,7 +18,7 @@ use super::task::Stage;
 use super::value::EvalError;
 
 /// An expression to be asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuerySpec {
     /// The expression.
     pub expr: String,
@@ -61,6 +63,7 @@ impl QueryValue {
 /// A planned expression.
 #[derive(Debug)]
 pub struct Query {
+    spec: QuerySpec,
     asked: Asked,
     stage: Stage,
     query_offset: Millis,
@@ -70,12 +73,18 @@ pub struct Query {
 impl Query {
     /// The query for what was asked.
     #[must_use]
-    pub(super) fn new(plan: &Plan, asked: Asked, query_offset: Millis, remarking: Vec<Remarking>) -> Self {
+    pub(super) fn new(plan: &Plan, asked: Asked, spec: QuerySpec, remarking: Vec<Remarking>) -> Self {
         let stage = match &asked {
             Asked::Value { root, .. } => Stage::for_roots(plan, &[*root]),
             Asked::Samples(_) | Asked::Text(_) => Stage::default(),
         };
-        Self { asked, stage, query_offset, remarking }
+        let query_offset = spec.query_offset.max(0);
+        Self { spec, asked, stage, query_offset, remarking }
+    }
+
+    /// As it was asked for.
+    pub(super) fn spec(&self) -> &QuerySpec {
+        &self.spec
     }
 }
 

@@ -61,6 +61,11 @@ impl Recording {
         self.before = old.before;
     }
 
+    /// Goes on where a rule was that recorded these label sets last.
+    pub fn restore(&mut self, before: Vec<LabelId>) {
+        self.before = before;
+    }
+
     /// Label sets in use.
     pub fn pinned(&self) -> &[LabelId] {
         &self.before

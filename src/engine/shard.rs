@@ -3,6 +3,8 @@
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::Millis;
 use crate::promql::{NodeId, Plan};
 
@@ -21,7 +23,7 @@ pub struct Arrival {
 }
 
 /// Samples that were not taken, by reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusedCounts {
     /// The same sample again.
     pub duplicate: u64,
@@ -46,6 +48,15 @@ pub struct Shard {
     oldest: Option<Millis>,
 }
 
+impl RefusedCounts {
+    /// Adds others.
+    pub fn add(&mut self, other: Self) {
+        self.duplicate = self.duplicate.wrapping_add(other.duplicate);
+        self.conflict = self.conflict.wrapping_add(other.conflict);
+        self.out_of_order = self.out_of_order.wrapping_add(other.out_of_order);
+    }
+}
+
 impl Arrival {
     /// By time; of two values for one instant of a series the greater comes first, and the other is then refused.
     #[inline]
@@ -60,6 +71,11 @@ impl Shard {
     pub fn receive(&mut self, arrival: Arrival) {
         self.oldest = Some(self.oldest.map_or(arrival.t, |oldest| oldest.min(arrival.t)));
         self.fresh.push(arrival);
+    }
+
+    /// The samples waiting.
+    pub fn arrivals(&self) -> impl Iterator<Item = &Arrival> {
+        self.later.iter().chain(&self.fresh)
     }
 
     /// Samples waiting.

@@ -16,14 +16,25 @@ pub struct Series {
     pub key: u128,
     /// Its label set.
     pub id: LabelId,
-    newest: Sample,
-    any: bool,
-    ring: Option<Ring>,
+    pub(super) newest: Sample,
+    pub(super) any: bool,
+    pub(super) ring: Option<Ring>,
     /// Leaf and row of each window over it.
-    rows: Box<[(u32, u32)]>,
+    pub(super) rows: Box<[(u32, u32)]>,
 }
 
 impl Series {
+    /// A series that was saved.
+    pub(super) fn restored(
+        key: u128,
+        id: LabelId,
+        newest: Option<Sample>,
+        ring: Option<Ring>,
+        rows: Vec<(u32, u32)>,
+    ) -> Self {
+        Self { key, id, newest: newest.unwrap_or_default(), any: newest.is_some(), ring, rows: rows.into() }
+    }
+
     /// The newest sample, staleness markers included; long ago if there is none.
     #[inline]
     #[must_use]
@@ -35,8 +46,7 @@ impl Series {
     #[inline]
     #[must_use]
     pub fn ring(&self) -> &Ring {
-        static EMPTY: std::sync::LazyLock<Ring> = std::sync::LazyLock::new(Ring::default);
-        self.ring.as_ref().unwrap_or(&EMPTY)
+        self.ring.as_ref().unwrap_or(Ring::none())
     }
 
     /// Heap and own bytes, for reports.
@@ -59,7 +69,7 @@ pub struct Store {
     /// Slots of the elements of each feed, by label set.
     feeds: Vec<IdMap>,
     /// Failed steps of each feed.
-    failures: Vec<Failures>,
+    pub(super) failures: Vec<Failures>,
 }
 
 /// Why an append was not taken.
@@ -232,6 +242,28 @@ impl Store {
         gone
     }
 
+    /// Takes a series in that was saved, of a subquery if it is an element of one, and already in its leaves' last rows. Gives
+    /// its slot; None if the subquery has an element of these labels.
+    pub(super) fn adopt(&mut self, series: Series, feed: Option<FeedId>) -> Option<u32> {
+        let slot = self.series.len() as u32;
+        if let Some(feed) = feed {
+            if self.feeds[feed].get(series.id) != UNKNOWN {
+                return None;
+            }
+            self.feeds[feed].set(series.id, slot);
+        }
+        self.series.push(series);
+        Some(slot)
+    }
+
+    /// The elements of subqueries, by slot.
+    pub(super) fn fed(&self) -> Vec<(u32, FeedId)> {
+        let of = |(feed, slots): (FeedId, &IdMap)| slots.values().map(|slot| (slot, feed)).collect::<Vec<_>>();
+        let mut fed: Vec<(u32, FeedId)> = self.feeds.iter().enumerate().flat_map(of).collect();
+        fed.sort_unstable();
+        fed
+    }
+
     /// Whether a slot is in use.
     #[must_use]
     pub fn holds(&self, slot: u32) -> bool {
@@ -290,7 +322,7 @@ impl Store {
     }
 
     /// Adds a series to leaves it does not stand in yet.
-    fn enlist(&mut self, slot: u32, leaves: &[u32]) {
+    pub(super) fn enlist(&mut self, slot: u32, leaves: &[u32]) {
         let needs_ring = leaves.iter().any(|&leaf| self.tables[leaf as usize].needs_ring());
         let series = &mut self.series[slot as usize];
         if needs_ring && series.ring.is_none() {
@@ -328,7 +360,8 @@ impl Store {
     }
 }
 
-fn leaves_of_feed(plan: &Plan, feed: FeedId) -> Vec<u32> {
+/// The leaves over a subquery.
+pub(super) fn leaves_of_feed(plan: &Plan, feed: FeedId) -> Vec<u32> {
     let is_over = |source: &LeafSource| matches!(source, LeafSource::Feed(f) if *f == feed);
     (0..plan.leaves.len()).filter(|&i| is_over(&plan.leaves[i].source)).map(|i| i as u32).collect()
 }

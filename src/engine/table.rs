@@ -1,6 +1,8 @@
 //! The rows of one leaf: a window for each series that its selector matches, struct by struct, so that a tick walks memory
 //! in order.
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::{Millis, Sample, is_stale};
 use crate::promql::{LeafKind, RangeFn, median_deviation, quantile};
 use crate::window::{
@@ -9,20 +11,21 @@ use crate::window::{
 
 use super::interner::LabelId;
 use super::store::Series;
+use super::window_value::{counter_value, extreme_time};
 
 /// Windows of one kind over many series.
 #[derive(Debug)]
 pub struct Rows<A> {
-    windows: Vec<Window<A>>,
+    pub(super) windows: Vec<Window<A>>,
     /// How far each window has taken in its ring, where windows lag.
-    heads: Vec<Cursor>,
+    pub(super) heads: Vec<Cursor>,
     /// The samples of each window, where windows are pinned: the series' ring need not reach back to them.
-    own: Vec<Ring>,
+    pub(super) own: Vec<Ring>,
 }
 
 /// When samples get into a table's windows.
-#[derive(Clone, Copy, Debug)]
-enum Intake {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Intake {
     /// As they come.
     AtOnce,
     /// When an evaluation's window has reached them.
@@ -69,8 +72,8 @@ pub struct Table {
     pub ids: Vec<LabelId>,
     /// The same without the name, or marked to lose it.
     pub nameless: Vec<LabelId>,
-    kept: Kept,
-    intake: Intake,
+    pub(super) kept: Kept,
+    pub(super) intake: Intake,
     range: Millis,
     offset: Millis,
     query_offset: Millis,
@@ -92,6 +95,25 @@ macro_rules! on_rows {
         }
     };
 }
+pub(super) use on_rows;
+
+impl Kept {
+    fn new(kind: LeafKind, intake: Intake) -> Self {
+        match kind {
+            LeafKind::Instant if !matches!(intake, Intake::AtOnce) => Self::Lagging(Rows::default()),
+            LeafKind::Instant => Self::Newest,
+            LeafKind::Counter => Self::Counter(Rows::default()),
+            LeafKind::Recent => Self::Recent(Rows::default()),
+            LeafKind::Regression => Self::Regression(Rows::default()),
+            LeafKind::Sum => Self::Sum(Rows::default()),
+            LeafKind::Spread => Self::Spread(Rows::default()),
+            LeafKind::Min => Self::Min(Rows::default()),
+            LeafKind::Max => Self::Max(Rows::default()),
+            LeafKind::Samples => Self::Samples(Rows::default()),
+            LeafKind::Retained => Self::Retained(vec![]),
+        }
+    }
+}
 
 impl Table {
     /// An empty table for a leaf.
@@ -102,30 +124,28 @@ impl Table {
             None if leaf.lags() => Intake::Lagging,
             None => Intake::AtOnce,
         };
-        let kept = match leaf.kind {
-            LeafKind::Instant if !matches!(intake, Intake::AtOnce) => Kept::Lagging(Rows::default()),
-            LeafKind::Instant => Kept::Newest,
-            LeafKind::Counter => Kept::Counter(Rows::default()),
-            LeafKind::Recent => Kept::Recent(Rows::default()),
-            LeafKind::Regression => Kept::Regression(Rows::default()),
-            LeafKind::Sum => Kept::Sum(Rows::default()),
-            LeafKind::Spread => Kept::Spread(Rows::default()),
-            LeafKind::Min => Kept::Min(Rows::default()),
-            LeafKind::Max => Kept::Max(Rows::default()),
-            LeafKind::Samples => Kept::Samples(Rows::default()),
-            LeafKind::Retained => Kept::Retained(vec![]),
-        };
-        let (range, offset) = (leaf.range, leaf.offset);
         Self {
             identity: leaf.identity.clone(),
+            range: leaf.range,
+            offset: leaf.offset,
+            query_offset: leaf.query_offset,
+            ..Self::detached(leaf.kind, intake)
+        }
+    }
+
+    /// An empty table of no leaf.
+    #[must_use]
+    pub(super) fn detached(kind: LeafKind, intake: Intake) -> Self {
+        Self {
+            identity: String::new(),
             slots: vec![],
             ids: vec![],
             nameless: vec![],
-            kept,
+            kept: Kept::new(kind, intake),
             intake,
-            range,
-            offset,
-            query_offset: leaf.query_offset,
+            range: 0,
+            offset: 0,
+            query_offset: 0,
         }
     }
 
@@ -401,34 +421,4 @@ impl<A: Accumulator> Rows<A> {
         window.evict(ring, start);
         (window, ring)
     }
-}
-
-#[inline]
-fn counter_value(w: &Window<Counter>, func: RangeFn, end: Millis, span: Millis) -> Option<f64> {
-    match func {
-        RangeFn::Rate => return w.extrapolated(end, span, true, true),
-        RangeFn::Increase => return w.extrapolated(end, span, true, false),
-        RangeFn::Delta => return w.extrapolated(end, span, false, false),
-        _ => {}
-    }
-    (w.count() > 0).then(|| match func {
-        RangeFn::Changes => f64::from(w.sums.changes),
-        RangeFn::Resets => f64::from(w.sums.resets),
-        RangeFn::Count => f64::from(w.count()),
-        RangeFn::First => w.first().v,
-        RangeFn::Last => w.sums.last.v,
-        RangeFn::FirstTime => seconds(w.first().t),
-        RangeFn::LastTime => seconds(w.sums.last.t),
-        _ => 1.0,
-    })
-}
-
-/// Seconds since 1970 of the last sample that has the extreme value; NaNs count only where there is nothing else.
-fn extreme_time(samples: impl Iterator<Item = Sample>, beats: impl Fn(f64, f64) -> bool) -> f64 {
-    let best = samples.reduce(|best, s| if best.v.is_nan() || beats(s.v, best.v) { s } else { best });
-    best.map_or(f64::NAN, |s| seconds(s.t))
-}
-
-fn seconds(t: Millis) -> f64 {
-    t as f64 / 1000.0
 }

@@ -1,5 +1,9 @@
 //! What a node gives at a tick.
 
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
 use crate::promql::ExactSum;
 
 use super::interner::LabelId;
@@ -42,7 +46,7 @@ pub struct Part {
 }
 
 /// Why an expression has no value at a tick. The rule's state stays as it was.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum EvalError {
     /// Dropping or changing labels made two elements equal.
     #[error("vector cannot contain metrics with the same labelset: {0}")]
@@ -55,7 +59,7 @@ pub enum EvalError {
         /// The match group's labels.
         group: String,
         /// left or right.
-        side: &'static str,
+        side: Cow<'static, str>,
         /// Two of the series on that side.
         pair: Box<[String; 2]>,
     },

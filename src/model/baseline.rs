@@ -5,6 +5,10 @@
 //! differs by time of day as well: each bucket has its own share of the spread.
 //! Source: the prototypes behind models/default.md, and docs/quality.md for what each part is worth. Knows nothing of scores or budgets.
 
+use serde::{Deserialize, Serialize};
+
+use super::saved::{floats, words};
+
 /// Most buckets of a day.
 pub(super) const PHASES: usize = 48;
 
@@ -41,15 +45,19 @@ pub(super) struct BaselineParams {
 }
 
 /// What was expected before the value came, in the unit of the series less its origin.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Baselines {
     mean: f32,
     level: f32,
     magnitude: f32,
     spread: [f32; 3],
+    #[serde(with = "floats")]
     season: [f32; PHASES],
+    #[serde(with = "floats")]
     offset: [f32; PHASES],
+    #[serde(with = "words")]
     visits: [u16; PHASES],
+    #[serde(with = "words")]
     phase_spread: [u16; PHASES],
 }
 

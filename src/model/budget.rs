@@ -5,6 +5,8 @@
 //! so that a series within its budget is left as it is calibrated. In the long run pages cannot exceed what is allowed.
 //! Knows levels and time, not values.
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::Millis;
 
 const WEEK_MS: f64 = 7.0 * 86_400_000.0;
@@ -18,7 +20,7 @@ const RAISED_MAX: f64 = 4.0;
 const PAGE_MS: Millis = 12 * 3_600_000;
 
 /// How far the level needed stands above 0.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct PageBudget {
     raised: f32,
     /// When the last page was counted.

@@ -4,8 +4,12 @@
 //! spike costs precision for a season or two and not for good. What is rounded away is half a unit: 0.8% of the largest
 //! value in one byte at most, 0.003% in two, as much again where the unit has grown since.
 
+use serde::{Deserialize, Serialize};
+
+use super::saved::{Fixed, words};
+
 /// A whole number that a place is kept as.
-pub(super) trait Whole: Copy {
+pub(super) trait Whole: Fixed {
     /// The largest.
     const MOST: f64;
     /// Nearest to a value that is at most [`Self::MOST`] away from zero.
@@ -43,8 +47,10 @@ const SMALL_SHARE: f64 = 0.125;
 const MOST_FALL: f64 = 16.0;
 
 /// `N` places, all zero at first.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(bound = "T: Fixed")]
 pub(super) struct Cells<T, const N: usize> {
+    #[serde(with = "words")]
     cells: [T; N],
     /// 0 before the first value that is not 0.
     unit: f32,

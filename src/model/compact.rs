@@ -4,6 +4,10 @@
 //! value needs it. Error at most 0.1% of the distance from the series' origin, over 19 decades. The members that read old
 //! values are weighted by their measured error, so that what is lost here is seen there.
 
+use serde::{Deserialize, Serialize};
+
+use super::saved::words;
+
 /// Hours remembered: a week.
 pub(super) const HOURS: usize = 168;
 
@@ -15,8 +19,9 @@ const SIGN: u16 = 0x8000;
 const REACH: f32 = 4_294_967_296.0; // 2^32
 
 /// A ring of [`HOURS`] values.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct CompactRing {
+    #[serde(with = "words")]
     cells: [u16; HOURS],
     /// Position of the next value.
     next: u16,

@@ -8,6 +8,8 @@
 //!
 //! Reads no clock and knows nothing of rules, labels or alerts.
 
+use serde::{Deserialize, Serialize};
+
 use super::baseline::{BaselineParams, Baselines, PHASES};
 use super::budget::PageBudget;
 use super::explanation::Parts;
@@ -54,7 +56,7 @@ pub struct DetectorParams {
 }
 
 /// State of one series.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Detector(Option<State>);
 
 /// What the detector says of a point. Unit of all but the score: that of the series.
@@ -72,7 +74,7 @@ pub struct Score {
     pub parts: Parts,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct State {
     /// First value; all else is kept relative to it, so that single precision serves series far from zero.
     origin: f64,

@@ -1,7 +1,7 @@
 //! What a model expected, how far the newest value is from that, and what that judgement rests on: plain data, whose text is
 //! `explanation_text`'s part. Knows nothing of rules, labels or alerts.
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::detector::{Detector, DetectorParams, Score};
 use super::forecaster::{Forecaster, ForecasterParams};
@@ -151,6 +151,24 @@ impl Parts {
     #[must_use]
     pub fn is_out_of_range(&self) -> bool {
         self.range_rarity > self.rarity
+    }
+}
+
+/// All of it, one number after the other; as JSON its parts would lack what people are not shown.
+impl Serialize for Reading {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { value, score, expected, lower, upper, parts } = *self;
+        let Parts { level, season, trend, rarity, range_rarity } = parts;
+        [value, score, expected, lower, upper, level, season, trend, rarity, range_rarity].serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Reading {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let [value, score, expected, lower, upper, level, season, trend, rarity, range_rarity] =
+            <[f32; 10]>::deserialize(deserializer)?;
+        let parts = Parts { level, season, trend, rarity, range_rarity };
+        Ok(Self { value, score, expected, lower, upper, parts })
     }
 }
 

@@ -9,6 +9,8 @@
 //!
 //! Reads no clock and knows nothing of rules, labels or alerts.
 
+use serde::{Deserialize, Serialize};
+
 use super::hourly::{Hourly, HourlyParams};
 use super::outlook::Outlook;
 use super::profile::Profile;
@@ -45,10 +47,10 @@ pub struct ForecasterParams {
 }
 
 /// State of one series.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Forecaster(Option<State>);
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct State {
     /// First value; all else is kept relative to it.
     pub origin: f64,

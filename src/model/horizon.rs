@@ -4,6 +4,8 @@
 //! hours, at hours that wander over the day. Errors are kept by distance, in units of how noisy that hour of the day is;
 //! scaled errors of the near and of the far distances move two sets of `quantiles`. Knows nothing of how forecasts are made.
 
+use serde::{Deserialize, Serialize};
+
 use super::cells::Cells;
 use super::members::{DAY, hour_of_day};
 use super::quantiles::Quantiles;
@@ -28,7 +30,7 @@ const ERROR_GAIN: f64 = 0.02;
 const NOISE_GAIN: f64 = 0.1;
 
 /// Measured errors.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct HorizonErrors {
     /// Mean absolute error by distance, in units of [`Self::hour_factor`].
     error: [f32; DISTANCES],
@@ -209,13 +211,7 @@ mod tests {
                 (0..1000).filter(|made| place(distance, *made).is_some()).map(hour_of_day).collect();
             of_day.sort_unstable();
             of_day.dedup();
-            let expected = if EVERY[distance] == 2 {
-                12
-            } else if EVERY[distance] == 3 {
-                8
-            } else {
-                DAY
-            };
+            let expected = if every <= 3 { DAY / every } else { DAY };
             assert_eq!(of_day.len(), expected, "{distance}");
         }
     }

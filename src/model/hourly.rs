@@ -3,6 +3,8 @@
 //! Ticks are averaged into hours by event time; each closed hour is scored and learnt once. Hours without a tick are
 //! filled with their own forecast, so that the season stays in step. Knows nothing of trends within the hour.
 
+use serde::{Deserialize, Serialize};
+
 use super::horizon::HorizonErrors;
 use super::members::{DAY, Members, Weights, hour_of_day};
 use super::profile::Seasonality;
@@ -33,7 +35,7 @@ pub(super) struct HourlyParams {
 }
 
 /// Closed hours and the one that is open. Values are relative to the series' origin.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Hourly {
     members: Members,
     errors: HorizonErrors,

@@ -7,6 +7,8 @@
 //!
 //! Knows hours since the epoch; knows no clock and no intervals (see `horizon`).
 
+use serde::{Deserialize, Serialize};
+
 use super::compact::{CompactRing, HOURS};
 use super::probe::{Errors, MEMBERS, Probe};
 use super::profile::Seasonality;
@@ -41,7 +43,7 @@ const OUTLIER: f64 = 4.0;
 const WEEK_TRIED: usize = DAY;
 
 /// The members' state. Values are relative to the series' origin.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Members {
     ring: CompactRing,
     smoothings: [Smoothing; 2],

@@ -21,11 +21,15 @@ mod horizon;
 mod hourly;
 mod members;
 mod outlook;
+mod peers;
 mod probe;
 mod profile;
 mod quantiles;
 mod range;
 mod ratchet;
+mod saved;
+#[cfg(test)]
+mod saved_tests;
 mod sawtooth;
 mod segment;
 mod smoothing;
@@ -41,4 +45,5 @@ pub use explanation::{
 };
 pub use forecaster::{Forecaster, ForecasterParams};
 pub use outlook::Outlook;
+pub use peers::peer_scores;
 pub use profile::{Direction, Profile, ProfileError, Seasonality};

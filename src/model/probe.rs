@@ -3,6 +3,8 @@
 //! Keeps where the members stood when a probe began; a season does not learn within the probe an hour that the probe asks
 //! for, so that what the members then say is what they would have said at its beginning. Knows nothing of how they forecast.
 
+use serde::{Deserialize, Serialize};
+
 use super::smoothing::Level;
 
 /// Members of the ensemble.
@@ -15,14 +17,14 @@ const HOURS: u8 = 23;
 const GAIN: f32 = 0.05;
 
 /// Mean error of each member over its last probes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Errors {
     mean: [f32; MEMBERS],
     probes: [u8; MEMBERS],
 }
 
 /// The probe under way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Probe {
     levels: [Level; LEVELS],
     sum: [f32; MEMBERS],

@@ -2,7 +2,7 @@
 //!
 //! Knows the format and what each setting may be; opens no file and knows nothing of the models' state.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::base::{Millis, parse_duration};
 
@@ -19,7 +19,7 @@ const BUILTIN: [(&str, &str); 4] = [
 ];
 
 /// Settings of the models behind the predictive functions.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
     /// How rules name it.
     pub name: String,
@@ -46,7 +46,7 @@ pub struct Profile {
 }
 
 /// Seasons that the models may use. Whether a series has them is measured, see the ensemble's weights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seasonality {
     /// Same hour of the day.
     pub daily: bool,
@@ -55,7 +55,7 @@ pub struct Seasonality {
 }
 
 /// Side of the expectation that counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// Either side.

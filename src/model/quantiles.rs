@@ -4,6 +4,8 @@
 //! was, down by the rest when it was not, on a logarithmic scale (adaptive conformal inference, Gibbs and Candès 2021; the
 //! pinball loss's stochastic gradient). So coverage holds in the long run whatever the errors' distribution.
 
+use serde::{Deserialize, Serialize};
+
 /// Probabilities, and where each starts: a normal distribution in mean absolute errors.
 const LEVELS: [f64; 6] = [0.025, 0.1, 0.25, 0.75, 0.9, 0.975];
 const START: [f32; 6] = [2.45, 1.6, 0.84, 0.84, 1.6, 2.45];
@@ -13,7 +15,7 @@ const STEP: f64 = 0.02;
 const BOUNDS: (f64, f64) = (0.05, 20.0);
 
 /// Distances from the median, downwards at the first three levels and upwards at the others.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Quantiles([f32; 6]);
 
 impl Quantiles {

@@ -3,6 +3,8 @@
 //! Finds what no deviation from an expectation finds: a slow drift out of the usual range, a series that goes quiet or
 //! wild. Source: the prototypes behind models/default.md. Knows nothing of how deviations are made, nor of budgets.
 
+use serde::{Deserialize, Serialize};
+
 use super::profile::Direction;
 
 const FEATURES: usize = 6;
@@ -37,7 +39,7 @@ pub(super) struct RangeParams {
 }
 
 /// The ranges, and the two means.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Ranges {
     short: f32,
     slow: f32,

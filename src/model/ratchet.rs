@@ -4,6 +4,8 @@
 //! A tail laid through ordinary deviations knows nothing of spikes that come three times a day; the first of them teaches
 //! it here. While an incident lasts, its own height keeps it above the ratchet. Knows levels and time, not values.
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::Millis;
 
 /// Share of a level that the next one has to exceed.
@@ -14,7 +16,7 @@ const RAISED_MAX: f64 = 0.8;
 const DECAY_MS: f64 = 2.0 * 86_400_000.0;
 
 /// How far the level needed stands above 0.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Ratchet {
     raised: f32,
 }

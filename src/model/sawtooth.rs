@@ -6,6 +6,8 @@
 //!
 //! Values are relative to the series' origin, times are seconds since its first tick. Knows nothing of forecasts.
 
+use serde::{Deserialize, Serialize};
+
 const PEAKS: usize = 8;
 /// Ticks within which a jump happens.
 const JUMP_TICKS: usize = 3;
@@ -29,7 +31,7 @@ const PERIODS_WITHOUT_PEAK: f64 = 2.5;
 const BEYOND_ENVELOPE: f64 = 0.25;
 
 /// Teeth seen lately.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Sawtooth {
     /// Values of the last ticks, newest first.
     recent: [f32; JUMP_TICKS],

@@ -4,6 +4,8 @@
 //! says that it no longer holds. So a disk that begins to fill after quiet weeks is seen within a handful of ticks, and a
 //! long ramp is known ever better. Knows no season and no other trend.
 
+use serde::{Deserialize, Serialize};
+
 use super::trend::{Line, Trend};
 
 /// Ticks between a probe of the segment and its answer.
@@ -15,7 +17,7 @@ const ORDINARY: f64 = 0.75;
 const CHANGE: f64 = 6.0;
 
 /// State of the segment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Segment {
     trend: Trend,
     rise: f32,

@@ -4,6 +4,8 @@
 //! forecasting with exponential and Holt-Winters smoothing"): a spike moves the level by no more than a bad hour would.
 //! The usual size grows under errors that stay large, so that a new level is learnt within half a day.
 
+use serde::{Deserialize, Serialize};
+
 use super::cells::Cells;
 use super::members::DAY;
 
@@ -27,18 +29,18 @@ pub(super) struct Gains {
 }
 
 /// Usual size of an error, outliers clipped.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct ErrorSize(f32);
 
 /// Level and transient.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Level {
     pub level: f32,
     pub transient: f32,
 }
 
 /// A smoothing's state.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Smoothing {
     pub now: Level,
     size: ErrorSize,

@@ -6,6 +6,10 @@
 
 use std::f64::consts::LN_10;
 
+use serde::{Deserialize, Serialize};
+
+use super::saved::floats;
+
 const BINS: usize = 72;
 const BINS_PER_DECADE: f64 = 10.0;
 /// Natural logarithm of the lowest deviation told apart, 0.05.
@@ -36,8 +40,9 @@ pub(super) struct TailParams {
 }
 
 /// The learnt tail.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Tail {
+    #[serde(with = "floats")]
     bins: [f32; BINS],
     /// ln of the deviation that is exceeded with probability .025.
     ln_far: f32,

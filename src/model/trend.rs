@@ -6,6 +6,8 @@
 //!
 //! Times are in ticks, values in the unit of the series less the newest value. Knows no season and no other trend.
 
+use serde::{Deserialize, Serialize};
+
 /// A forecast beyond this many times the history behind the line is trusted less than its formula says.
 const TRUSTED_SPANS: f64 = 2.0;
 /// A slope persists: its own relative error grows to one within this many times the history behind the line.
@@ -23,7 +25,7 @@ const PROBE_GAIN: f64 = 0.1;
 const MAD_TO_SD: f64 = 1.2533;
 
 /// A trend's state.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Trend {
     /// Level less the newest value.
     gap: f32,

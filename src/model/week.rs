@@ -4,6 +4,8 @@
 //! from the week's middle. Read with how far the series stands from it now: as a transient that decays within a day or two,
 //! and as a shift that stays.
 
+use serde::{Deserialize, Serialize};
+
 use super::cells::Cells;
 use super::smoothing::{ErrorSize, Gains, Level};
 
@@ -17,7 +19,7 @@ pub(super) const PASSING: Gains = Gains { level: 0.0, season: GAIN, decay: 0.95,
 pub(super) const STAYING: Gains = Gains { level: 0.2, season: 0.0, decay: 0.0, transient: 0.0, clip: 2.0 };
 
 /// The week's state.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Week {
     cells: Cells<i8, WEEK>,
     middle: f32,

@@ -4,11 +4,13 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Most remarks that one node or one rule keeps.
 const MOST: usize = 10;
 
 /// A remark.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Annotation {
     /// φ is no quantile.
     InvalidQuantile(String),
@@ -43,7 +45,7 @@ pub enum Severity {
 }
 
 /// Remarks without repetition, in order; the first few if there are many, so that it does not matter where they come from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Annotations(Vec<Annotation>);
 
 impl Annotation {

@@ -86,6 +86,13 @@ pub(super) fn plan(planner: &mut Planner<'_>, name: &str, args: &Args) -> Planne
             };
             Ok(planner.node(Op::TimeUntil(model, threshold, phi)))
         }
+        "outlier_score" => {
+            let mut apart = (1..args.len()).map(|i| text(args, i)).collect::<Result<Vec<_>, _>>()?;
+            apart.sort();
+            apart.dedup();
+            let arg = planner.expr(arg(args, 0)?)?;
+            Ok(planner.node(Op::OutlierScore { arg, apart }))
+        }
         _ => fail(format!("function {name}() is not supported")),
     }
 }

@@ -7,7 +7,9 @@ use promql_parser::parser::value::ValueType;
 use promql_parser::parser::{Call, Expr};
 
 use super::error::FaultKind;
-use super::extensions::{Extension, extension};
+use crate::base::METRIC_NAME;
+
+use super::extensions::{Extension, OUTLIER_SCORE, extension};
 use super::regex::anchored;
 
 /// A fault, and where: the n-th call or aggregation in the order of the text, and which of its arguments.
@@ -107,8 +109,20 @@ fn predictive(extension: &Extension, call: &Call, place: Place) -> Result<(), Fa
     {
         return Err(with_help(index, "φ must be a number between 0 and 1, written out"));
     }
-    if args.get(extension.profile).and_then(|arg| text(arg)).is_some_and(str::is_empty) {
-        return Err(with_help(extension.profile, "the profile's name is empty"));
+    if let Some(index) = extension.profile
+        && args.get(index).and_then(|arg| text(arg)).is_some_and(str::is_empty)
+    {
+        return Err(with_help(index, "the profile's name is empty"));
+    }
+    if extension.name == OUTLIER_SCORE {
+        for (index, label) in args.iter().enumerate().skip(1).filter_map(|(i, arg)| Some((i, text(arg)?))) {
+            if label.is_empty() {
+                return Err(with_help(index, "the label's name is empty"));
+            }
+            if label == METRIC_NAME {
+                return Err(with_help(index, "peers are of one metric: the name does not tell them apart"));
+            }
+        }
     }
     Ok(())
 }

@@ -116,8 +116,6 @@ pub(super) enum Refusal {
     Experimental,
     /// Was removed from Prometheus.
     Removed,
-    /// Will be one of ours.
-    NotYet,
     /// There is none of this name; perhaps this one is meant.
     Unknown(Option<&'static str>),
 }
@@ -132,8 +130,6 @@ pub(super) fn look_up(name: &str) -> Result<(), Refusal> {
         Err(Refusal::Experimental)
     } else if matches!(name, "holt_winters" | "count_scalar" | "drop_common_labels") {
         Err(Refusal::Removed)
-    } else if name == "outlier_score" {
-        Err(Refusal::NotYet)
     } else {
         Err(Refusal::Unknown(nearest(&name.to_ascii_lowercase(), known())))
     }

@@ -1,6 +1,7 @@
 //! Leaves of the plan: windows and newest samples over the series that a selector matches, or over a subquery.
 
 use regex::Regex;
+use serde::{Deserialize, Serialize};
 
 use crate::base::{LabelsRef, METRIC_NAME, Millis};
 
@@ -8,7 +9,7 @@ use super::plan::{FeedId, NodeId, Schedule};
 use super::reach::Span;
 
 /// What a leaf keeps of its series.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum LeafKind {
     Instant,

@@ -232,7 +232,24 @@ mod tests {
             assert!(message.contains("not supported"), "{text}: {message}");
             assert_eq!(found, place, "{text}");
         }
-        assert_eq!(fault("outlier_score(x, \"a\")").0, "outlier_score() is not available in this version of forewarn");
+    }
+
+    #[test]
+    fn labels_that_tell_peers_apart_are_checked() {
+        assert!(parse(r#"outlier_score(x, "instance", "pod") > 1"#).is_ok());
+        for (text, message, place) in [
+            ("outlier_score(x)", "wrong number of arguments for outlier_score()", "outlier_score(x)"),
+            (r#"outlier_score(x, "")"#, "the label's name is empty", r#""""#),
+            (
+                r#"outlier_score(x, "a", "__name__")"#,
+                "peers are of one metric: the name does not tell them apart",
+                r#""__name__""#,
+            ),
+        ] {
+            assert_eq!(fault(text), (message.to_owned(), place), "{text}");
+        }
+        assert!(parse(r#"outlier_score(x, 5)"#).is_err());
+        assert!(parse(r#"outlier_score("a", "b")"#).is_err());
     }
 
     #[test]

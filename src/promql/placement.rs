@@ -29,6 +29,8 @@ impl Planner<'_> {
             Op::Calendar(_, None) => return Place::Global,
             // These may make elements of different shards equal.
             Op::LabelReplace { .. } | Op::LabelJoin { .. } => return Place::Global,
+            // Peers are in any shard.
+            Op::OutlierScore { .. } => return Place::Global,
             _ => {}
         }
         let parameters = op.parameters();
@@ -123,6 +125,7 @@ impl Planner<'_> {
             | Op::Round(arg, _)
             | Op::Calendar(_, Some(arg))
             | Op::EvaluationTime(arg)
+            | Op::OutlierScore { arg, .. }
             | Op::HistogramQuantile(_, arg)
             | Op::HistogramFraction(_, _, arg) => dropped(of(arg)),
             Op::Aggregate { op: AggregateOp::Topk | AggregateOp::Bottomk, arg, .. } => of(arg),

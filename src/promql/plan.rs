@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use regex::Regex;
+use serde::{Deserialize, Serialize};
 
 use crate::base::{METRIC_NAME, Millis};
 
@@ -40,7 +41,7 @@ pub struct Plan {
 }
 
 /// Instants at which something is evaluated: `k * interval`, once samples up to `query_offset` later are in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Schedule {
     /// Milliseconds between instants; positive.
     pub interval: Millis,
@@ -187,6 +188,13 @@ pub enum Op {
         /// Labels to read.
         src: Vec<String>,
     },
+    /// `outlier_score`: how far each element is from its peers.
+    OutlierScore {
+        /// The vector.
+        arg: NodeId,
+        /// Labels in which peers differ; they are equal in all others but the name.
+        apart: Vec<String>,
+    },
     /// `absent`, `absent_over_time`: the labels that the selector's equality matchers give, and the vector.
     Absent(Vec<(String, String)>, NodeId),
     /// `scalar()`.
@@ -215,7 +223,7 @@ pub enum Op {
 }
 
 /// Kinds of online model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ModelKind {
     /// Scores how unusual the newest value is.
     Detector,
@@ -347,6 +355,7 @@ impl Op {
             | Self::Math(_, arg)
             | Self::LabelReplace { arg, .. }
             | Self::LabelJoin { arg, .. }
+            | Self::OutlierScore { arg, .. }
             | Self::Absent(_, arg)
             | Self::Scalar(arg)
             | Self::Vector(arg)
@@ -399,6 +408,7 @@ impl Op {
                 format!("label_replace {dst:?} {replacement:?} {src:?} {:?}", regex.as_str())
             }
             Self::LabelJoin { dst, separator, src, .. } => format!("label_join {dst:?} {separator:?} {src:?}"),
+            Self::OutlierScore { apart, .. } => format!("outlier_score {apart:?}"),
             Self::Absent(labels, _) => format!("absent {labels:?}"),
             Self::Scalar(_) => "scalar".into(),
             Self::Vector(_) => "vector".into(),

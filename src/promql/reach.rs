@@ -4,12 +4,14 @@
 
 use promql_parser::parser::{AtModifier, Expr, MatrixSelector, Offset, SubqueryExpr, VectorSelector};
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::{FAR, LONGEST_SPAN, Millis};
 
 use super::planner::{PlanError, fail};
 
 /// Instants at which something is evaluated, from the first to the last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span {
     /// The first.
     pub first: Millis,

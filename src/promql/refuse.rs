@@ -34,7 +34,6 @@ pub(super) fn function(name: &str, span: Range<usize>) -> Result<(), ExprError> 
                 _ => error,
             }
         }
-        Refusal::NotYet => ExprError::refused(span, format!("{name}() is not available in this version of forewarn")),
         Refusal::Unknown(near) => {
             let error = ExprError::at(span, format!("unknown function {name}()"));
             match near {

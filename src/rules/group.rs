@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::Millis;
 
 /// All groups in force, in the order of the files and within them.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RuleSet {
     /// The groups.
     pub groups: Vec<Arc<RuleGroup>>,
 }
 
 /// A group: rules that are evaluated in order at the same instants.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RuleGroup {
     /// File it stands in, as the configuration names it.
     pub file: String,
@@ -29,7 +31,7 @@ pub struct RuleGroup {
 }
 
 /// A rule.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rule {
     /// Alert's name or recorded metric's name.
     pub name: String,
@@ -44,7 +46,7 @@ pub struct Rule {
 }
 
 /// What becomes of a rule's result.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum RuleKind {
     /// It is stored as a series.
     Record,
@@ -60,7 +62,7 @@ pub enum RuleKind {
 }
 
 /// Place in a file, counted from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
     /// Line.
     pub line: usize,

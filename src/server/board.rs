@@ -22,6 +22,7 @@ struct Line {
     watermark: Option<Millis>,
     heard: Option<Millis>,
     ended: bool,
+    trouble: Option<String>,
 }
 
 impl Board {
@@ -37,13 +38,29 @@ impl Board {
             watermark: None,
             heard: None,
             ended: false,
+            trouble: None,
         });
     }
 
     /// A source has sent samples, at `now` by the host's clock.
     pub fn heard(&self, id: SourceId, newest: Option<Millis>, watermark: Option<Millis>, now: Millis) {
         if let Some(line) = self.lock().iter_mut().find(|line| line.ids.contains(&id)) {
-            (line.newest, line.watermark, line.heard) = (line.newest.max(newest), watermark, Some(now));
+            (line.newest, line.heard) = (line.newest.max(newest), Some(now));
+            line.watermark = watermark.or(line.watermark);
+        }
+    }
+
+    /// A source of this name is complete up to here.
+    pub fn complete(&self, name: &str, watermark: Millis) {
+        if let Some(line) = self.lock().iter_mut().find(|line| line.name == name) {
+            line.watermark = Some(watermark);
+        }
+    }
+
+    /// What is wrong with a source, if anything is.
+    pub fn trouble(&self, id: SourceId, trouble: Option<String>) {
+        if let Some(line) = self.lock().iter_mut().find(|line| line.ids.contains(&id)) {
+            line.trouble = trouble;
         }
     }
 
@@ -59,6 +76,7 @@ impl Board {
     pub fn list(&self, now: Millis) -> Vec<SourceStatus> {
         let health = |line: &Line| match line.heard {
             _ if line.ended => Health::Ended,
+            _ if line.trouble.is_some() => Health::Degraded,
             None => Health::Unknown,
             Some(at) if now.saturating_sub(at) > line.silence_max => Health::Degraded,
             Some(_) => Health::Good,
@@ -68,7 +86,10 @@ impl Board {
             name: line.name.clone(),
             kind: line.name.split('_').next().unwrap_or_default().to_owned(),
             health: health(line),
-            detail: line.description.clone(),
+            detail: match &line.trouble {
+                Some(trouble) => format!("{}: {trouble}", line.description),
+                None => line.description.clone(),
+            },
             newest: line.newest,
             watermark: line.watermark,
         };
@@ -95,6 +116,12 @@ mod tests {
         assert_eq!((health(2_200), health(2_201)), (Health::Good, Health::Degraded));
         board.heard(b, Some(3), Some(4), 2_000);
         assert_eq!((health(2_201), board.list(2_201)[0].newest), (Health::Good, Some(5)));
+        board.heard(a, Some(6), Some(4), 9_000);
+        board.trouble(a, Some("no broker answers".to_owned()));
+        assert_eq!(board.list(9_000)[0].detail, "2 targets: no broker answers");
+        assert_eq!(health(9_000), Health::Degraded);
+        board.trouble(a, None);
+        assert_eq!(health(9_000), Health::Good);
         board.ended(a);
         assert_eq!(health(9_000), Health::Ended);
     }

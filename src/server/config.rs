@@ -10,9 +10,15 @@ use crate::base::{Labels, Limits};
 use crate::engine::EngineOptions;
 use crate::sink::{AlertmanagerConfig, SinkConfig, StdoutConfig};
 use crate::source::config::{ScrapeConfig, Span};
+use crate::source::decode::otlp::OtlpSettings;
 use crate::source::host::HostConfig;
+use crate::source::kafka::{self, KafkaConfig};
+use crate::source::otlp::OtlpConfig;
 use crate::source::prometheus::PrometheusConfig;
 use crate::source::replay::ReplayConfig;
+use crate::telemetry::TracingConfig;
+
+use super::durable::StateConfig;
 
 /// The whole file. Every part may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -30,14 +36,20 @@ pub struct Config {
     pub scrape_configs: Vec<ScrapeConfig>,
     /// Other sources.
     pub sources: Sources,
+    /// How names of OpenTelemetry become Prometheus', for the OTLP receiver and for Kafka; as in prometheus.yml.
+    pub otlp: OtlpSettings,
     /// What is learnt from before the start.
     pub warm_up: WarmUp,
-    /// Other sinks.
-    pub sinks: Vec<SinkConfig>,
+    /// Other sinks, or `log only`.
+    pub sinks: crate::sink::Sinks,
+    /// What survives a restart.
+    pub state: StateConfig,
     /// The HTTP server.
     pub web: Web,
     /// The engine.
     pub engine: EngineConfig,
+    /// The process' own spans.
+    pub tracing: TracingConfig,
     /// Bounds.
     pub limits: Limits,
 }
@@ -76,6 +88,10 @@ pub struct Sources {
     pub replay: Vec<ReplayConfig>,
     /// What is written to `/api/v1/write`.
     pub remote_write: RemoteWriteConfig,
+    /// What is sent by OTLP; not received if left out.
+    pub otlp: Option<OtlpConfig>,
+    /// Topics of Kafka clusters.
+    pub kafka: Vec<KafkaConfig>,
 }
 
 /// `warm_up`.
@@ -191,7 +207,10 @@ impl Config {
         config.sinks.iter_mut().for_each(|sink| sink.resolve_paths(dir));
         config.alerting.alertmanagers.iter_mut().for_each(|a| a.resolve_paths(dir));
         config.scrape_configs.iter_mut().for_each(|scrape| scrape.resolve_paths(dir));
+        config.tracing.http_config.resolve_paths(dir);
+        config.sources.kafka.iter_mut().for_each(|kafka| kafka.resolve_paths(dir));
         config.warm_up.prometheus.iter_mut().for_each(|prometheus| prometheus.resolve_paths(dir));
+        config.state.resolve_paths(dir);
         config.check()?;
         Ok(config)
     }
@@ -202,7 +221,8 @@ impl Config {
         let alertmanagers = self.alerting.alertmanagers.iter().cloned();
         let named = alertmanagers.map(|a| SinkConfig::Alertmanager(Box::new(a))).chain(self.sinks.iter().cloned());
         let mut sinks: Vec<SinkConfig> = named.collect();
-        if sinks.is_empty() {
+        // In a dry run somebody wants to see what comes of it.
+        if sinks.is_empty() || self.sinks.is_log_only() {
             sinks.push(SinkConfig::Stdout(StdoutConfig::default()));
         }
         sinks
@@ -222,6 +242,7 @@ impl Config {
             external_url: self.external_url(),
             limits: self.limits.clone(),
             explain_alerts: self.engine.explanations,
+            collect_recorded: self.sinks.iter().any(SinkConfig::wants_recorded),
             ..EngineOptions::default()
         }
     }
@@ -274,6 +295,9 @@ impl Config {
         if let Some(prometheus) = &self.warm_up.prometheus {
             prometheus.validate().map_err(|e| ConfigError(format!("warm_up.prometheus: {e}")))?;
         }
+        kafka::validate(&self.sources.kafka).map_err(|e| ConfigError(format!("sources.kafka {e}")))?;
+        self.tracing.validate().map_err(ConfigError)?;
+        self.state.validate().map_err(|e| ConfigError(format!("state.{e}")))?;
         let names: Vec<&str> = self.scrape_configs.iter().map(|s| s.job_name.as_str()).collect();
         if let Some(twice) = names.iter().enumerate().find(|(i, n)| names[..*i].contains(n)) {
             return fault(format!("scrape_configs: two jobs are called {:?}", twice.1));
@@ -337,5 +361,8 @@ mod tests {
         assert!(matches!(sinks[..], [SinkConfig::Alertmanager(_), SinkConfig::Stdout(_)]));
         // Alerts must go somewhere.
         assert!(matches!(parse("").unwrap().all_sinks()[..], [SinkConfig::Stdout(_)]));
+        let dry = parse(&yaml.replace("[stdout: {}]", "log only")).unwrap();
+        assert!(matches!(dry.all_sinks()[..], [SinkConfig::Alertmanager(_), SinkConfig::Stdout(_)]));
+        assert!(dry.sinks.is_log_only());
     }
 }

@@ -1,33 +1,48 @@
 //! The engine's owner: one thread that takes batches and commands in turn, keeps the watermark, and hands out what comes of it.
 
-use std::collections::{BTreeMap, HashMap};
+mod keeping;
+mod parts;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
+use tracing::Span;
+use tracing::field::Empty;
 
 use crate::alert::Transition;
-use crate::base::Millis;
+use crate::base::{Batch, Millis};
 use crate::engine::{Engine, Executor, Ingested, Output};
+use crate::source::durable::LOG;
 use crate::source::watermark::{Pace, Watermarks};
-use crate::source::{SourceEvent, SourceId, clock};
+use crate::source::{Positions, SourceEvent, SourceId, clock};
 use crate::telemetry::{EngineMetrics, OneSource};
 
+use self::keeping::Keeping;
 use super::board::Board;
 use super::handle::Command;
 use super::lag::LagWatch;
+use super::recorded::RecordedOutlet;
 
 /// How often the watermark is looked at when nothing arrives: silence moves it, too.
 const IDLE_LOOK: Duration = Duration::from_millis(250);
 /// How often holdings are measured, which walks all series.
 const HOLDINGS_EVERY: Duration = Duration::from_secs(15);
 
+/// How often sources are told how far the engine has taken in what they sent.
+const FOLLOW_EVERY: Duration = Duration::from_secs(1);
+
 /// A source as the engine's owner knows it.
 #[derive(Debug)]
 pub struct KnownSource {
     /// Its identity.
     pub id: SourceId,
+    /// The source that it is a part of; itself if it is none.
+    pub of: SourceId,
     /// How its watermark behaves.
     pub pace: Pace,
     /// Silence after which it is shown as degraded, in milliseconds.
@@ -48,6 +63,7 @@ pub struct Host {
     metrics: EngineMetrics,
     board: Board,
     outlet: Outlet,
+    recorded_outlet: Option<RecordedOutlet>,
     refused_before: [u64; 4],
     held_at: Option<Instant>,
     lag: LagWatch,
@@ -56,7 +72,12 @@ pub struct Host {
     warm: watch::Sender<bool>,
     has_rules: bool,
     /// How far the streams have been read that can be read again.
-    positions: BTreeMap<Arc<str>, u64>,
+    positions: Positions,
+    /// Who wants to know of it, and whether there is news.
+    followed: Option<watch::Sender<Arc<Positions>>>,
+    followed_at: Option<Instant>,
+    /// What survives the process; None where nothing is kept.
+    keeping: Option<Keeping>,
 }
 
 /// The two ends at which the engine's owner receives.
@@ -94,13 +115,17 @@ impl Host {
             metrics,
             board,
             outlet,
+            recorded_outlet: None,
             refused_before,
             held_at,
             lag: LagWatch::default(),
             recorded,
             warm,
             has_rules,
-            positions: BTreeMap::new(),
+            positions: Positions::new(),
+            followed: None,
+            followed_at: None,
+            keeping: None,
         }
     }
 
@@ -136,6 +161,7 @@ impl Host {
                 None => return,
             }
         }
+        self.replay(&mut inputs.commands);
         loop {
             tokio::select! {
                 Some(command) = inputs.commands.recv() => self.obey(command),
@@ -155,7 +181,14 @@ impl Host {
             if self.recorded.is_empty() {
                 self.warm.send_if_modified(|warm| !std::mem::replace(warm, true));
             }
+            if self.followed_at.is_none_or(|at| at.elapsed() >= FOLLOW_EVERY) {
+                self.followed_at = Some(Instant::now());
+                self.tell_positions();
+            }
+            self.keep_if_due();
         }
+        self.tell_positions();
+        self.keep_last();
     }
 
     fn obey(&mut self, command: Command) {
@@ -173,6 +206,7 @@ impl Host {
                 let loaded = self.engine.load(&rules, &profiles, &mut out);
                 if loaded.is_ok() {
                     self.has_rules = true;
+                    self.rules_changed(&rules);
                     self.metrics.rules.set(rules.groups.iter().map(|g| g.rules.len() as i64).sum());
                 }
                 self.hand_out(out);
@@ -200,16 +234,29 @@ impl Host {
             }
             SourceEvent::Reached(position) => drop(self.positions.insert(position.stream, position.next)),
             SourceEvent::Quiet(id, upto) => self.marks.quiet(id, upto, clock::now()),
-            SourceEvent::Batch(id, batch) => {
-                let started = Instant::now();
-                let taken = self.engine.ingest(&batch);
-                self.metrics.ingest_seconds.observe(started.elapsed().as_secs_f64());
-                if let Some(newest) = batch.newest() {
-                    self.marks.observe(id, newest, clock::now());
-                }
-                self.count(id, taken);
+            SourceEvent::Open(part) => self.open(part),
+            SourceEvent::Close(id) => {
+                self.marks.close(id);
+                self.sources.retain(|s| s.id != id);
+            }
+            SourceEvent::AtEnd(id, at_end) => self.marks.at_end(id, at_end, clock::now()),
+            SourceEvent::Trouble(id, trouble) => self.board.trouble(id, trouble),
+            SourceEvent::Batch(id, batch) => self.ingest(id, &batch),
+            SourceEvent::Logged(id, batch, next) => {
+                self.ingest(id, &batch);
+                self.positions.insert(LOG.into(), next);
             }
         }
+    }
+
+    fn ingest(&mut self, id: SourceId, batch: &Batch) {
+        let started = Instant::now();
+        let taken = self.engine.ingest(batch);
+        self.metrics.ingest_seconds.observe(started.elapsed().as_secs_f64());
+        if let Some(newest) = batch.newest() {
+            self.marks.observe(id, newest, clock::now());
+        }
+        self.count(id, taken);
     }
 
     fn count(&self, id: SourceId, taken: Ingested) {
@@ -219,9 +266,11 @@ impl Host {
         source.metrics.dropped("out_of_time", taken.out_of_time);
         source.metrics.dropped("series_limit", taken.over_series_limit);
         source.metrics.dropped("pending_limit", taken.over_pending_limit);
-        let (newest, watermark) = (self.marks.newest(id), self.marks.of(id));
+        // What a source is complete to, only its slowest part can tell: `tell_lag` does.
+        let watermark = self.marks.of(id).filter(|_| source.id == source.of);
+        let newest = self.marks.newest(id);
         newest.into_iter().for_each(|t| source.metrics.set_newest(t));
-        self.board.heard(id, newest, watermark, clock::now());
+        self.board.heard(source.of, newest, watermark, clock::now());
     }
 
     fn advance(&mut self) {
@@ -230,13 +279,23 @@ impl Host {
             return;
         }
         let started = Instant::now();
+        let due = self.engine.next_due().is_some_and(|due| due <= watermark);
+        let span = if due {
+            tracing::debug_span!("tick", watermark, ticks = Empty, transitions = Empty)
+        } else {
+            Span::none()
+        };
+        let span = span.entered();
         let mut out = Output::default();
         self.engine.advance(watermark, &*self.executor, &mut out);
         self.metrics.watermark.set(watermark.div_euclid(1000));
+        self.tell_event_time();
         if out.ticks > 0 {
             self.metrics.advance_seconds.observe(started.elapsed().as_secs_f64());
         }
+        span.record("ticks", out.ticks).record("transitions", out.transitions.len());
         self.hand_out(out);
+        drop(span);
         if self.held_at.is_none_or(|at| at.elapsed() >= HOLDINGS_EVERY) {
             self.held_at = Some(Instant::now());
             self.measure();
@@ -251,7 +310,10 @@ impl Host {
             let slowest = marks.entry(source.metrics.name()).or_insert((mark, &source.metrics));
             slowest.0 = slowest.0.min(mark);
         }
-        marks.values().for_each(|(mark, metrics)| metrics.set_watermark(*mark));
+        for (name, (mark, metrics)) in &marks {
+            metrics.set_watermark(*mark);
+            self.board.complete(name, *mark);
+        }
 
         let Some(watermark) = self.engine.watermark() else { return };
         let lag = now.saturating_sub(watermark);
@@ -288,6 +350,9 @@ impl Host {
         if !out.transitions.is_empty() {
             (self.outlet)(out.transitions);
         }
+        if let Some(outlet) = self.recorded_outlet.as_mut().filter(|_| !out.recorded.is_empty()) {
+            outlet(out.recorded);
+        }
     }
 
     fn measure(&mut self) {
@@ -315,71 +380,4 @@ impl std::fmt::Debug for Host {
 #[must_use]
 pub fn outlet(mut f: impl FnMut(Arc<[Transition]>) + Send + 'static) -> Outlet {
     Box::new(move |transitions| f(transitions.into()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::handle::EngineHandle;
-    use super::*;
-    use crate::base::{BatchBuilder, Labels, Limits};
-    use crate::engine::{EngineOptions, Inline, builtin_profiles};
-    use crate::rules::{RuleSet, load_file};
-    use crate::telemetry::Metrics;
-
-    #[tokio::test]
-    async fn samples_that_come_before_the_rules_wait_for_them() {
-        let metrics = Metrics::new().unwrap();
-        let known =
-            KnownSource { id: SourceId(0), pace: Pace::Recorded, silence_max: 0, metrics: metrics.source.of("replay") };
-        let engine = Engine::new(EngineOptions::default());
-        let host = Host::new(
-            engine,
-            Box::new(Inline),
-            vec![known],
-            metrics.engine.clone(),
-            Board::default(),
-            outlet(|_: Arc<[Transition]>| {}),
-        );
-        let mut warm = host.warm();
-        let (handle, commands) = EngineHandle::new();
-        let (queue, events) = mpsc::channel(4);
-        let ended = host.spawn(Inputs { events, commands }).unwrap();
-
-        let mut batch = BatchBuilder::new(&Limits::default());
-        batch.series(Labels::from_pairs([("__name__", "up")]).as_ref());
-        batch.sample(60_000, 0.0);
-        queue.send(SourceEvent::Batch(SourceId(0), batch.finish())).await.unwrap();
-        queue.send(SourceEvent::End(SourceId(0))).await.unwrap();
-        // Time enough to do the wrong thing.
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        assert!(!*warm.borrow());
-
-        let (groups, _) = load_file("rules.yml", "groups: [{name: g, rules: [{alert: Down, expr: up == 0}]}]");
-        let rules = RuleSet { groups: groups.into_iter().map(Arc::new).collect() };
-        handle.load(rules, builtin_profiles()).await.unwrap().unwrap();
-        warm.wait_for(|warm| *warm).await.unwrap();
-        assert_eq!(handle.holdings().await.unwrap().series, 1);
-        drop(queue);
-        ended.await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn nothing_is_done_for_those_who_have_gone_away() {
-        let metrics = Metrics::new().unwrap();
-        let (engine, sent) = (Engine::new(EngineOptions::default()), outlet(|_: Arc<[Transition]>| {}));
-        let mut host = Host::new(engine, Box::new(Inline), vec![], metrics.engine.clone(), Board::default(), sent);
-        let (reply, answer) = oneshot::channel();
-        host.obey(Command::Groups(reply));
-        assert!(answer.await.unwrap().is_empty());
-        let (reply, answer) = oneshot::channel();
-        drop(answer);
-        assert!(Host::is_for_nobody(&Command::Groups(reply)));
-        // Rules are put in force, whoever hears of it.
-        let (groups, _) = load_file("rules.yml", "groups: [{name: g, rules: [{alert: Down, expr: up == 0}]}]");
-        let rules = RuleSet { groups: groups.into_iter().map(Arc::new).collect() };
-        let (reply, answer) = oneshot::channel();
-        drop(answer);
-        host.obey(Command::Load { rules, profiles: builtin_profiles(), reply });
-        assert_eq!(host.engine.groups().len(), 1);
-    }
 }

@@ -4,23 +4,33 @@
 
 mod board;
 mod config;
+mod durable;
 mod executor;
 mod handle;
 mod host;
 pub mod http;
 mod lag;
+mod otlp;
+mod parts;
+mod recorded;
 mod rules;
 mod run;
+mod signals;
+mod sink_status;
+mod sinks;
 mod sources;
 mod teller;
+mod trace_links;
 mod warm_up;
 mod welcome;
 
 pub use config::{
     Alerting, Config, ConfigError, EngineConfig, Global, RemoteWriteConfig, Sources, WarmUp, Web, base_dir,
 };
+pub use durable::StateConfig;
 pub use executor::Parallel;
 pub use handle::{Command, EngineGone, EngineHandle};
 pub use host::{Host, Inputs, KnownSource, Outlet, outlet};
 pub use rules::{Read, Reloaded, RuleLoader, RuleSource};
 pub use run::{RunOptions, StartError, read_config, run};
+pub use trace_links::TraceLinks;

@@ -5,32 +5,42 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::engine::Engine;
 use crate::rules::selectors_of;
-use crate::sink::{Backoff, Dispatcher, LineFormat, Origin, SinkConfig, SinkContext, SinkMetrics};
+use crate::sink::outbox::Outbox;
 use crate::source::host::host_name;
 use crate::source::{clock, remote_write};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Exporting, Metrics, Register, Traces};
 
 use super::board::Board;
 use super::config::{Config, base_dir};
+use super::durable::{self, Opened};
 use super::executor::Parallel;
 use super::handle::EngineHandle;
 use super::host::{Host, Inputs, outlet};
-use super::http::{
-    AppState, Readiness, RecentFindings, ReloadReport, ReloadRequest, Reloader, RuleFile, SinkStatus, Summary,
-};
+use super::http::{AppState, Readiness, RecentFindings, ReloadReport, ReloadRequest, Reloader};
+use super::otlp::OtlpPorts;
+use super::parts::{LastReload, summary};
+use super::recorded::recorded_outlet;
 use super::rules::{Reloaded, RuleLoader, RuleSource};
-use super::sources::{self, Started};
+use super::signals::{Signals, interrupted};
+use super::sinks;
+use super::sources::{self, Restart, Started};
 use super::teller::{Teller, Told};
 use super::warm_up::{Past, totals};
 use super::welcome::welcome;
 
 /// How long alerts may take to leave at the end.
 const FLUSH: Duration = Duration::from_secs(5);
+
+/// How long a source with a thread of its own may take to end after the engine has.
+const CLOSE: Duration = Duration::from_secs(3);
+/// How long what is queued may take at the end where state is kept: the last checkpoint is part of it. What does not get
+/// done is in the log.
+const LAST_CHECKPOINT: Duration = Duration::from_secs(20);
 
 /// What `forewarn run` was told.
 #[derive(Clone, Debug)]
@@ -39,6 +49,8 @@ pub struct RunOptions {
     pub config_file: PathBuf,
     /// Log what would be sent to receivers, and send nothing.
     pub dry_run: bool,
+    /// Switched on if the configuration says where own spans go.
+    pub traces: Option<Traces>,
 }
 
 /// Why the process did not start, or ended early.
@@ -51,12 +63,14 @@ pub enum StartError {
     #[error("the rules cannot be loaded:\n{}", .0.join("\n"))]
     Rules(Vec<String>),
     /// The address to listen on.
-    #[error("cannot listen on {address}: {error}; choose another with web.listen_address")]
+    #[error("cannot listen on {address}: {error}; choose another with {setting}")]
     Listen {
         /// Address.
         address: String,
         /// Why not.
         error: std::io::Error,
+        /// The setting that names it.
+        setting: &'static str,
     },
     /// The operating system.
     #[error("{0}")]
@@ -65,9 +79,6 @@ pub enum StartError {
     #[error("the engine has failed; this is a bug, please report it with the message above")]
     EngineFailed,
 }
-
-/// The last reload, for the status page.
-type LastReload = Arc<Mutex<(Option<ReloadReport>, Vec<RuleFile>)>>;
 
 /// Reads a configuration file.
 ///
@@ -95,41 +106,74 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let dir = base_dir(&options.config_file);
     let started_at = clock::now();
     let metrics = Metrics::new().map_err(|e| StartError::System(e.to_string()))?;
+    let exporting = start_traces(&config, &metrics, options.traces.as_ref())?;
     let address = &config.web.listen_address;
-    let listener =
-        TcpListener::bind(address).await.map_err(|error| StartError::Listen { address: address.clone(), error })?;
+    let listener = TcpListener::bind(address).await.map_err(|error| StartError::Listen {
+        address: address.clone(),
+        error,
+        setting: "web.listen_address",
+    })?;
+    let otlp_ports = OtlpPorts::bind(config.sources.otlp.as_ref()).await?;
 
-    let dispatcher = Arc::new(start_sinks(&config, &metrics, options.dry_run)?);
+    let dry_run = options.dry_run || config.sinks.is_log_only();
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let engine_options = config.engine_options(processors);
+    let opened = durable::open(&config.state, &engine_options, &metrics.state, started_at)?;
+    let (restart, kept, teller, core, outbox, lock, checkpoints) = match opened {
+        Some(Opened { engine, watermark, positions, log, durable, teller, kept, outbox, lock }) => {
+            let outbox = Outbox::open(&outbox, metrics.registry()).map_err(|e| StartError::System(e.to_string()))?;
+            let outbox = Arc::new(outbox);
+            tokio::spawn(durable::forget_what_will_not_come_again(durable.clone(), Arc::clone(&outbox)));
+            let restart = Restart { watermark, positions, log: Some(log) };
+            (restart, Some(kept), teller, engine, Some(outbox), Some(lock), Some(durable))
+        }
+        None => {
+            let teller = Arc::new(Mutex::new(Teller::new(started_at)));
+            (Restart::default(), None, teller, Engine::new(engine_options.clone()), None, None, None)
+        }
+    };
+
+    let dispatcher = Arc::new(sinks::start(&config, &metrics, dry_run, outbox.clone())?);
+    let recorded = Arc::new(sinks::start_recorded(&config, &metrics, dry_run)?);
     let (engine, commands) = EngineHandle::new();
     let (queue, events) = mpsc::channel(config.limits.queued_batches.max(1));
     let board = Board::default();
 
     // The engine takes no sample before it has rules, see `Host`.
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let engine_options = config.engine_options(processors);
     let executor = Parallel::for_shards(engine_options.shards).map_err(|e| StartError::System(e.to_string()))?;
-    let Started { known, remote_write, mut tasks, progress, described } =
-        sources::start(&config, &dir, warm_up_selectors(&config, &dir).await?, queue, &metrics)?;
+    let (followed, durable) = watch::channel(Arc::default());
+    let followed = durable::follow(checkpoints, followed);
+    let Started { known, remote_write, otlp, traces, mut tasks, closing, progress, described } =
+        sources::start(&config, &dir, warm_up_selectors(&config, &dir).await?, queue, restart, durable, &metrics)?;
     for (name, description) in &described {
         let of_name = || known.iter().filter(|source| source.metrics.name() == name);
         let silence_max = of_name().map(|source| source.silence_max).max().unwrap_or(0);
         board.add(of_name().map(|source| source.id).collect(), silence_max, name, description);
     }
-    let past = Past::new(line_format(&config));
+    let past = Past::new(sinks::line_format(&config));
     let findings = RecentFindings::default();
     let tell = {
         let (past, findings, dispatcher) = (past.clone(), findings.clone(), Arc::clone(&dispatcher));
-        let mut teller = Teller::new(started_at);
+        let traces = traces.clone();
         outlet(move |transitions| {
+            let transitions = traces.annotated(transitions);
             transitions.iter().for_each(|t| findings.push(t));
-            let Told { shown, sent } = teller.sort(&transitions);
+            let Told { shown, sent } = teller.lock().unwrap_or_else(PoisonError::into_inner).sort(&transitions);
             past.show(&shown);
             if !sent.is_empty() {
                 dispatcher.send(&sent.into());
             }
         })
     };
-    let host = Host::new(Engine::new(engine_options), executor, known, metrics.engine.clone(), board.clone(), tell);
+    let mut host = Host::new(core, executor, known, metrics.engine.clone(), board.clone(), tell)
+        .recorded_to(recorded_outlet(Arc::clone(&recorded), started_at, config.limits.clone()));
+    if let Some(followed) = followed {
+        host = host.followed_by(followed);
+    }
+    let keeps = kept.is_some();
+    if let (Some(kept), Some(outbox)) = (kept, outbox) {
+        host.keep(kept, config.limits.clone(), Box::new(move || dry_run || outbox.is_durable()));
+    }
     let warm = host.warm();
     let mut loader = RuleLoader::new(rule_source(&config, &dir), engine.clone(), metrics.engine.clone());
     let mut engine_ended = host.spawn(Inputs { events, commands }).map_err(|e| StartError::System(e.to_string()))?;
@@ -144,13 +188,16 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         metrics: metrics.clone(),
         ready: readiness,
         reload: reloader,
-        summary: summary(&config, board, Arc::clone(&last_reload)),
+        summary: summary(&config, board, Arc::clone(&last_reload), dispatcher.states()),
         findings,
         external_url: config.external_url(),
         started: started_at,
         limits: Arc::new(config.limits.clone()),
-        receivers: remote_write::router(remote_write),
+        receivers: super::otlp::beside(remote_write::router(remote_write), otlp.as_ref()),
+        traces,
     };
+    let otlp_servers = otlp.as_ref().map(|receiver| otlp_ports.serve(receiver, &config.limits)).unwrap_or_default();
+    drop(otlp);
     let (stop_http, http_stopped) = oneshot::channel::<()>();
     let router = super::http::router(state);
     let limits = config.limits.clone();
@@ -175,12 +222,22 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     tasks.shutdown().await;
     reloads.abort();
     drop(stop_http);
+    if tokio::time::timeout(FLUSH, otlp_servers.stop()).await.is_err() {
+        tracing::warn!("OTLP requests were still open at the end");
+    }
     if tokio::time::timeout(FLUSH, http).await.is_err() {
         tracing::warn!("HTTP requests were still open at the end");
     }
     // With its sources gone the engine works off what is queued, and lets go of the sinks.
-    if !engine_ended.is_terminated() && tokio::time::timeout(FLUSH, engine_ended).await.is_err() {
-        tracing::warn!("samples were still waiting to be evaluated at the end");
+    let patience = if keeps { LAST_CHECKPOINT } else { FLUSH };
+    if !engine_ended.is_terminated() && tokio::time::timeout(patience, engine_ended).await.is_err() {
+        tracing::warn!("samples were still waiting to be evaluated at the end, or the last checkpoint to be written");
+    }
+    for end in closing {
+        end.within(CLOSE).await;
+    }
+    for topic in Arc::into_inner(recorded).into_iter().flatten() {
+        topic.shutdown(FLUSH).await;
     }
     if let Some(dispatcher) = Arc::into_inner(dispatcher) {
         let left = dispatcher.shutdown(FLUSH).await;
@@ -188,6 +245,11 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
             tracing::warn!(alerts = left, "alerts were not delivered before the end");
         }
     }
+    if let Some(exporting) = exporting {
+        // A panic there is told of already.
+        let _ = tokio::task::spawn_blocking(|| exporting.end()).await;
+    }
+    drop(lock);
     outcome
 }
 
@@ -218,30 +280,6 @@ async fn live(
     ready.send_replace(Readiness::Ready);
     welcome(config, engine, past, described, &loaded).await;
     std::future::pending().await
-}
-
-/// The signals that mean something here.
-struct Signals {
-    hangup: Signal,
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn catch() -> std::io::Result<Self> {
-        Ok(Self {
-            hangup: signal(SignalKind::hangup())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-}
-
-async fn interrupted(mut interrupt: Signal, mut terminate: Signal) {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
 }
 
 /// Reloads rules on SIGHUP, when asked over HTTP, and when files have changed.
@@ -309,57 +347,7 @@ fn rule_source(config: &Config, dir: &Path) -> RuleSource {
     }
 }
 
-fn start_sinks(config: &Config, metrics: &Metrics, dry_run: bool) -> Result<Dispatcher, StartError> {
-    let labels = config.global.external_labels.iter();
-    let context = SinkContext {
-        origin: Origin {
-            external_labels: labels.map(|(n, v)| (n.clone(), v.clone())).collect(),
-            external_url: config.external_url(),
-        },
-        queued_alerts: config.limits.queued_alerts,
-        backoff: Backoff::default(),
-        dry_run,
-        metrics: SinkMetrics::register(metrics.registry()).map_err(|e| StartError::System(e.to_string()))?,
-    };
-    Dispatcher::start(&config.all_sinks(), &context).map_err(|e| StartError::Config(e.to_string()))
-}
-
-/// The form in which standard output shows alerts, if it does.
-fn line_format(config: &Config) -> Option<LineFormat> {
-    config.all_sinks().iter().find_map(|sink| match sink {
-        SinkConfig::Stdout(stdout) => Some(stdout.format.settle()),
-        _ => None,
-    })
-}
-
-fn summary(config: &Config, board: Board, last: LastReload) -> Arc<dyn Fn() -> Summary + Send + Sync> {
-    let sinks: Vec<SinkStatus> = config.all_sinks().iter().flat_map(sink_status).collect();
-    let files = config.rule_files.clone();
-    Arc::new(move || {
-        let last = last.lock().unwrap_or_else(PoisonError::into_inner);
-        let faults = match last.0.as_ref().map(|r| &r.outcome) {
-            Some(Err(faults)) => faults.clone(),
-            _ => vec![],
-        };
-        let files = files.iter().map(|path| RuleFile { path: path.clone(), faults: vec![] });
-        let mut rule_files: Vec<RuleFile> = files.collect();
-        if let Some(first) = rule_files.first_mut() {
-            first.faults = faults;
-        }
-        Summary { sources: board.list(clock::now()), sinks: sinks.clone(), rule_files, reload: last.0.clone() }
-    })
-}
-
-fn sink_status(sink: &SinkConfig) -> Vec<SinkStatus> {
-    let status =
-        |kind: &str, detail: String| SinkStatus { name: kind.into(), kind: kind.into(), detail, ..Default::default() };
-    match sink {
-        SinkConfig::Stdout(_) => vec![status("stdout", "standard output".to_owned())],
-        // The URL of a webhook is a secret.
-        SinkConfig::Webhook(_) => vec![status("webhook", "see forewarn_sink_* in the metrics".to_owned())],
-        SinkConfig::Alertmanager(config) => {
-            let targets = config.static_configs.iter().flat_map(|group| group.targets.clone());
-            targets.map(|target| status("alertmanager", target)).collect()
-        }
-    }
+fn start_traces(config: &Config, metrics: &Metrics, traces: Option<&Traces>) -> Result<Option<Exporting>, StartError> {
+    let started = traces.map(|traces| traces.start(&config.tracing, Register::new(metrics.registry())));
+    started.transpose().map(Option::flatten).map_err(|e| StartError::Config(e.to_string()))
 }

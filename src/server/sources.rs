@@ -3,22 +3,27 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::base::Millis;
+use crate::source::durable::{Intake, SourceLog, gate};
+use crate::source::exemplars::Exemplars;
 use crate::source::host::{self, Host};
+use crate::source::kafka::{self, Closing, KafkaConfig, KafkaParts};
+use crate::source::otlp::{OtlpReceiver, SpanCounter, spans};
 use crate::source::prometheus::{self, PrometheusHistory, Wanted};
 use crate::source::remote_write::RemoteWrite;
 use crate::source::replay;
 use crate::source::scrape::{self, ScrapeHost};
 use crate::source::watermark::Pace;
-use crate::source::{Inlet, Progress, SourceEvent, SourceId, clock};
+use crate::source::{Inlet, Positions, Progress, SourceEvent, SourceIds, clock};
 use crate::telemetry::Metrics;
 
 use super::config::Config;
 use super::host::KnownSource;
 use super::run::StartError;
+use super::trace_links::TraceLinks;
 
 /// How long a remote write may wait for room in the queue before it is told to come back.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
@@ -35,8 +40,14 @@ pub struct Started {
     pub known: Vec<KnownSource>,
     /// What the HTTP server needs of the remote-write receiver.
     pub remote_write: RemoteWrite,
+    /// What the OTLP servers need, if there are any.
+    pub otlp: Option<OtlpReceiver>,
+    /// Finds the traces of what has been received.
+    pub traces: TraceLinks,
     /// Tasks of those that run by themselves; dropping them ends them.
     pub tasks: JoinSet<()>,
+    /// The ends of those that have threads of their own.
+    pub closing: Vec<Closing>,
     /// How far recorded files have been read.
     pub progress: Vec<Arc<Progress>>,
     /// One line each, for people.
@@ -46,11 +57,24 @@ pub struct Started {
 struct Starter<'a> {
     queue: mpsc::Sender<SourceEvent>,
     metrics: &'a Metrics,
+    ids: SourceIds,
     known: Vec<KnownSource>,
     described: Vec<(String, String)>,
 }
 
-/// Starts all sources of a configuration; `read` are the selectors of the series that the rules read.
+/// From where the sources go on.
+#[derive(Clone, Debug, Default)]
+pub struct Restart {
+    /// How far event time had come; None at a first start.
+    pub watermark: Option<Millis>,
+    /// How far the streams had been read.
+    pub positions: Positions,
+    /// The log for what cannot be read again; None where no state is kept.
+    pub log: Option<SourceLog>,
+}
+
+/// Starts all sources of a configuration; `read` are the selectors of the series that the rules read, `durable` tells what
+/// need not be read again.
 ///
 /// # Errors
 /// Settings that cannot work.
@@ -59,14 +83,21 @@ pub fn start(
     dir: &Path,
     read: Vec<String>,
     queue: mpsc::Sender<SourceEvent>,
+    restart: Restart,
+    durable: watch::Receiver<Arc<Positions>>,
     metrics: &Metrics,
 ) -> Result<Started, StartError> {
     let limits = Arc::new(config.limits.clone());
-    let mut starter = Starter { queue, metrics, known: vec![], described: vec![] };
+    let mut starter = Starter { queue, metrics, ids: SourceIds::default(), known: vec![], described: vec![] };
+    let Restart { watermark, positions, log } = restart;
     let mut tasks = JoinSet::new();
     let mut progress = Vec::new();
     let dir: Arc<Path> = dir.into();
     for (i, replay) in config.sources.replay.iter().enumerate() {
+        if positions.contains_key(&replay::stream(replay)) {
+            tracing::info!(files = replay.files, "not played again: the checkpoint holds what they say");
+            continue;
+        }
         let name = format!("replay_{}", i + 1);
         let inlet = starter.add(&name, Pace::Recorded, Millis::MAX, format!("recorded files {}", replay.files));
         let shared = Arc::new(Progress::default());
@@ -81,7 +112,9 @@ pub fn start(
     }
     if let Some(settings) = &config.warm_up.prometheus {
         let to = clock::now();
-        let wanted = Wanted { selectors: read, from: to.saturating_sub(settings.range.millis()), to };
+        // What a checkpoint holds is not fetched again, only what came since.
+        let from = to.saturating_sub(settings.range.millis()).max(watermark.map_or(Millis::MIN, |w| w + 1));
+        let wanted = Wanted { selectors: read, from, to };
         let shared = Arc::new(Progress::default());
         progress.push(Arc::clone(&shared));
         let history = PrometheusHistory::new(settings, wanted, &config.limits, shared)
@@ -99,6 +132,7 @@ pub fn start(
         let reader = Host::new(host, &config.limits).map_err(|e| StartError::Config(format!("sources.host: {e}")))?;
         let every = host.interval.millis();
         let inlet = starter.add("host", Pace::Scheduled, every, format!("this machine, every {}", host.interval));
+        let inlet = logged(inlet, "host", log.as_ref(), &mut tasks);
         let source = metrics.source.of("host");
         tasks.spawn(async move {
             // It only ever ends because the engine did.
@@ -115,7 +149,7 @@ pub fn start(
         for target in targets {
             let every = Millis::try_from(target.interval.as_millis()).unwrap_or(Millis::MAX);
             let host = ScrapeHost {
-                inlet: starter.inlet(&name, Pace::Scheduled, every),
+                inlet: logged(starter.inlet(&name, Pace::Scheduled, every), &name, log.as_ref(), &mut tasks),
                 limits: Arc::clone(&limits),
                 source: metrics.source.of(&name),
                 metrics: metrics.scrape.clone(),
@@ -125,15 +159,57 @@ pub fn start(
             });
         }
     }
+    let mut closing = Vec::new();
+    for kafka in &config.sources.kafka {
+        let pace = kafka::pace(kafka);
+        let inlet = starter.add(&kafka.name, pace, kafka.idle_timeout.millis(), kafka.describe());
+        let parts = KafkaParts {
+            config: KafkaConfig {
+                otlp: Some(kafka.otlp.clone().unwrap_or_else(|| config.otlp.clone())),
+                ..kafka.clone()
+            },
+            id: inlet.id,
+            ids: starter.ids.clone(),
+            limits: Arc::clone(&limits),
+            metrics: metrics.kafka.clone(),
+            source: metrics.source.of(&kafka.name),
+            restored: positions.clone(),
+            durable: durable.clone(),
+        };
+        let (task, end) = kafka::start(parts, inlet.queue).map_err(|e| StartError::System(e.to_string()))?;
+        tasks.spawn(task);
+        closing.push(end);
+    }
+    let exemplars = Exemplars::default();
     let receiver = &config.sources.remote_write;
     let pace = Pace::Live { lateness: receiver.lateness.millis(), idle_timeout: receiver.idle_timeout.millis() };
+    let inlet = starter.add("remote_write", pace, receiver.idle_timeout.millis(), "POST /api/v1/write".to_owned());
     let remote_write = RemoteWrite {
-        inlet: starter.add("remote_write", pace, receiver.idle_timeout.millis(), "POST /api/v1/write".to_owned()),
-        limits,
+        intake: Intake { inlet, source: "remote_write".to_owned(), log: log.clone() },
+        limits: Arc::clone(&limits),
         metrics: metrics.source.of("remote_write"),
         patience: PATIENCE,
+        exemplars: exemplars.clone(),
     };
-    Ok(Started { known: starter.known, remote_write, tasks, progress, described: starter.described })
+    let trace_link = config.sources.otlp.as_ref().and_then(|otlp| otlp.trace_link.clone());
+    let traces = TraceLinks::new(exemplars.clone(), trace_link);
+    let otlp = config.sources.otlp.as_ref().map(|settings| {
+        let spans = SpanCounter::new(Arc::clone(&limits), exemplars, metrics.source.of("spans"));
+        let every = settings.spans.interval;
+        let inlet = starter.add("spans", Pace::Scheduled, every.millis(), format!("counted every {every}"));
+        let inlet = logged(inlet, "spans", log.as_ref(), &mut tasks);
+        let (counter, spans_config) = (spans.clone(), settings.spans.clone());
+        tasks.spawn(async move {
+            // It only ever ends because the engine did.
+            let _ = spans::run(counter, spans_config, inlet).await;
+        });
+        let pace = Pace::Live { lateness: settings.lateness.millis(), idle_timeout: settings.idle_timeout.millis() };
+        let inlet = starter.add("otlp", pace, settings.idle_timeout.millis(), settings.describe());
+        let intake = Intake { inlet, source: "otlp".to_owned(), log };
+        OtlpReceiver::new(intake, config.otlp.clone(), limits, metrics.source.of("otlp"), PATIENCE, spans)
+    });
+    let described = starter.described;
+    Ok(Started { known: starter.known, remote_write, otlp, traces, tasks, closing, progress, described })
 }
 
 impl Starter<'_> {
@@ -148,11 +224,19 @@ impl Starter<'_> {
 
     /// A source of its own. Those of one name share their metrics: a job's targets may be many.
     fn inlet(&mut self, name: &str, pace: Pace, usual_silence: Millis) -> Inlet {
-        let id = SourceId(self.known.len());
+        let id = self.ids.next();
         let silence_max = usual_silence.saturating_mul(DEGRADED_AFTER);
-        self.known.push(KnownSource { id, pace, silence_max, metrics: self.metrics.source.of(name) });
+        self.known.push(KnownSource { id, of: id, pace, silence_max, metrics: self.metrics.source.of(name) });
         Inlet { id, queue: self.queue.clone() }
     }
+}
+
+/// An inlet that goes through the log, if there is one.
+fn logged(inlet: Inlet, name: &str, log: Option<&SourceLog>, tasks: &mut JoinSet<()>) -> Inlet {
+    let Some(log) = log else { return inlet };
+    let (gated, task) = gate(inlet, name.to_owned(), log.clone());
+    tasks.spawn(task);
+    gated
 }
 
 fn plural(n: usize) -> String {
@@ -174,7 +258,9 @@ scrape_configs:
   - {job_name: slow, scrape_interval: 1h, static_configs: [{targets: ['127.0.0.1:1']}]}";
         let config = Config::parse(yaml, Path::new(".")).unwrap();
         let (queue, mut events) = mpsc::channel(64);
-        let started = start(&config, Path::new("."), vec![], queue, &Metrics::new().unwrap()).unwrap();
+        let (_, durable) = watch::channel(Arc::default());
+        let metrics = Metrics::new().unwrap();
+        let started = start(&config, Path::new("."), vec![], queue, Restart::default(), durable, &metrics).unwrap();
         let begin = clock::now();
         let mut marks = Watermarks::default();
         for source in &started.known {
@@ -194,7 +280,7 @@ scrape_configs:
                     marks.observe(id, batch.newest().unwrap(), clock::now());
                     batches += 1;
                 }
-                SourceEvent::End(_) | SourceEvent::Reached(_) => panic!("a scraper has no end and no position"),
+                other => panic!("a scraper has no end and no position: {other:?}"),
             }
             if clock::now() > begin + 3_000 {
                 behind_max = behind_max.max(clock::now() - marks.current(clock::now()).unwrap());

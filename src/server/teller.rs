@@ -35,6 +35,20 @@ impl Teller {
         Self { started_at, untold: HashSet::new() }
     }
 
+    /// Goes on as a teller that knew this, see [`Self::kept`].
+    #[must_use]
+    pub fn resumed(started_at: Millis, untold: impl IntoIterator<Item = AlertKey>) -> Self {
+        Self { started_at, untold: untold.into_iter().collect() }
+    }
+
+    /// What a teller after a restart must know: from when on it tells, and whom nobody knows of, in order.
+    #[must_use]
+    pub fn kept(&self) -> (Millis, Vec<AlertKey>) {
+        let mut untold: Vec<AlertKey> = self.untold.iter().copied().collect();
+        untold.sort_unstable();
+        (self.started_at, untold)
+    }
+
     /// Sorts transitions, in order.
     pub fn sort(&mut self, transitions: &Arc<[Transition]>) -> Told {
         let mut told = Told::default();

@@ -17,7 +17,7 @@ use super::SinkError;
 use super::alertmanager_payload::payload;
 use super::failure::Failure;
 use super::origin::Origin;
-use super::pending::{Outgoing, Policy};
+use super::pending::{Order, Outgoing, Policy};
 use super::post::post_json;
 use super::settings::{read_duration, write_duration};
 use super::worker::Receiver;
@@ -142,7 +142,7 @@ impl AlertmanagerConfig {
     }
 
     pub(super) fn policy(capacity: usize) -> Policy {
-        Policy { capacity, batch: BATCH, one_rule: false, repeats: true, resolved: true }
+        Policy { capacity, batch: BATCH, one_rule: false, repeats: true, resolved: true, order: Order::Newest }
     }
 }
 

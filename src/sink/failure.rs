@@ -24,10 +24,14 @@ pub struct Failure {
 pub enum Verdict {
     /// Try again, not before the receiver's own wish where it has one.
     Retry(Option<Duration>),
+    /// Try again, after what else waits: others may fare better.
+    Defer,
     /// The content may be at fault: try again in halves, give up an alert that is refused alone.
     Split,
     /// Give up.
     Refused,
+    /// Give up: the receiver is gone for good.
+    Gone,
 }
 
 impl Failure {

@@ -28,6 +28,8 @@ pub enum Drop {
     Shutdown,
     /// The receiver is gone for good: standard output was closed.
     Closed,
+    /// It waited in the outbox for a sink that is not configured any more.
+    Unconfigured,
 }
 
 impl Drop {
@@ -38,6 +40,7 @@ impl Drop {
             Self::Refused => "refused",
             Self::Shutdown => "shutdown",
             Self::Closed => "closed",
+            Self::Unconfigured => "unconfigured",
         }
     }
 }

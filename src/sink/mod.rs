@@ -1,13 +1,13 @@
 //! Sinks: what becomes of the engine's transitions. One file each.
 //!
 //! ```text
-//! Dispatcher::send ─┬─► mailbox (newest state of each alert) ─► worker ─► Alertmanager a
-//!                   ├─► mailbox                              ─► worker ─► Alertmanager b
-//!                   ├─► mailbox                              ─► worker ─► webhook
-//!                   └─► bounded queue                        ─► thread ─► standard output
+//! Dispatcher::send ─► outbox ─┬─► mailbox (newest state of each alert) ─► worker ─► Alertmanager a
+//!                             ├─► mailbox                              ─► worker ─► Alertmanager b
+//!                             ├─► mailbox                              ─► worker ─► webhook
+//!                             └─► mailbox (every transition)           ─► worker ─► standard output
 //! ```
 //!
-//! `send` never waits; a sink that hangs or is dead delays no other. What waits is bounded, and what is given up is
+//! `send` waits for no sink, only for one write of the outbox if there is one; a sink that hangs or is dead delays no other. What waits is bounded, and what is given up is
 //! counted with its reason. Knows transitions, protocols and the wall clock; knows nothing of rules, expressions or sources.
 
 mod alertmanager;
@@ -16,9 +16,16 @@ mod backoff;
 mod dispatcher;
 mod dry_run;
 mod failure;
+mod grafana;
+mod journal;
+mod kafka;
 mod key;
+mod list;
 mod metrics;
 mod origin;
+#[cfg(test)]
+mod outage_tests;
+pub mod outbox;
 mod pending;
 mod post;
 mod settings;
@@ -26,6 +33,7 @@ mod stdout;
 #[cfg(test)]
 mod testing;
 mod transition_text;
+mod waiting;
 mod webhook;
 mod webhook_payload;
 mod worker;
@@ -37,11 +45,18 @@ use serde::{Deserialize, Serialize};
 pub use alertmanager::{AlertmanagerConfig, StaticTargets};
 pub use backoff::Backoff;
 pub use dispatcher::{Dispatcher, SinkContext};
-pub use key::AlertKey;
+pub use grafana::GrafanaConfig;
+pub use kafka::{
+    AlertTransition, KafkaSinkConfig, RecordedConfig, RecordedFormat, RecordedMessage, RecordedMetrics, RecordedTopic,
+    TransitionFormat,
+};
+pub use key::{AlertKey, TransitionId};
+pub use list::Sinks;
 pub use metrics::SinkMetrics;
 pub use origin::Origin;
 pub use stdout::{LineFormat, StdoutConfig, StdoutFormat};
 pub use webhook::WebhookConfig;
+pub use worker::SinkState;
 
 /// One entry of `sinks:` in `forewarn.yml`, such as `- webhook: {url: 'http://localhost:5001/'}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -53,6 +68,10 @@ pub enum SinkConfig {
     Alertmanager(Box<AlertmanagerConfig>),
     /// A webhook.
     Webhook(Box<WebhookConfig>),
+    /// Annotations in Grafana.
+    Grafana(Box<GrafanaConfig>),
+    /// Topics of a Kafka cluster.
+    Kafka(Box<KafkaSinkConfig>),
 }
 
 impl SinkConfig {
@@ -68,6 +87,26 @@ impl SinkConfig {
                 .into_iter()
                 .try_for_each(|url| alertmanager::Alertmanager::new(config, url, std::sync::Arc::default()).map(drop)),
             Self::Webhook(config) => webhook::Webhook::new(config, std::sync::Arc::default()).map(drop),
+            Self::Grafana(config) => grafana::Grafana::new(config, std::sync::Arc::default()).map(drop),
+            Self::Kafka(config) => config.validate(),
+        }
+    }
+
+    /// Whether it wants recorded series.
+    #[must_use]
+    pub fn wants_recorded(&self) -> bool {
+        matches!(self, Self::Kafka(config) if config.recorded.is_some())
+    }
+
+    /// What kind of sink it is, as people call it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Stdout(_) => "standard output",
+            Self::Alertmanager(_) => "Alertmanager",
+            Self::Webhook(_) => "webhook",
+            Self::Grafana(_) => "Grafana",
+            Self::Kafka(_) => "Kafka",
         }
     }
 
@@ -77,6 +116,8 @@ impl SinkConfig {
             Self::Stdout(_) => {}
             Self::Alertmanager(config) => config.resolve_paths(dir),
             Self::Webhook(config) => config.resolve_paths(dir),
+            Self::Grafana(config) => config.resolve_paths(dir),
+            Self::Kafka(config) => config.resolve_paths(dir),
         }
     }
 }

@@ -1,12 +1,17 @@
-//! What one sink still has to deliver: the newest state of each alert, oldest first. Pure: time is an argument.
+//! What one sink still has to deliver: the newest state of each alert, oldest first. Pure: time is an argument. For sinks
+//! that need every transition there is `journal.rs`.
 //!
 //! - **The newest state wins.** A newer transition of an alert takes the place of the one that waits and keeps its turn.
 //! - **A resolved alert nobody heard of is forgotten.** Firing that was never attempted, then resolved: nothing is sent.
 //!   Once an attempt was made the receiver may believe the alert firing, whatever became of the attempt, and is told.
 //! - **Firing waits for as long as the alert lives**: from `at` to `ends_at`, counted from when it came in, so that event
-//!   time that lags the wall clock shortens nothing. The engine's repetitions renew it.
-//! - **Resolved waits until acknowledged**, without a limit of time.
+//!   time that lags the wall clock shortens nothing. The engine's repetitions renew it. A receiver that gets no repetitions
+//!   would never hear of an alert that outlived that (a restart after a long stop): for it the alert is kept aside, unsent,
+//!   until the engine's next word.
+//! - **Resolved waits until acknowledged**, for as long as [`LONGEST`].
 //! - **Bounded.** Past the capacity the oldest resolved alert goes, and the oldest firing one only when none is resolved.
+//! - **Everything has a number in the outbox** (0: none); numbers that are needed no longer are given back by
+//!   [`Pending::take_released`].
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -15,6 +20,21 @@ use crate::alert::{AlertState, Reason, Transition};
 use crate::base::Millis;
 
 use super::AlertKey;
+
+/// How long a resolved alert, or one kept aside, waits: a week.
+pub const LONGEST: Millis = 7 * 86_400_000;
+
+/// Which transitions a sink needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The newest state of each alert.
+    Newest,
+    /// Every one, in order, whatever its age; pending alerts and those that were cleared while pending as well if `pending`.
+    Every {
+        /// Those of which [`Transition::is_notified`] says no.
+        pending: bool,
+    },
+}
 
 /// How a sink wants its alerts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +49,21 @@ pub struct Policy {
     pub repeats: bool,
     /// Whether the receiver is told of resolved alerts.
     pub resolved: bool,
+    /// Which transitions it needs.
+    pub order: Order,
+}
+
+impl Policy {
+    /// Whether the receiver is owed this transition.
+    #[must_use]
+    pub fn wants(&self, transition: &Transition) -> bool {
+        let told = match self.order {
+            Order::Newest => transition.is_notified(),
+            Order::Every { pending } => pending || transition.is_notified(),
+        };
+        told && (self.repeats || transition.reason != Reason::Resent)
+            && (self.resolved || transition.to != AlertState::Inactive)
+    }
 }
 
 /// What became of an offered transition.
@@ -45,9 +80,11 @@ pub enum Offer {
 }
 
 /// A transition on its way to the receiver.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Outgoing {
-    key: AlertKey,
+    pub(super) key: AlertKey,
+    /// Its number in the outbox.
+    pub(super) seq: u64,
     /// The transition.
     pub transition: Arc<Transition>,
     /// Wall-clock time at which it came in.
@@ -58,7 +95,7 @@ impl Outgoing {
     /// A transition that came in at `received`.
     #[cfg(test)]
     pub fn new(transition: Arc<Transition>, received: Millis) -> Self {
-        Self { key: AlertKey::of(&transition), transition, received }
+        Self { key: AlertKey::of(&transition), seq: 0, transition, received }
     }
 
     /// Whether it says that the alert fires.
@@ -77,14 +114,27 @@ pub struct Pending {
     firing: BTreeMap<u64, AlertKey>,
     resolved: BTreeMap<u64, AlertKey>,
     next_turn: u64,
+    /// Firing alerts whose life was over, until the engine says more of them; for receivers that get no repetitions.
+    aside: HashMap<AlertKey, Aside>,
+    look_aside_at: Millis,
+    released: Vec<u64>,
+}
+
+#[derive(Debug)]
+struct Aside {
+    seq: u64,
+    since: Millis,
 }
 
 #[derive(Debug)]
 struct Entry {
     newest: Arc<Transition>,
+    /// Number of the newest transition that the receiver is owed.
+    seq: u64,
     received: Millis,
     turn: u64,
-    under_way: bool,
+    /// Number of what is being delivered.
+    under_way: Option<u64>,
     /// A newer state came in while an older one was under way.
     changed: bool,
     /// The receiver may believe that the alert fires.
@@ -104,7 +154,16 @@ impl Pending {
     #[must_use]
     pub fn new(policy: Policy) -> Self {
         let policy = Policy { batch: policy.batch.max(1), capacity: policy.capacity.max(1), ..policy };
-        Self { policy, entries: HashMap::new(), firing: BTreeMap::new(), resolved: BTreeMap::new(), next_turn: 0 }
+        Self {
+            policy,
+            entries: HashMap::new(),
+            firing: BTreeMap::new(),
+            resolved: BTreeMap::new(),
+            next_turn: 0,
+            aside: HashMap::new(),
+            look_aside_at: 0,
+            released: Vec::new(),
+        }
     }
 
     /// Alerts that wait or are under way.
@@ -120,32 +179,46 @@ impl Pending {
     }
 
     /// Takes a transition in at wall-clock time `now`. Call [`Self::shed`] afterwards.
-    pub fn offer(&mut self, transition: &Arc<Transition>, now: Millis) -> Offer {
+    pub fn put(&mut self, seq: u64, transition: &Arc<Transition>, now: Millis) -> Offer {
         let key = AlertKey::of(transition);
         let repetition = transition.reason == Reason::Resent;
         let Some(entry) = self.entries.get_mut(&key) else {
-            let unwanted = repetition && !self.policy.repeats || !is_firing(transition) && !self.policy.resolved;
-            if unwanted {
+            let aside = self.aside.remove(&key);
+            let unwanted = repetition && !self.policy.repeats && aside.is_none();
+            if unwanted || !is_firing(transition) && !self.policy.resolved {
+                self.released.extend(aside.map(|a| a.seq).into_iter().chain([seq]));
                 return Offer::Unneeded;
             }
             // A first "firing" is news; a repetition or an end may follow what was delivered before.
-            let believed = repetition || !is_firing(transition);
-            self.insert(key, transition, now, believed);
+            let believed = repetition || !is_firing(transition) || aside.is_some();
+            let mut number = seq;
+            if let Some(aside) = aside {
+                number = if seq == 0 { aside.seq } else { seq };
+                self.released.extend((seq != 0).then_some(aside.seq));
+            }
+            self.insert(key, number, transition, now, believed);
             return Offer::Queued;
         };
         if transition.at < entry.newest.at {
+            self.released.push(seq);
             return Offer::Stale;
         }
         let was_firing = is_firing(&entry.newest);
         entry.newest = Arc::clone(transition);
         entry.received = now;
-        if entry.under_way {
+        // What only refreshes has no number of its own: the older state stays in the outbox for it.
+        if seq != 0 {
+            let older = std::mem::replace(&mut entry.seq, seq);
+            // That of a delivery under way is given back at its end.
+            self.released.extend((entry.under_way != Some(older)).then_some(older));
+        }
+        if entry.under_way.is_some() {
             entry.changed |= self.policy.repeats || !repetition;
             return Offer::Superseded;
         }
         let turn = entry.turn;
         if entry.is_unneeded(&self.policy) {
-            self.entries.remove(&key);
+            self.remove(key);
             self.queue(was_firing).remove(&turn);
             return Offer::Unneeded;
         }
@@ -154,27 +227,55 @@ impl Pending {
         Offer::Superseded
     }
 
+    /// Takes in what waited in the outbox when the process started and came in at `received`, oldest first. The receiver may
+    /// have heard of it.
+    pub fn restore(&mut self, seq: u64, transition: &Arc<Transition>, received: Millis) {
+        self.put(seq, transition, received);
+        if let Some(entry) = self.entries.get_mut(&AlertKey::of(transition)) {
+            entry.believed = true;
+        }
+    }
+
+    /// Numbers that are needed no longer.
+    pub fn take_released(&mut self) -> Vec<u64> {
+        let mut released = std::mem::take(&mut self.released);
+        released.retain(|seq| *seq != 0);
+        released
+    }
+
     /// Gives up what is beyond the capacity and says how many alerts that were.
     pub fn shed(&mut self) -> usize {
         let mut shed = 0;
         while self.entries.len() > self.policy.capacity {
             let Some((_, key)) = self.resolved.pop_first().or_else(|| self.firing.pop_first()) else { break };
-            self.entries.remove(&key);
+            self.remove(key);
+            shed += 1;
+        }
+        while self.aside.len() > self.policy.capacity
+            && let Some(key) = self.aside.keys().next().copied()
+        {
+            self.released.extend(self.aside.remove(&key).map(|a| a.seq));
             shed += 1;
         }
         shed
     }
 
-    /// The next delivery, oldest first, and how many firing alerts were given up because their life was over by `now`.
+    /// The next delivery, oldest first, and how many alerts were given up because their life was over by `now`.
     pub fn take(&mut self, now: Millis) -> (Vec<Outgoing>, usize) {
-        let (mut batch, mut expired, mut most) = (Vec::<Outgoing>::new(), 0, self.policy.batch);
+        let (mut batch, mut most) = (Vec::<Outgoing>::new(), self.policy.batch);
+        let mut expired = self.look_aside(now);
         while batch.len() < most {
             let Some((turn, key, firing)) = self.oldest() else { break };
             let Some(entry) = self.entries.get_mut(&key) else { break };
-            if firing && is_over(entry, now) {
-                self.entries.remove(&key);
+            if is_over(entry, now) {
                 self.queue(firing).remove(&turn);
-                expired += 1;
+                if firing && !self.policy.repeats {
+                    let seq = self.entries.remove(&key).map_or(0, |e| e.seq);
+                    self.aside.insert(key, Aside { seq, since: now });
+                } else {
+                    self.remove(key);
+                    expired += 1;
+                }
                 continue;
             }
             let fits = batch.len() < entry.company
@@ -183,10 +284,11 @@ impl Pending {
                 break;
             }
             most = most.min(entry.company);
-            entry.under_way = true;
+            entry.under_way = Some(entry.seq);
             entry.changed = false;
             entry.believed |= firing;
-            batch.push(Outgoing { key, transition: Arc::clone(&entry.newest), received: entry.received });
+            let transition = Arc::clone(&entry.newest);
+            batch.push(Outgoing { key, seq: entry.seq, transition, received: entry.received });
             self.queue(firing).remove(&turn);
         }
         (batch, expired)
@@ -231,7 +333,7 @@ impl Pending {
 
     /// Puts all that is under way back into the queue, after the task that delivered it has died.
     pub fn recover(&mut self) {
-        let lost: Vec<_> = self.entries.iter().filter(|(_, e)| e.under_way).map(|(k, _)| *k).collect();
+        let lost: Vec<_> = self.entries.iter().filter(|(_, e)| e.under_way.is_some()).map(|(k, _)| *k).collect();
         for key in lost {
             self.settle(key, false);
         }
@@ -240,22 +342,44 @@ impl Pending {
     /// Ends a delivery of one alert: forgets it when `done` or when what came in meanwhile need not be sent.
     fn settle(&mut self, key: AlertKey, done: bool) {
         let Some(entry) = self.entries.get_mut(&key) else { return };
+        let sent = entry.under_way.take();
+        self.released.extend(sent.filter(|sent| *sent != entry.seq));
         if done || entry.is_unneeded(&self.policy) {
-            self.entries.remove(&key);
+            self.remove(key);
             return;
         }
-        entry.under_way = false;
         let (turn, firing) = (entry.turn, is_firing(&entry.newest));
         self.queue(firing).insert(turn, key);
     }
 
-    fn insert(&mut self, key: AlertKey, transition: &Arc<Transition>, received: Millis, believed: bool) {
+    fn insert(&mut self, key: AlertKey, seq: u64, transition: &Arc<Transition>, received: Millis, believed: bool) {
         let turn = self.next_turn;
         self.next_turn += 1;
         let newest = Arc::clone(transition);
         let company = self.policy.batch;
-        self.entries.insert(key, Entry { newest, received, turn, under_way: false, changed: false, believed, company });
+        let entry = Entry { newest, seq, received, turn, under_way: None, changed: false, believed, company };
+        self.entries.insert(key, entry);
         self.queue(is_firing(transition)).insert(turn, key);
+    }
+
+    fn remove(&mut self, key: AlertKey) {
+        self.released.extend(self.entries.remove(&key).map(|entry| entry.seq));
+    }
+
+    /// Gives up what has been kept aside for too long. Looks once a minute, since that walks all of it.
+    fn look_aside(&mut self, now: Millis) -> usize {
+        if self.aside.is_empty() || now < self.look_aside_at && self.look_aside_at - now <= 60_000 {
+            return 0;
+        }
+        self.look_aside_at = now.saturating_add(60_000);
+        let before = self.aside.len();
+        let released = &mut self.released;
+        self.aside.retain(|_, aside| {
+            let keep = now <= aside.since.saturating_add(LONGEST);
+            released.extend((!keep).then_some(aside.seq));
+            keep
+        });
+        before - self.aside.len()
     }
 
     fn oldest(&self) -> Option<(u64, AlertKey, bool)> {
@@ -277,7 +401,8 @@ fn is_firing(transition: &Transition) -> bool {
 }
 
 fn is_over(entry: &Entry, now: Millis) -> bool {
-    let life = entry.newest.ends_at.saturating_sub(entry.newest.at).max(0);
+    let firing = is_firing(&entry.newest);
+    let life = if firing { entry.newest.ends_at.saturating_sub(entry.newest.at).max(0) } else { LONGEST };
     now > entry.received.saturating_add(life)
 }
 

@@ -7,7 +7,15 @@ use proptest::prelude::*;
 use super::*;
 use crate::sink::testing;
 
-const POLICY: Policy = Policy { capacity: 100, batch: 4, one_rule: false, repeats: true, resolved: true };
+const POLICY: Policy =
+    Policy { capacity: 100, batch: 4, one_rule: false, repeats: true, resolved: true, order: Order::Newest };
+
+impl Pending {
+    /// As one without an outbox does.
+    fn offer(&mut self, transition: &Arc<Transition>, now: Millis) -> Offer {
+        self.put(0, transition, now)
+    }
+}
 
 fn firing(alert: &str, at: Millis) -> Arc<Transition> {
     Arc::new(testing::firing(alert, at))
@@ -187,6 +195,72 @@ fn a_dead_workers_delivery_is_taken_up_again() {
     drop(pending.take(0));
     pending.recover();
     assert_eq!(drain(&mut pending), ["a Firing 1"]);
+}
+
+#[test]
+fn each_number_is_given_back_once_and_when_its_state_is_settled() {
+    let mut pending = Pending::new(POLICY);
+    pending.put(1, &firing("a", 1), 0);
+    pending.put(2, &resent("a", 2), 0);
+    assert_eq!(pending.take_released(), [1], "superseded");
+    let (batch, _) = pending.take(0);
+    pending.put(3, &resent("a", 3), 0);
+    pending.put(4, &resolved("a", 4), 0);
+    assert_eq!(pending.take_released(), [3], "2 is on its way and 4 is next");
+    pending.failed(&batch);
+    assert_eq!(pending.take_released(), [2]);
+    let (batch, _) = pending.take(0);
+    pending.delivered(&batch);
+    assert_eq!(pending.take_released(), [4]);
+    pending.put(5, &firing("b", 5), 0);
+    pending.put(6, &resolved("b", 6), 0);
+    assert_eq!(pending.take_released(), [5, 6], "nobody heard of it");
+    pending.put(7, &firing("c", 9), 0);
+    pending.put(8, &firing("c", 8), 0);
+    assert_eq!(pending.take_released(), [8], "older than what is there");
+    assert_eq!(pending.take(300_000), (vec![], 1));
+    assert_eq!(pending.take_released(), [7], "expired");
+    for seq in 10..112 {
+        pending.put(seq, &firing(&seq.to_string(), 10), 0);
+    }
+    assert_eq!(pending.shed(), 2);
+    assert_eq!(pending.take_released(), [10, 11]);
+    let (batch, _) = pending.take(0);
+    pending.refused(&batch, false);
+    assert_eq!(pending.take_released(), [12, 13, 14, 15]);
+}
+
+#[test]
+fn after_a_long_stop_receivers_without_repetitions_hear_what_still_fires() {
+    let hour = 3_600_000;
+    let mut pending = Pending::new(Policy { repeats: false, ..POLICY });
+    for (seq, name) in [(1, "fires"), (2, "ended"), (3, "gone")] {
+        pending.restore(seq, &firing(name, 0), 0);
+    }
+    assert_eq!(pending.take(hour), (vec![], 0), "out of date, and not lost");
+    assert_eq!(pending.take_released(), Vec::<u64>::new());
+    pending.put(0, &resent("fires", hour), hour);
+    pending.put(4, &resolved("ended", hour), hour);
+    assert_eq!(pending.take_released(), [2]);
+    assert_eq!(drain(&mut pending), [format!("fires Firing {hour}"), format!("ended Inactive {hour}")]);
+    assert_eq!(pending.take_released(), [1, 4]);
+    let week = 7 * 24 * hour;
+    assert_eq!(pending.take(hour + week).1, 0);
+    assert_eq!(pending.take(2 * hour + week).1, 1, "of this one nobody says anything any more");
+    assert_eq!(pending.take_released(), [3]);
+    // One that is told again and again simply expires.
+    let mut pending = Pending::new(POLICY);
+    pending.restore(1, &firing("a", 0), 0);
+    assert_eq!(pending.take(hour), (vec![], 1));
+}
+
+#[test]
+fn what_waited_on_disk_may_have_been_heard_of() {
+    let mut pending = Pending::new(POLICY);
+    pending.restore(1, &firing("a", 1), 0);
+    pending.put(2, &resolved("a", 2), 0);
+    assert_eq!(drain(&mut pending), ["a Inactive 2"]);
+    assert_eq!(pending.take_released(), [1, 2]);
 }
 
 /// What may happen to a sink, on a handful of alerts.

@@ -28,7 +28,7 @@ pub(super) async fn post_json(client: &HttpClient, url: Url, body: Vec<u8>, now:
 }
 
 /// The first `most` bytes of an answer's body, or what came before it broke off.
-async fn head(mut answer: Response, most: usize) -> Vec<u8> {
+pub(super) async fn head(mut answer: Response, most: usize) -> Vec<u8> {
     let mut body = Vec::new();
     while let Ok(Some(chunk)) = answer.chunk().await {
         body.extend_from_slice(&chunk[..chunk.len().min(most - body.len())]);

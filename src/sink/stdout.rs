@@ -1,19 +1,24 @@
 //! Standard output: every transition but repetitions, one line each, as JSON or as readable text.
 //!
-//! A thread of its own writes, so that a slow reader behind a pipe delays nobody; when too many lines wait, further ones
-//! are dropped and counted. A closed pipe ends the printing, not the process.
+//! A thread of its own writes, so that a slow reader behind a pipe delays nobody; when too many lines wait, the oldest
+//! are dropped and counted. A line counts as delivered when it has been given to the operating system. A closed pipe ends
+//! the printing, not the process.
 
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::sync::Arc;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
-use crate::alert::{Reason, Transition};
+use crate::alert::Transition;
+use crate::base::Millis;
 
-use super::metrics::{Drop, SinkMeter};
+use super::failure::{Failure, Verdict};
+use super::pending::{Order, Outgoing, Policy};
 use super::transition_text::{json_line, text_line};
+use super::worker::Receiver;
+
+/// Lines written at once.
+const LINES: usize = 1_000;
 
 /// Settings of the sink.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -74,85 +79,70 @@ impl LineFormat {
     }
 }
 
-/// The running sink.
+/// The receiver: a thread that writes, and the way to it.
 #[derive(Debug)]
 pub(super) struct Printer {
-    queue: mpsc::Sender<Arc<Transition>>,
-    ended: oneshot::Receiver<()>,
-    meter: SinkMeter,
+    jobs: std::sync::mpsc::Sender<Job>,
+    format: LineFormat,
 }
+
+/// Lines, and whom to tell that they are written.
+type Job = (Vec<String>, oneshot::Sender<io::Result<()>>);
 
 impl Printer {
     /// Starts the thread that writes to `out`.
-    pub(super) fn start(
-        out: impl Write + Send + 'static,
-        format: LineFormat,
-        capacity: usize,
-        meter: SinkMeter,
-    ) -> io::Result<Self> {
-        let (queue, lines) = mpsc::channel(capacity.clamp(1, tokio::sync::Semaphore::MAX_PERMITS));
-        let (end, ended) = oneshot::channel();
-        let writer_meter = meter.clone();
+    pub(super) fn start(out: impl Write + Send + 'static, format: LineFormat) -> io::Result<Self> {
+        // As long as the one delivery that is under way.
+        let (jobs, work) = std::sync::mpsc::channel::<Job>();
+        let mut out = BufWriter::new(out);
         std::thread::Builder::new().name("forewarn-stdout".to_owned()).spawn(move || {
-            print(lines, BufWriter::new(out), format, &writer_meter);
-            // Nobody may be waiting for the end.
-            let _ = end.send(());
-        })?;
-        Ok(Self { queue, ended, meter })
-    }
-
-    pub(super) fn put(&self, transitions: &[Arc<Transition>]) {
-        for transition in transitions.iter().filter(|t| t.reason != Reason::Resent) {
-            match self.queue.try_send(Arc::clone(transition)) {
-                Ok(()) => {}
-                Err(mpsc::error::TrySendError::Full(_)) => self.meter.dropped(Drop::QueueFull, 1),
-                Err(mpsc::error::TrySendError::Closed(_)) => self.meter.dropped(Drop::Closed, 1),
+            while let Ok((lines, done)) = work.recv() {
+                let written = lines.iter().try_for_each(|line| writeln!(out, "{line}")).and_then(|()| out.flush());
+                let closed = written.is_err();
+                // Nobody may be waiting any more.
+                let _ = done.send(written);
+                if closed {
+                    return;
+                }
             }
-        }
-        self.meter.queued(self.queue.max_capacity() - self.queue.capacity());
+        })?;
+        Ok(Self { jobs, format })
     }
 
-    /// Lets the thread write what waits, for at most `limit`; gives how many lines were left.
-    pub(super) async fn shutdown(self, limit: Duration) -> usize {
-        let weak = self.queue.downgrade();
-        drop(self.queue);
-        if tokio::time::timeout(limit, self.ended).await.is_ok() {
-            return 0;
-        }
-        let left = weak.upgrade().map_or(0, |q| q.max_capacity() - q.capacity());
-        self.meter.dropped(Drop::Shutdown, left);
-        left
+    /// Every transition but repetitions.
+    pub(super) fn policy(capacity: usize) -> Policy {
+        let order = Order::Every { pending: true };
+        Policy { capacity, batch: LINES, one_rule: false, repeats: false, resolved: true, order }
     }
 }
 
-fn print(mut lines: mpsc::Receiver<Arc<Transition>>, mut out: impl Write, format: LineFormat, meter: &SinkMeter) {
-    while let Some(transition) = lines.blocking_recv() {
-        let written = writeln!(out, "{}", format.line(&transition)).and_then(|()| match lines.is_empty() {
-            true => out.flush(),
-            false => Ok(()),
-        });
-        meter.queued(lines.len());
-        match written {
-            Ok(()) => meter.delivered(1),
-            Err(error) => {
-                meter.failed("write");
-                meter.dropped(Drop::Closed, 1 + lines.len());
-                tracing::warn!(%error, "standard output cannot be written to; alerts are not printed any more");
-                return;
-            }
-        }
+impl Receiver for Printer {
+    /// Waits for as long as the reader does: nobody else waits for this sink.
+    async fn deliver(&self, batch: &[Outgoing], _now: Millis) -> Result<(), Failure> {
+        let lines = batch.iter().map(|sent| self.format.line(&sent.transition)).collect();
+        let (done, written) = oneshot::channel();
+        let closed = |error: &dyn std::fmt::Display| Failure {
+            reason: "write",
+            message: format!("standard output cannot be written to, alerts are not printed any more: {error}"),
+            verdict: Verdict::Gone,
+        };
+        self.jobs.send((lines, done)).map_err(|_| closed(&"it was closed"))?;
+        written.await.map_err(|_| closed(&"it was closed"))?.map_err(|error| closed(&error))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
 
     use prometheus::Registry;
 
-    use super::super::testing;
-    use super::super::{SinkMetrics, metrics};
+    use super::super::outbox::Numbered;
+    use super::super::worker::{Mailbox, supervise};
+    use super::super::{Backoff, SinkMetrics, testing};
     use super::*;
+    use crate::alert::Reason;
 
     /// A pipe that keeps what it is given, or is closed.
     #[derive(Clone, Default)]
@@ -172,21 +162,27 @@ mod tests {
         }
     }
 
-    fn meter(registry: &Registry) -> metrics::SinkMeter {
-        SinkMetrics::register(registry).unwrap().sink("stdout", 10)
+    fn transitions() -> Vec<Numbered> {
+        let resent = Transition { reason: Reason::Resent, ..testing::firing("a", 2) };
+        let all = [testing::firing("a", 1), resent, testing::resolved("a", 1, 3)];
+        all.map(|transition| Numbered { seq: 0, transition: Arc::new(transition) }).to_vec()
     }
 
-    fn transitions() -> Vec<Arc<Transition>> {
-        let resent = Transition { reason: Reason::Resent, ..testing::firing("a", 2) };
-        [testing::firing("a", 1), resent, testing::resolved("a", 1, 3)].map(Arc::new).to_vec()
+    /// Prints to its end.
+    async fn print(pipe: Pipe, registry: &Registry) {
+        let meter = SinkMetrics::register(registry).unwrap().sink("stdout", 10);
+        let mailbox = Arc::new(Mailbox::new(Printer::policy(10), meter));
+        mailbox.put(&transitions(), 0);
+        mailbox.close();
+        let printer = Printer::start(pipe, LineFormat::Json).unwrap();
+        let limit = Duration::from_secs(5);
+        tokio::time::timeout(limit, supervise(mailbox, Arc::new(printer), Backoff::default())).await.unwrap();
     }
 
     #[tokio::test]
     async fn all_is_printed_but_repetitions() {
         let pipe = Pipe::default();
-        let printer = Printer::start(pipe.clone(), LineFormat::Json, 10, meter(&Registry::new())).unwrap();
-        printer.put(&transitions());
-        assert_eq!(printer.shutdown(Duration::from_secs(5)).await, 0);
+        print(pipe.clone(), &Registry::new()).await;
         let text = String::from_utf8(pipe.0.lock().unwrap().clone()).unwrap();
         let states: Vec<_> =
             text.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap()["to"].clone()).collect();
@@ -196,10 +192,7 @@ mod tests {
     #[tokio::test]
     async fn a_closed_pipe_ends_the_printing_only() {
         let registry = Registry::new();
-        let pipe = Pipe(Arc::default(), true);
-        let printer = Printer::start(pipe, LineFormat::Json, 10, meter(&registry)).unwrap();
-        printer.put(&transitions());
-        printer.shutdown(Duration::from_secs(5)).await;
+        print(Pipe(Arc::default(), true), &registry).await;
         let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
         assert!(text.contains(r#"forewarn_sink_errors_total{reason="write",sink="stdout"} 1"#), "{text}");
         assert!(text.contains(r#"forewarn_sink_dropped_total{reason="closed",sink="stdout"} "#), "{text}");

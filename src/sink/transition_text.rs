@@ -53,7 +53,7 @@ pub fn text_line(transition: &Transition, colour: bool) -> String {
 }
 
 /// Four significant digits: enough for a glance.
-fn short(value: f64) -> String {
+pub(super) fn short(value: f64) -> String {
     if !value.is_finite() || value == 0.0 {
         return format_value(value);
     }

@@ -16,7 +16,7 @@ use crate::http_client::{HttpClient, HttpClientConfig, HttpClientError, Purpose,
 use super::SinkError;
 use super::failure::Failure;
 use super::origin::Origin;
-use super::pending::{Outgoing, Policy};
+use super::pending::{Order, Outgoing, Policy};
 use super::post::post_json;
 use super::settings::{read_duration, write_duration};
 use super::webhook_payload::payload;
@@ -25,7 +25,8 @@ use super::worker::Receiver;
 /// Most alerts in one message when `max_alerts` is 0.
 const MOST_ALERTS: usize = 64;
 
-/// A webhook; the fields are those of Alertmanager's `webhook_config` but for `name`.
+/// A webhook; the fields are those of Alertmanager's `webhook_config` but for `name`
+/// and `every_transition`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct WebhookConfig {
@@ -44,6 +45,8 @@ pub struct WebhookConfig {
     /// Alerts of one rule in one message; what is beyond follows in further messages. 0: as many as 64. Unlike in
     /// Alertmanager the default is 1, so that `status` and `groupKey` speak of one alert.
     pub max_alerts: usize,
+    /// Whether every change of an alert is sent, in order, however late; else only the newest state of each.
+    pub every_transition: bool,
     /// Longest time of one request.
     #[serde(deserialize_with = "read_duration", serialize_with = "write_duration")]
     #[schemars(with = "String")]
@@ -59,6 +62,7 @@ impl Default for WebhookConfig {
             http_config: HttpClientConfig::default(),
             send_resolved: true,
             max_alerts: 1,
+            every_transition: false,
             timeout: Duration::from_secs(10),
         }
     }
@@ -75,7 +79,8 @@ impl WebhookConfig {
 
     pub(super) fn policy(&self, capacity: usize) -> Policy {
         let batch = if self.max_alerts == 0 { MOST_ALERTS } else { self.max_alerts.min(MOST_ALERTS) };
-        Policy { capacity, batch, one_rule: true, repeats: false, resolved: self.send_resolved }
+        let order = if self.every_transition { Order::Every { pending: false } } else { Order::Newest };
+        Policy { capacity, batch, one_rule: true, repeats: false, resolved: self.send_resolved, order }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The task that delivers to one receiver: takes from its mailbox, attempts, waits, attempts again.
 //!
-//! The mailbox is the sink's [`Pending`] behind a mutex, with a bell. The dispatcher puts transitions in and never waits:
+//! The mailbox is what [`Waiting`] for the sink, behind a mutex, with a bell. The dispatcher puts transitions in and never waits:
 //! the lock is held for map operations only, never across an attempt. A plain channel would do worse here: bounded it
 //! must lose or block, unbounded it grows with every repetition, while the map holds one entry an alert.
 
@@ -9,19 +9,37 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+use tracing::Instrument;
+use tracing::field::Empty;
 
-use crate::alert::Transition;
 use crate::base::Millis;
 
 use super::backoff::Backoff;
 use super::failure::{Failure, Verdict};
 use super::metrics::{Drop, SinkMeter};
-use super::pending::{Outgoing, Pending, Policy};
+use super::outbox::{Numbered, OutboxSlot, Restored, SinkBacklog};
+use super::pending::{Outgoing, Policy};
+use super::waiting::Waiting;
 
 /// Something that alerts are delivered to.
 pub trait Receiver: Send + Sync + 'static {
     /// Makes one attempt, and returns within a bounded time. `now` is wall-clock time.
     fn deliver(&self, batch: &[Outgoing], now: Millis) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// How a sink is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SinkState {
+    /// Its name, as in the metrics.
+    pub name: String,
+    /// See [`super::SinkConfig::kind`].
+    pub kind: &'static str,
+    /// Alerts that wait or are under way.
+    pub waiting: usize,
+    /// Since when all attempts have failed, by the wall clock, and how the last one did.
+    pub trouble: Option<(Millis, String)>,
+    /// What waits for it on disk, if there is an outbox.
+    pub kept: Option<SinkBacklog>,
 }
 
 /// What waits for one receiver; see the module's text.
@@ -30,30 +48,73 @@ pub(super) struct Mailbox {
     inner: Mutex<Inner>,
     bell: Notify,
     meter: SinkMeter,
+    policy: Policy,
+    /// Where what is settled leaves the outbox, if there is one.
+    slot: Option<OutboxSlot>,
 }
 
 #[derive(Debug)]
 struct Inner {
-    pending: Pending,
+    waiting: Waiting,
     closing: bool,
+    /// Why the last attempt failed, if it did, and since when they all do.
+    trouble: Option<(Millis, String)>,
 }
 
 impl Mailbox {
+    /// For a sink without an outbox.
+    #[cfg(test)]
     pub(super) fn new(policy: Policy, meter: SinkMeter) -> Self {
-        let inner = Mutex::new(Inner { pending: Pending::new(policy), closing: false });
-        Self { inner, bell: Notify::new(), meter }
+        Self::with_outbox(policy, meter, None, Vec::new())
     }
 
-    /// Takes notified transitions in.
-    pub(super) fn put(&self, transitions: &[Arc<Transition>], now: Millis) {
-        let mut inner = self.lock();
-        for transition in transitions {
-            inner.pending.offer(transition, now);
+    /// With what waited in the outbox, if there is one.
+    pub(super) fn with_outbox(policy: Policy, meter: SinkMeter, slot: Option<OutboxSlot>, due: Vec<Restored>) -> Self {
+        let mut waiting = Waiting::new(policy);
+        for old in &due {
+            waiting.restore(old.seq, &old.transition, old.received);
         }
-        self.meter.dropped(Drop::QueueFull, inner.pending.shed());
-        self.meter.queued(inner.pending.len());
+        let mailbox = Self {
+            inner: Mutex::new(Inner { waiting, closing: false, trouble: None }),
+            bell: Notify::new(),
+            meter,
+            policy,
+            slot,
+        };
+        mailbox.tidy(&mut mailbox.lock());
+        mailbox
+    }
+
+    /// Takes transitions in.
+    pub(super) fn put(&self, transitions: &[Numbered], now: Millis) {
+        let mut inner = self.lock();
+        for Numbered { seq, transition } in transitions {
+            // What only refreshes what waits is not in the outbox for this sink.
+            let seq = if self.policy.wants(transition) { *seq } else { 0 };
+            inner.waiting.put(seq, transition, now);
+        }
+        self.tidy(&mut inner);
         drop(inner);
         self.bell.notify_one();
+    }
+
+    /// The sink's name, what waits, and since when and why its attempts fail.
+    pub(super) fn status(&self, kind: &'static str) -> SinkState {
+        let inner = self.lock();
+        let (waiting, trouble) = (inner.waiting.len(), inner.trouble.clone());
+        drop(inner);
+        let kept = self.slot.as_ref().and_then(OutboxSlot::backlog);
+        SinkState { name: self.meter.name().to_owned(), kind, waiting, trouble, kept }
+    }
+
+    /// Keeps to the capacity, and lets go of what is settled.
+    fn tidy(&self, inner: &mut Inner) {
+        self.meter.dropped(Drop::QueueFull, inner.waiting.shed());
+        self.meter.queued(inner.waiting.len());
+        let released = inner.waiting.take_released();
+        if let Some(slot) = self.slot.as_ref().filter(|_| !released.is_empty()) {
+            slot.settle(&released);
+        }
     }
 
     /// Asks the worker to end once all is delivered, and to try at once what it put off.
@@ -62,10 +123,12 @@ impl Mailbox {
         self.bell.notify_one();
     }
 
-    /// Counts what will not be delivered any more as dropped.
+    /// Counts what will not be delivered any more as dropped, unless it waits in the outbox for the next start.
     pub(super) fn abandon(&self) -> usize {
-        let left = self.lock().pending.len();
-        self.meter.dropped(Drop::Shutdown, left);
+        let left = self.lock().waiting.len();
+        if self.slot.is_none() {
+            self.meter.dropped(Drop::Shutdown, left);
+        }
         self.meter.queued(0);
         left
     }
@@ -75,9 +138,9 @@ impl Mailbox {
         loop {
             {
                 let mut inner = self.lock();
-                let (batch, expired) = inner.pending.take(wall_clock());
+                let (batch, expired) = inner.waiting.take(wall_clock());
                 self.meter.dropped(Drop::Expired, expired);
-                self.meter.queued(inner.pending.len());
+                self.tidy(&mut inner);
                 if !batch.is_empty() {
                     return Some(batch);
                 }
@@ -102,7 +165,7 @@ impl Mailbox {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // Pending's invariants hold between its methods, and none of them panics half-way.
+        // The invariants of what waits hold between its methods, and none of them panics half-way.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -114,7 +177,7 @@ pub(super) async fn supervise<R: Receiver>(mailbox: Arc<Mailbox>, receiver: Arc<
         let Err(death) = (&mut task.0).await else { return };
         tracing::error!(sink = mailbox.meter.name(), error = %death, "sink died; starting it again");
         mailbox.meter.failed("panic");
-        mailbox.lock().pending.recover();
+        mailbox.lock().waiting.recover();
         mailbox.pause(backoff.cap.min(Duration::from_secs(1))).await;
     }
 }
@@ -133,7 +196,18 @@ async fn run<R: Receiver>(mailbox: Arc<Mailbox>, receiver: Arc<R>, backoff: Back
     let mut log = FailureLog::default();
     while let Some(batch) = mailbox.next().await {
         let started = Instant::now();
-        let result = receiver.deliver(&batch, wall_clock()).await;
+        let span = tracing::debug_span!(
+            "delivery",
+            sink = mailbox.meter.name(),
+            alerts = batch.len(),
+            failure = Empty,
+            otel.status_code = Empty
+        );
+        let result = receiver.deliver(&batch, wall_clock()).instrument(span.clone()).await;
+        if let Err(failure) = &result {
+            span.record("failure", failure.reason).record("otel.status_code", "ERROR");
+        }
+        drop(span);
         mailbox.meter.attempt_took(started.elapsed().as_secs_f64());
         let verdict = settle(&mailbox, &batch, &result);
         match result {
@@ -143,10 +217,13 @@ async fn run<R: Receiver>(mailbox: Arc<Mailbox>, receiver: Arc<R>, backoff: Back
             }
             Err(failure) => {
                 log.failed(mailbox.meter.name(), &failure, batch.len());
-                if let Some(Verdict::Retry(wish)) = verdict {
-                    failures += 1;
-                    mailbox.pause(backoff.wait(failures, fastrand::f64(), wish)).await;
-                }
+                let wish = match verdict {
+                    Some(Verdict::Retry(wish)) => wish,
+                    Some(Verdict::Defer) => None,
+                    _ => continue,
+                };
+                failures += 1;
+                mailbox.pause(backoff.wait(failures, fastrand::f64(), wish)).await;
             }
         }
     }
@@ -157,23 +234,28 @@ fn settle(mailbox: &Mailbox, batch: &[Outgoing], result: &Result<(), Failure>) -
     let mut inner = mailbox.lock();
     let verdict = match result {
         Ok(()) => {
-            inner.pending.delivered(batch);
+            inner.waiting.delivered(batch);
+            inner.trouble = None;
             mailbox.meter.delivered(batch.len());
             None
         }
         Err(failure) => {
             mailbox.meter.failed(failure.reason);
+            let since = inner.trouble.take().map_or_else(wall_clock, |(since, _)| since);
+            inner.trouble = Some((since, failure.message.clone()));
             match failure.verdict {
-                Verdict::Retry(_) => inner.pending.failed(batch),
-                Verdict::Split | Verdict::Refused => {
-                    let dropped = inner.pending.refused(batch, failure.verdict == Verdict::Split);
-                    mailbox.meter.dropped(Drop::Refused, dropped);
+                Verdict::Retry(_) => inner.waiting.failed(batch),
+                Verdict::Defer => inner.waiting.deferred(batch),
+                Verdict::Split | Verdict::Refused | Verdict::Gone => {
+                    let dropped = inner.waiting.refused(batch, failure.verdict == Verdict::Split);
+                    let why = if failure.verdict == Verdict::Gone { Drop::Closed } else { Drop::Refused };
+                    mailbox.meter.dropped(why, dropped);
                 }
             }
             Some(failure.verdict)
         }
     };
-    mailbox.meter.queued(inner.pending.len());
+    mailbox.tidy(&mut inner);
     verdict
 }
 
@@ -188,12 +270,12 @@ impl FailureLog {
     fn failed(&mut self, sink: &str, failure: &Failure, alerts: usize) {
         let (reason, error) = (failure.reason, failure.message.as_str());
         match failure.verdict {
-            Verdict::Retry(_) => {
+            Verdict::Retry(_) | Verdict::Defer => {
                 if let Some(unlogged) = self.retried.open() {
                     tracing::warn!(sink, reason, error, alerts, unlogged, "delivery failed; will retry");
                 }
             }
-            Verdict::Split | Verdict::Refused => {
+            Verdict::Split | Verdict::Refused | Verdict::Gone => {
                 if let Some(unlogged) = self.refused.open() {
                     tracing::error!(sink, reason, error, alerts, unlogged, "receiver refused alerts");
                 }
@@ -238,6 +320,7 @@ mod tests {
 
     use prometheus::Registry;
 
+    use super::super::pending::Order;
     use super::super::{SinkMetrics, testing};
     use super::*;
 
@@ -255,10 +338,12 @@ mod tests {
     async fn a_receiver_that_panics_loses_nothing() {
         let registry = Registry::new();
         let meter = SinkMetrics::register(&registry).unwrap().sink("fragile", 10);
-        let policy = Policy { capacity: 10, batch: 64, one_rule: false, repeats: true, resolved: true };
+        let policy =
+            Policy { capacity: 10, batch: 64, one_rule: false, repeats: true, resolved: true, order: Order::Newest };
         let mailbox = Arc::new(Mailbox::new(policy, meter));
         let backoff = Backoff { cap: Duration::from_millis(1), ..Backoff::default() };
-        mailbox.put(&[Arc::new(testing::firing("a", wall_clock()))], wall_clock());
+        let transition = Arc::new(testing::firing("a", wall_clock()));
+        mailbox.put(&[Numbered { seq: 0, transition }], wall_clock());
         mailbox.close();
         supervise(Arc::clone(&mailbox), Arc::new(Fragile(AtomicUsize::new(0))), backoff).await;
         let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();

@@ -5,8 +5,13 @@
 pub mod clock;
 pub mod config;
 pub mod decode;
+pub mod durable;
 pub mod encode;
+pub mod exemplars;
 pub mod host;
+mod http_body;
+pub mod kafka;
+pub mod otlp;
 mod progress;
 pub mod prometheus;
 pub mod remote_write;
@@ -19,13 +24,15 @@ pub mod watermark;
 
 pub use progress::Progress;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use tokio::sync::mpsc;
 
 use crate::base::{Batch, Millis};
 
-/// Index of a source in the host's list; the host keeps one watermark for each.
+/// Identity of a source; the host keeps one watermark for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SourceId(pub usize);
 
@@ -34,13 +41,49 @@ pub struct SourceId(pub usize);
 pub enum SourceEvent {
     /// Samples have arrived.
     Batch(SourceId, Batch),
+    /// Samples have arrived and are in the segment log; the number is the log's position after them.
+    Logged(SourceId, Batch, u64),
     /// Nothing at or before this instant will come any more from the source.
     Quiet(SourceId, Millis),
     /// The source has ended and will never send again (a file at its end).
     End(SourceId),
     /// All before this position has been sent in the events before this one: a restart goes on from here.
     Reached(Position),
+    /// A part of a source begins, with a watermark of its own; or a known source begins anew.
+    Open(Part),
+    /// A part of a source is no longer ours.
+    Close(SourceId),
+    /// Whether a log is read to its end, see [`watermark::Watermarks::at_end`].
+    AtEnd(SourceId, bool),
+    /// What is wrong with a source, for people; None once it is well again.
+    Trouble(SourceId, Option<String>),
 }
+
+/// A part of a source that comes and goes while it runs: a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Its own identity.
+    pub id: SourceId,
+    /// The source whose name and metrics it shares.
+    pub of: SourceId,
+    /// How its watermark behaves.
+    pub pace: watermark::Pace,
+}
+
+/// Hands out identities, each once.
+#[derive(Clone, Debug, Default)]
+pub struct SourceIds(Arc<AtomicUsize>);
+
+impl SourceIds {
+    /// The next one; the first is 0.
+    #[must_use]
+    pub fn next(&self) -> SourceId {
+        SourceId(self.0.fetch_add(1, Relaxed))
+    }
+}
+
+/// Positions by stream.
+pub type Positions = BTreeMap<Arc<str>, u64>;
 
 /// How far a stream that can be read again has been read.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,29 +1,35 @@
-//! Receives Prometheus remote write 1.0 over HTTP: `POST /api/v1/write`.
+//! Receives Prometheus remote write 1.0 and 2.0 over HTTP: `POST /api/v1/write`. The content type says which.
 //!
 //! Answers as senders expect (<https://prometheus.io/docs/specs/prw/remote_write_spec/>): 2xx once the samples are
-//! queued, 5xx for "send it again", 4xx for "never send this again". Version 2 messages get 415, on which Prometheus
-//! falls back to version 1.
+//! queued, and durable where state is kept, 5xx for "send it again", 4xx for "never send this again". To version 2 headers tell
+//! how much was written, and 400 that something was left out ([`v2`]); version 1 cannot be told, and gets 204 all the same.
 //!
 //! Back-pressure: a request waits for room in the queue before it is decoded, and gets 503 with `Retry-After` when there
-//! is none for a while; Prometheus then keeps the samples and retries.
+//! is none for a while; Prometheus then keeps the samples and retries. So it does where the segment log refuses, see
+//! [`super::durable`].
+
+mod v2;
 
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 
 use super::clock;
-use super::decode::{Decoded, remote_write};
+use super::decode::{Decoded, Dropped, remote_write};
+use super::durable::{Form, Intake, NoRoom};
+use super::exemplars::Exemplars;
+use super::http_body::{self, BodyError};
 use super::watermark::drop_out_of_time;
-use super::{Inlet, SourceEvent};
 use crate::base::Limits;
+use crate::state::log;
 use crate::telemetry::OneSource;
 
 /// Compressed bytes up to which a request is decoded on the runtime's own thread. Decoding runs at about 100 ns a
@@ -34,13 +40,15 @@ const INLINE_BYTES: usize = 256 << 10;
 #[derive(Clone, Debug)]
 pub struct RemoteWrite {
     /// Where samples go.
-    pub inlet: Inlet,
+    pub intake: Intake,
     /// Bounds on requests.
     pub limits: Arc<Limits>,
     /// The source's metrics.
     pub metrics: OneSource,
     /// How long a request may wait for room in the queue.
     pub patience: Duration,
+    /// Where traces go that exemplars name.
+    pub exemplars: Exemplars,
 }
 
 /// The route, to be merged into the host's router.
@@ -51,20 +59,27 @@ pub fn router(state: RemoteWrite) -> Router {
 /// Why a request was not taken.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
-    #[error("content type {0:?} is not supported: send remote write 1.0, application/x-protobuf")]
+    #[error(
+        "content type {0:?} is not supported: send application/x-protobuf, with proto=prometheus.WriteRequest or \
+         proto=io.prometheus.write.v2.Request"
+    )]
     ContentType(String),
     #[error("content encoding {0:?} is not supported: send a snappy block")]
     Encoding(String),
     #[error("the body is larger than limits.request_bytes ({0} bytes)")]
     TooLarge(usize),
-    #[error("the body could not be read: {0}")]
-    Body(axum::Error),
+    #[error(transparent)]
+    Body(BodyError),
     #[error(transparent)]
     Malformed(#[from] remote_write::DecodeError),
     #[error("the engine is busy: try again")]
     Busy,
     #[error("shutting down")]
     Closed,
+    #[error("{0}: try again")]
+    Log(#[from] log::Refused),
+    #[error("this host's clock was set back, and the samples lie in its future: try again when it is right")]
+    ClockBehind,
     #[error("decoding failed within")]
     Decoder,
 }
@@ -75,7 +90,7 @@ impl Refusal {
             Self::ContentType(_) | Self::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Body(_) | Self::Malformed(_) => StatusCode::BAD_REQUEST,
-            Self::Busy | Self::Closed => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Closed | Self::Log(_) | Self::ClockBehind => StatusCode::SERVICE_UNAVAILABLE,
             Self::Decoder => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -92,51 +107,87 @@ impl IntoResponse for Refusal {
 }
 
 async fn write(State(state): State<RemoteWrite>, headers: HeaderMap, body: Body) -> Response {
-    let response = match take(&state, &headers, body).await {
-        Ok(()) => StatusCode::NO_CONTENT.into_response(),
-        Err(refusal) => {
-            tracing::debug!(source = state.metrics.name(), %refusal, "remote write request refused");
-            refusal.into_response()
-        }
+    let response = match version(&headers) {
+        Ok(Version::One) => take(&state, &headers, body).await.map(|()| StatusCode::NO_CONTENT.into_response()),
+        Ok(Version::Two) => v2::take(&state, &headers, body).await.map(|written| written.response()),
+        Err(refusal) => Err(refusal),
     };
+    let response = response.unwrap_or_else(|refusal| {
+        tracing::debug!(source = state.metrics.name(), %refusal, "remote write request refused");
+        refusal.into_response()
+    });
     state.metrics.request(response.status().as_u16());
     response
 }
 
 async fn take(state: &RemoteWrite, headers: &HeaderMap, body: Body) -> Result<(), Refusal> {
-    check_headers(headers)?;
-    let bound = state.limits.request_bytes;
-    if header(headers, &CONTENT_LENGTH).and_then(|n| n.parse::<usize>().ok()).is_some_and(|n| n > bound) {
-        return Err(Refusal::TooLarge(bound));
-    }
-    let body = to_bytes(body, bound).await.map_err(|e| body_refusal(e, bound))?;
-    let room = tokio::time::timeout(state.patience, state.inlet.queue.reserve()).await;
-    let room = room.map_err(|_| Refusal::Busy)?.map_err(|_| Refusal::Closed)?;
-    let decoded = decode(body, &state.limits).await?;
-    let Decoded { batch, dropped } = drop_out_of_time(decoded, clock::now(), &state.limits);
-    for (reason, samples) in dropped.iter() {
-        state.metrics.dropped(reason, samples);
-    }
-    state.metrics.samples.inc_by(batch.all_samples().len() as u64);
-    if !batch.is_empty() {
-        room.send(SourceEvent::Batch(state.inlet.id, batch));
-    }
+    let body = read(state, headers, body).await?;
+    let room = state.intake.room(state.patience).await?;
+    let decoded = decode(body.clone(), &state.limits, remote_write::decode).await?;
+    let Decoded { batch, dropped } = in_time(state, decoded)?;
+    let samples = batch.all_samples().len() as u64;
+    room.take(batch, Some((Form::RemoteWrite, &body))).await?;
+    count(state, samples, &dropped);
     Ok(())
 }
 
+async fn read(state: &RemoteWrite, headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
+    let bound = state.limits.request_bytes;
+    http_body::read(headers, body, bound).await.map_err(|e| match e {
+        BodyError::TooLarge(_) => Refusal::TooLarge(bound),
+        e => Refusal::Body(e),
+    })
+}
+
+/// Without the samples that are too old or lie in the future.
+fn in_time(state: &RemoteWrite, decoded: Decoded) -> Result<Decoded, Refusal> {
+    let now = clock::now();
+    let decoded = drop_out_of_time(decoded, now, &state.limits);
+    if decoded.dropped.future > 0 && state.intake.clock_is_behind(now) {
+        return Err(Refusal::ClockBehind);
+    }
+    Ok(decoded)
+}
+
+fn count(state: &RemoteWrite, samples: u64, dropped: &Dropped) {
+    for (reason, samples) in dropped.iter() {
+        state.metrics.dropped(reason, samples);
+    }
+    state.metrics.samples.inc_by(samples);
+}
+
+impl From<NoRoom> for Refusal {
+    fn from(reason: NoRoom) -> Self {
+        match reason {
+            NoRoom::Busy => Self::Busy,
+            NoRoom::Closed => Self::Closed,
+        }
+    }
+}
+
+/// Of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    One,
+    Two,
+}
+
 /// Absent headers are let pass, as in Prometheus' own receiver.
-fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
+fn version(headers: &HeaderMap) -> Result<Version, Refusal> {
+    let mut version = Version::One;
     if let Some(kind) = header(headers, &CONTENT_TYPE) {
         let mut parts = kind.split(';').map(str::trim);
         let right = parts.next().is_some_and(|t| t.eq_ignore_ascii_case("application/x-protobuf"));
         let message = parts.find_map(|p| p.strip_prefix("proto=")).unwrap_or("prometheus.WriteRequest");
-        if !right || message.trim_matches('"') != "prometheus.WriteRequest" {
-            return Err(Refusal::ContentType(kind.to_owned()));
-        }
+        version = match message.trim_matches('"') {
+            "prometheus.WriteRequest" if right => Version::One,
+            "io.prometheus.write.v2.Request" if right => Version::Two,
+            _ => return Err(Refusal::ContentType(kind.to_owned())),
+        };
     }
     match header(headers, &CONTENT_ENCODING) {
-        None => Ok(()),
-        Some(coding) if coding.eq_ignore_ascii_case("snappy") => Ok(()),
+        None => Ok(version),
+        Some(coding) if coding.eq_ignore_ascii_case("snappy") => Ok(version),
         Some(coding) => Err(Refusal::Encoding(coding.to_owned())),
     }
 }
@@ -145,26 +196,20 @@ fn header<'a>(headers: &'a HeaderMap, name: &axum::http::HeaderName) -> Option<&
     headers.get(name).map(|v| v.to_str().unwrap_or("?"))
 }
 
-fn body_refusal(e: axum::Error, bound: usize) -> Refusal {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&e);
-    while let Some(error) = cause {
-        if error.to_string().contains("length limit exceeded") {
-            return Refusal::TooLarge(bound);
-        }
-        cause = error.source();
-    }
-    Refusal::Body(e)
-}
-
-async fn decode(body: Bytes, limits: &Arc<Limits>) -> Result<Decoded, Refusal> {
+/// Decodes here or, if it takes long, on a thread for such work.
+async fn decode<T: Send + 'static>(
+    body: Bytes,
+    limits: &Arc<Limits>,
+    decode: impl Fn(&[u8], &Limits, &mut Vec<u8>) -> Result<T, remote_write::DecodeError> + Send + 'static,
+) -> Result<T, Refusal> {
     thread_local! {
         static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     }
     if body.len() <= INLINE_BYTES {
-        return Ok(SCRATCH.with_borrow_mut(|scratch| remote_write::decode(&body, limits, scratch))?);
+        return Ok(SCRATCH.with_borrow_mut(|scratch| decode(&body, limits, scratch))?);
     }
     let limits = Arc::clone(limits);
-    let task = tokio::task::spawn_blocking(move || remote_write::decode(&body, &limits, &mut Vec::new()));
+    let task = tokio::task::spawn_blocking(move || decode(&body, &limits, &mut Vec::new()));
     Ok(task.await.map_err(|_| Refusal::Decoder)??)
 }
 

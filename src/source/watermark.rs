@@ -9,6 +9,9 @@
 //!   nobody back: most set-ups have a receiver that nobody uses.
 //! - a **scheduled** source (a scraper) from its first promise, but as it promises every second that nothing comes before
 //!   its next slot, it holds nobody back for longer than one reading takes, however rarely it reads.
+//! - a **log** that is read (a Kafka partition), from its opening: what it has in store lies before what others send. Once
+//!   it is read to its end, it is as a live source; unless it is known to be at its end its silence means that it cannot be
+//!   read, and then time stands still for as long as patience lasts.
 //!
 //! When every live source is silent, and at least one exists, time follows the clock at a distance of idle timeout plus
 //! lateness (the largest of the live sources'), so that `absent()` and `up == 0` speak when the only sender has died.
@@ -16,7 +19,7 @@
 
 use super::SourceId;
 use super::decode::Decoded;
-use crate::base::{BatchBuilder, Limits, Millis, Sample};
+use crate::base::{BatchBuilder, Limits, Millis, Sample, TimeSpan};
 
 /// What kind of source it is; all spans in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +35,25 @@ pub enum Pace {
     Scheduled,
     /// Sends what was recorded, sorted by time, and ends.
     Recorded,
+    /// Reads a log that others write to, and says when it is at its end: see [`Watermarks::at_end`].
+    Log {
+        /// How far out of order its samples may come.
+        lateness: Millis,
+        /// Silence at its end after which it no longer holds the others back.
+        idle_timeout: Millis,
+        /// The same silence where it is not known to be at its end: it cannot be read.
+        patience: Millis,
+    },
+}
+
+impl Pace {
+    /// How far out of order samples may come.
+    fn lateness(self) -> Millis {
+        match self {
+            Self::Live { lateness, .. } | Self::Log { lateness, .. } => lateness,
+            Self::Scheduled | Self::Recorded => 0,
+        }
+    }
 }
 
 /// Silence, promises included, after which a scheduled source no longer holds the others back, in milliseconds: it does
@@ -63,6 +85,8 @@ struct Tracked {
     quiet: Option<Millis>,
     /// The clock when it was registered or last heard.
     heard: Millis,
+    /// Whether a log is read to its end.
+    at_end: bool,
     ended: bool,
 }
 
@@ -72,12 +96,24 @@ impl Tracked {
             Pace::Live { idle_timeout, .. } => now.saturating_sub(self.heard) >= idle_timeout,
             Pace::Scheduled => now.saturating_sub(self.heard) >= SCHEDULED_SILENCE,
             Pace::Recorded => false,
+            Pace::Log { idle_timeout, patience, .. } => {
+                now.saturating_sub(self.heard) >= if self.at_end { idle_timeout } else { patience }
+            }
+        }
+    }
+
+    /// Whether nothing is known of it yet that time could be told from, though what it has in store may be old.
+    fn blocks(&self, now: Millis) -> bool {
+        match self.pace {
+            Pace::Recorded => self.newest.is_none(),
+            Pace::Log { .. } => self.newest.is_none() && !self.at_end && !self.idle(now),
+            Pace::Live { .. } | Pace::Scheduled => false,
         }
     }
 
     fn watermark(&self) -> Option<Millis> {
         let sent = match self.pace {
-            Pace::Live { lateness, .. } => self.newest.map(|t| t.saturating_sub(lateness)),
+            Pace::Live { lateness, .. } | Pace::Log { lateness, .. } => self.newest.map(|t| t.saturating_sub(lateness)),
             Pace::Scheduled => None,
             Pace::Recorded => self.newest,
         };
@@ -89,7 +125,9 @@ impl Tracked {
         let mark = self.watermark()?;
         // One that is silent no longer holds time back, but what it may still send is not made late either.
         Some(match self.pace {
-            Pace::Live { lateness, .. } if self.idle(now) => mark.max(now.saturating_sub(lateness)),
+            Pace::Live { lateness, .. } | Pace::Log { lateness, .. } if self.idle(now) => {
+                mark.max(now.saturating_sub(lateness))
+            }
             Pace::Scheduled if self.idle(now) => mark.max(now.saturating_sub(SCHEDULED_SILENCE)),
             _ => mark,
         })
@@ -100,7 +138,7 @@ impl Watermarks {
     /// Adds a source, or starts a known one anew.
     pub fn register(&mut self, id: SourceId, pace: Pace, now: Millis) {
         self.sources.retain(|s| s.id != id);
-        self.sources.push(Tracked { id, pace, newest: None, quiet: None, heard: now, ended: false });
+        self.sources.push(Tracked { id, pace, newest: None, quiet: None, heard: now, at_end: false, ended: false });
     }
 
     /// Takes note of a batch whose newest event time is `newest`. A live source's event time counts no further than the
@@ -113,6 +151,21 @@ impl Watermarks {
         }
     }
 
+    /// Takes note of whether a log is read to its end. One that is silent for so long that nobody waits for it stays so: what
+    /// comes when it can be read again has to hurry up with the others.
+    pub fn at_end(&mut self, id: SourceId, at_end: bool, now: Millis) {
+        if let Some(source) = self.sources.iter_mut().find(|s| s.id == id)
+            && (at_end || !source.idle(now))
+        {
+            source.at_end = at_end;
+        }
+    }
+
+    /// The source is no longer ours: it is forgotten.
+    pub fn close(&mut self, id: SourceId) {
+        self.sources.retain(|s| s.id != id);
+    }
+
     /// Takes note that a source will send nothing at or before `upto` any more. It counts no further than the clock. Only of
     /// a scheduled source does it count as a sign of life: the silence of others is about samples.
     pub fn quiet(&mut self, id: SourceId, upto: Millis, now: Millis) {
@@ -122,6 +175,25 @@ impl Watermarks {
                 source.heard = now;
             }
         }
+    }
+
+    /// What is kept of a source over a restart: its newest event time, and what it has promised to be quiet up to.
+    #[must_use]
+    pub fn kept(&self, id: SourceId) -> (Option<Millis>, Option<Millis>) {
+        self.sources.iter().find(|s| s.id == id).map_or((None, None), |s| (s.newest, s.quiet))
+    }
+
+    /// Goes on with what was kept of a registered source. It holds the others back as if it had just been heard.
+    pub fn resume(&mut self, id: SourceId, (newest, quiet): (Option<Millis>, Option<Millis>), now: Millis) {
+        if let Some(source) = self.sources.iter_mut().find(|s| s.id == id) {
+            (source.newest, source.quiet) = (source.newest.max(newest), source.quiet.max(quiet));
+            source.heard = now;
+        }
+    }
+
+    /// The silence of all sources begins now: so far nobody has listened.
+    pub fn listen(&mut self, now: Millis) {
+        self.sources.iter_mut().for_each(|source| source.heard = now);
     }
 
     /// The source will never send again.
@@ -142,8 +214,7 @@ impl Watermarks {
     pub fn slowest(&self, now: Millis) -> Option<(SourceId, Millis)> {
         let holding = self.sources.iter().filter(|s| !s.ended && !s.idle(now));
         let (_, slowest) = holding.filter_map(|s| Some((s.watermark()?, s))).min_by_key(|(mark, _)| *mark)?;
-        let lateness = if let Pace::Live { lateness, .. } = slowest.pace { lateness } else { 0 };
-        Some((slowest.id, lateness))
+        Some((slowest.id, slowest.pace.lateness()))
     }
 
     /// The newest event time of one source.
@@ -160,7 +231,7 @@ impl Watermarks {
 
     fn computed(&self, now: Millis) -> Option<Millis> {
         let running = || self.sources.iter().filter(|s| !s.ended);
-        if running().any(|s| s.pace == Pace::Recorded && s.newest.is_none()) {
+        if running().any(|s| s.blocks(now)) {
             return None;
         }
         if running().any(|s| !s.idle(now)) {
@@ -171,7 +242,9 @@ impl Watermarks {
         }
         let spans = || {
             running().filter_map(|s| match s.pace {
-                Pace::Live { lateness, idle_timeout } => Some((lateness, idle_timeout)),
+                Pace::Live { lateness, idle_timeout } | Pace::Log { lateness, idle_timeout, .. } => {
+                    Some((lateness, idle_timeout))
+                }
                 Pace::Scheduled => Some((0, SCHEDULED_SILENCE)),
                 Pace::Recorded => None,
             })
@@ -190,18 +263,16 @@ impl Watermarks {
 /// older than `limits.past_seconds`: event time would have to be walked through from there.
 #[must_use]
 pub fn drop_out_of_time(mut decoded: Decoded, now: Millis, limits: &Limits) -> Decoded {
-    let span = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1000);
-    let latest = now.saturating_add(span(limits.future_seconds));
-    let earliest = now.saturating_sub(span(limits.past_seconds));
-    let in_time = |s: &&Sample| (earliest..=latest).contains(&s.t);
+    let accepted = TimeSpan::around(now, limits);
+    let in_time = |s: &&Sample| accepted.contains(s.t);
     if decoded.batch.all_samples().iter().all(|s| in_time(&s)) {
         return decoded;
     }
     let mut builder = BatchBuilder::new(limits);
     for run in decoded.batch.runs() {
         let samples = decoded.batch.samples(run);
-        decoded.dropped.future += samples.iter().filter(|s| s.t > latest).count() as u64;
-        decoded.dropped.too_old += samples.iter().filter(|s| s.t < earliest).count() as u64;
+        decoded.dropped.future += samples.iter().filter(|s| s.t > accepted.newest).count() as u64;
+        decoded.dropped.too_old += samples.iter().filter(|s| s.t < accepted.oldest).count() as u64;
         if samples.iter().any(|s| in_time(&s)) {
             builder.series(decoded.batch.labels(run));
             samples.iter().filter(in_time).for_each(|s| builder.sample(s.t, s.v));
@@ -211,184 +282,4 @@ pub fn drop_out_of_time(mut decoded: Decoded, now: Millis, limits: &Limits) -> D
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const A: SourceId = SourceId(0);
-    const B: SourceId = SourceId(1);
-    const FILE: SourceId = SourceId(2);
-    const LIVE: Pace = Pace::Live { lateness: 10, idle_timeout: 100 };
-
-    fn two_live() -> Watermarks {
-        let mut marks = Watermarks::default();
-        marks.register(A, LIVE, 0);
-        marks.register(B, LIVE, 0);
-        marks
-    }
-
-    #[test]
-    fn the_slowest_source_holds_back_until_it_is_silent() {
-        let mut marks = two_live();
-        assert_eq!(marks.current(50), None, "nobody has sent, nobody is silent for long");
-        marks.observe(A, 1_000, 1_000);
-        assert_eq!(marks.current(1_000), Some(990), "a source that never sent holds nobody back");
-        marks.observe(B, 995, 1_001);
-        marks.observe(A, 1_090, 1_090);
-        assert_eq!(marks.current(1_090), Some(990), "never back");
-        marks.observe(B, 1_005, 1_095);
-        assert_eq!(marks.current(1_100), Some(995));
-        assert_eq!(marks.slowest(1_100), Some((B, 10)));
-        marks.observe(A, 1_190, 1_190);
-        assert_eq!(marks.current(1_195), Some(1_180), "B is silent");
-        assert_eq!((marks.slowest(1_195), marks.slowest(9_000)), (Some((A, 10)), None));
-    }
-
-    #[test]
-    fn with_all_silent_time_follows_the_clock() {
-        let mut marks = two_live();
-        marks.observe(A, 1_000, 1_000);
-        assert_eq!(marks.current(1_099), Some(990));
-        assert_eq!(marks.current(1_150), Some(1_040));
-        assert_eq!(marks.current(1_100), Some(1_040));
-        marks.end(A);
-        marks.end(B);
-        assert_eq!(marks.current(9_000), Some(1_040), "nobody is left to be waited for");
-    }
-
-    #[test]
-    fn a_recording_holds_live_sources_back_until_its_end() {
-        let mut marks = two_live();
-        marks.register(FILE, Pace::Recorded, 0);
-        marks.observe(A, 1_000, 1_000);
-        assert_eq!(marks.current(1_000), None);
-        marks.observe(FILE, 300, 1_001);
-        assert_eq!(marks.current(5_000), Some(300));
-        marks.end(FILE);
-        marks.observe(A, 5_000, 5_000);
-        assert_eq!(marks.current(5_000), Some(4_990));
-    }
-
-    #[test]
-    fn a_replay_alone_ends_at_its_newest_sample() {
-        let mut marks = Watermarks::default();
-        marks.register(FILE, Pace::Recorded, 0);
-        marks.observe(FILE, 300, 1);
-        assert_eq!(marks.current(1_000_000), Some(300));
-        marks.end(FILE);
-        assert_eq!(marks.current(1_000_000), Some(300));
-        marks.register(A, LIVE, 1_000_000);
-        assert_eq!(marks.current(1_000_001), Some(300));
-        assert_eq!(marks.current(1_000_100), Some(1_000_100 - 110));
-    }
-
-    #[test]
-    fn a_clock_ahead_does_not_make_others_late() {
-        let mut marks = two_live();
-        marks.observe(A, 50_000, 1_000);
-        assert_eq!(marks.current(1_000), Some(990));
-        marks.observe(A, i64::MIN, 1_000);
-        assert_eq!(marks.of(A), Some(990));
-    }
-
-    proptest! {
-        #[test]
-        fn never_back_and_never_ahead_of_what_is_known(
-            steps in proptest::collection::vec((0usize..3, -500i64..500, 0i64..200, any::<bool>()), 1..60)
-        ) {
-            let mut marks = two_live();
-            marks.register(FILE, Pace::Recorded, 0);
-            let (mut now, mut before, mut recorded) = (0, None, i64::MIN);
-            for (source, ahead, wait, ends) in steps {
-                now += wait;
-                marks.observe(SourceId(source), now + ahead, now);
-                if source == FILE.0 {
-                    recorded = recorded.max(now + ahead);
-                    if ends {
-                        marks.end(FILE);
-                    }
-                }
-                let current = marks.current(now);
-                prop_assert!(current >= before);
-                prop_assert!(current.is_none_or(|t| t <= now.max(recorded)));
-                before = current;
-            }
-        }
-    }
-
-    #[test]
-    fn a_sender_that_pauses_is_not_late_when_it_speaks_again() {
-        let mut marks = Watermarks::default();
-        marks.register(A, Pace::Live { lateness: 0, idle_timeout: 100 }, 0);
-        marks.register(B, Pace::Live { lateness: 50, idle_timeout: 100 }, 0);
-        for pause in 0..20 {
-            let now = 1_000 + pause * 300;
-            // Its samples are 30 old when they come.
-            assert!(marks.current(now).is_none_or(|mark| mark < now - 30), "{now}");
-            marks.observe(B, now - 30, now);
-            for t in (now..now + 300).step_by(10) {
-                marks.observe(A, t, t);
-                marks.current(t);
-            }
-        }
-        // Nor does its silence stop time.
-        assert_eq!(marks.current(6_990), Some(6_940));
-    }
-
-    #[test]
-    fn a_scheduled_source_holds_time_back_only_as_far_as_it_has_not_promised() {
-        let mut marks = Watermarks::default();
-        marks.register(A, Pace::Scheduled, 0);
-        marks.register(B, Pace::Scheduled, 0);
-        let hour = 3_600_000;
-        // A reads every second, B every hour; both promise every second.
-        for t in (hour..hour + 600_000).step_by(1_000) {
-            marks.observe(A, t, t + 20);
-            if t == hour {
-                marks.observe(B, t, t + 20);
-            }
-            assert!(marks.current(t + 20) < Some(t), "its own sample does not come too late, and nobody else's");
-            marks.quiet(A, t + 20, t + 20);
-            marks.quiet(B, t + 30, t + 30);
-            assert_eq!(marks.current(t + 30), Some(t + 20));
-        }
-        let last = hour + 599_000;
-        // B's next scrape takes its time: nothing moves, whatever A says.
-        marks.quiet(A, last + 9_000, last + 9_000);
-        assert_eq!(marks.current(last + 9_000), Some(last + 30));
-        // B has died.
-        marks.quiet(A, last + 70_000, last + 70_000);
-        assert_eq!(marks.current(last + 70_000), Some(last + 10_000));
-        // No promise about the future counts.
-        marks.quiet(B, i64::MAX, last + 71_000);
-        assert_eq!(marks.of(B), Some(last + 71_000));
-    }
-
-    #[test]
-    fn a_promise_does_not_wake_a_receiver_that_is_silent() {
-        let mut marks = two_live();
-        marks.observe(A, 1_000, 1_000);
-        marks.observe(B, 1_000, 1_000);
-        marks.quiet(B, 1_050, 1_050);
-        marks.observe(A, 1_060, 1_060);
-        assert_eq!(marks.current(1_060), Some(1_050));
-        marks.observe(A, 1_140, 1_140);
-        assert_eq!(marks.current(1_140), Some(1_130), "silent since 1000");
-    }
-
-    #[test]
-    fn samples_out_of_time_are_dropped_and_counted() {
-        let limits = Limits { future_seconds: 1, past_seconds: 10, ..Limits::default() };
-        let mut builder = BatchBuilder::new(&limits);
-        for (name, times) in [("a", [500, 2_001]), ("b", [9_999, i64::MAX]), ("c", [-9_001, i64::MIN])] {
-            builder.label("x", name);
-            builder.end_labels().unwrap();
-            times.iter().for_each(|t| builder.sample(*t, 1.0));
-        }
-        let got = drop_out_of_time(Decoded { batch: builder.finish(), ..Decoded::default() }, 1_000, &limits);
-        assert_eq!(got.batch.newest(), Some(500));
-        assert_eq!(got.batch.runs().len(), 1);
-        assert_eq!(got.dropped.iter().collect::<Vec<_>>(), [("future", 3), ("too_old", 2)]);
-    }
-}
+mod tests;

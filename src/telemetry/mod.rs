@@ -6,14 +6,20 @@
 //! A new area is a file with a struct and its `register`, a field of [`Metrics`] and a line in [`Metrics::new`].
 
 mod engine;
+mod kafka;
 mod register;
 mod scrape;
 mod source;
+mod state;
+mod traces;
 
 pub use engine::EngineMetrics;
+pub use kafka::KafkaMetrics;
 pub use register::Register;
 pub use scrape::ScrapeMetrics;
 pub use source::{OneSource, SourceMetrics};
+pub use state::StateMetrics;
+pub use traces::{Exporting, TraceLayer, Traces, TracesError, TracingConfig, layer as trace_layer};
 
 use prometheus::{Registry, TextEncoder};
 
@@ -28,8 +34,12 @@ pub struct Metrics {
     pub source: SourceMetrics,
     /// Scrapes of targets.
     pub scrape: ScrapeMetrics,
+    /// Kafka clients.
+    pub kafka: KafkaMetrics,
     /// The engine.
     pub engine: EngineMetrics,
+    /// What is kept on disk.
+    pub state: StateMetrics,
 }
 
 impl Metrics {
@@ -45,7 +55,9 @@ impl Metrics {
         Ok(Self {
             source: SourceMetrics::register(&area)?,
             scrape: ScrapeMetrics::register(&area)?,
+            kafka: KafkaMetrics::register(&area)?,
             engine: EngineMetrics::register(&area)?,
+            state: StateMetrics::register(&area)?,
             registry,
         })
     }

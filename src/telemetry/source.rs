@@ -10,6 +10,7 @@ pub struct SourceMetrics {
     samples: IntCounterVec,
     dropped: IntCounterVec,
     requests: IntCounterVec,
+    spans: IntCounterVec,
     watermark: GaugeVec,
     newest: GaugeVec,
     clock_steps: IntCounter,
@@ -41,6 +42,12 @@ impl SourceMetrics {
                 "forewarn_source_requests_total",
                 "Requests a receiving source answered, by HTTP status code.",
                 &["source", "code"],
+            )?,
+            spans: area.counters(
+                "forewarn_source_spans_total",
+                "Spans received, by what became of them: counted in a series of their own, in one that is shared because a \
+                 limit was reached (overflow), or left out because of their time.",
+                &["source", "outcome"],
             )?,
             watermark: area.float_gauges(
                 "forewarn_source_watermark_seconds",
@@ -83,6 +90,13 @@ impl OneSource {
     /// Counts a request answered with this HTTP status.
     pub fn request(&self, code: u16) {
         self.family.requests.with_label_values(&[self.name.as_str(), code.to_string().as_str()]).inc();
+    }
+
+    /// Counts spans; `outcome` must come from a fixed set.
+    pub fn spans(&self, outcome: &'static str, spans: u64) {
+        if spans > 0 {
+            self.family.spans.with_label_values(&[self.name.as_str(), outcome]).inc_by(spans);
+        }
     }
 
     /// Counts that the source saw the clock set back.

@@ -1,11 +1,13 @@
 //! Counters and neighbours: rate, increase, delta, changes, resets, count, last.
 
+use serde::{Deserialize, Serialize};
+
 use super::Double;
 use super::window::{Accumulator, Window};
 use crate::base::{Millis, Sample};
 
 /// What the rate family needs of a window besides its first sample.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Counter {
     /// Newest sample inside.
     pub last: Sample,

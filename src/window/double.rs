@@ -5,8 +5,10 @@
 
 use std::ops::{Add, Neg, Sub};
 
+use serde::{Deserialize, Serialize};
+
 /// `hi + lo`, with `|lo|` at most half a unit in the last place of `hi`.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Double {
     hi: f64,
     lo: f64,

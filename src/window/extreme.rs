@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 
+use serde::{Deserialize, Serialize};
+
 use super::window::{Accumulator, Window};
 use crate::base::{Millis, Sample};
 
@@ -13,11 +15,11 @@ pub trait Order: Default {
 }
 
 /// `min_over_time`.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Min;
 
 /// `max_over_time`.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Max;
 
 impl Order for Min {
@@ -35,7 +37,8 @@ impl Order for Max {
 }
 
 /// The candidates. NaNs are none: as in Prometheus they count only where there is nothing else.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(bound = "")]
 pub struct Extreme<O> {
     candidates: VecDeque<(Millis, f64)>,
     order: PhantomData<O>,

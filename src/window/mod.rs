@@ -20,7 +20,7 @@ pub use double::Double;
 pub use extreme::{Extreme, Max, Min};
 pub use recent::Recent;
 pub use regression::{Line, Regression};
-pub use ring::{Cursor, Ring};
+pub use ring::{Cursor, Ring, SavedRing};
 pub use spread::Spread;
 pub use sum::Sum;
 pub use window::{Accumulator, Nothing, Window};

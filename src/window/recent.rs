@@ -1,10 +1,12 @@
 //! The last two samples of a window: `irate` and `idelta`.
 
+use serde::{Deserialize, Serialize};
+
 use super::window::{Accumulator, Window};
 use crate::base::Sample;
 
 /// The newest sample and the one before it.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Recent {
     before: Sample,
     last: Sample,

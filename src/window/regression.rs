@@ -4,6 +4,8 @@
 //! values are double-double. Measured over 30 days at 15s this stays within 9e-15 of the exact line, where plain
 //! additions and subtractions drift to 1e-10.
 
+use serde::{Deserialize, Serialize};
+
 use super::Double;
 use super::ring::Ring;
 use super::sum::{Specials, Wear};
@@ -11,7 +13,7 @@ use super::window::{Accumulator, Window};
 use crate::base::{Millis, Sample};
 
 /// The sums of a least-squares line.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Regression {
     anchor: Option<Millis>,
     last: f64,
@@ -26,7 +28,7 @@ pub struct Regression {
 }
 
 /// An `i128` that does not ask to lie on 16 bytes: there is one of these for each series.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Wide {
     high: i64,
     low: u64,

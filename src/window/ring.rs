@@ -12,16 +12,19 @@
 //! This is Gorilla's scheme (Pelkonen et al., VLDB 2015: delta-of-delta times, XOR values) on whole bytes: a few per cent
 //! larger than on bits, and several times faster to append and to walk.
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::{Millis, Sample};
 
 /// A place in a ring: what was decoded last, and where the next sample begins.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
     /// Offset of the next sample since the ring began, modulo 2^32.
     offset: u32,
     /// Step from the sample before to this one, milliseconds, clipped.
     step: u32,
     t: Millis,
+    #[serde(with = "as_float")]
     bits: u64,
 }
 
@@ -50,10 +53,31 @@ pub struct Ring {
     head: Cursor,
 }
 
+/// A ring as it is saved.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SavedRing<'a> {
+    origin: Cursor,
+    head: Cursor,
+    /// Capacity beyond the bytes: it decides when the ring is trimmed, and so what a window that is added later finds.
+    spare: usize,
+    #[serde(serialize_with = "as_bytes")]
+    bytes: &'a [u8],
+}
+
 /// The longest encoding: header, ten bytes of varint, eight of value.
 const LONGEST: usize = 19;
 
 impl Ring {
+    /// A ring without samples.
+    #[must_use]
+    pub fn none() -> &'static Self {
+        static NONE: Ring = {
+            let at = Cursor { offset: 0, step: 0, t: 0, bits: 0 };
+            Ring { bytes: Vec::new(), origin: at, head: at }
+        };
+        &NONE
+    }
+
     /// The place before the oldest sample kept.
     #[must_use]
     pub fn origin(&self) -> Cursor {
@@ -129,11 +153,11 @@ impl Ring {
         at += 1;
         let mut step = i64::from(cursor.step);
         if header & 0x80 != 0 {
-            let (mut zigzag, mut shift) = (0u64, 0);
+            let (mut zigzag, mut shift) = (0u64, 0u32);
             loop {
                 let byte = *self.bytes.get(at)?;
                 at += 1;
-                zigzag |= u64::from(byte & 0x7f) << shift;
+                zigzag |= u64::from(byte & 0x7f).wrapping_shl(shift);
                 if byte < 0x80 {
                     break;
                 }
@@ -144,7 +168,7 @@ impl Ring {
         let code = u32::from(header & 0x7f);
         if code != 0 {
             let (low, length) = ((code - 1) / 8, ((code - 1) % 8 + 1) as usize);
-            cursor.bits ^= self.little_endian(at, length)? << (low * 8);
+            cursor.bits ^= self.little_endian(at, length)?.wrapping_shl(low * 8);
             at += length;
         }
         cursor.t = cursor.t.wrapping_add(step);
@@ -169,6 +193,19 @@ impl Ring {
         }
     }
 
+    /// Whether a place lies within the ring.
+    #[must_use]
+    pub fn holds(&self, at: Cursor) -> bool {
+        at.offset.wrapping_sub(self.origin.offset) as usize <= self.bytes.len()
+    }
+
+    /// The ring as it is saved.
+    #[must_use]
+    pub fn saved(&self) -> SavedRing<'_> {
+        let spare = self.bytes.capacity() - self.bytes.len();
+        SavedRing { origin: self.origin, head: self.head, spare, bytes: &self.bytes }
+    }
+
     fn grow(&mut self) {
         let more = (self.bytes.len() / 16).max(2 * LONGEST);
         self.bytes.reserve_exact(more);
@@ -185,6 +222,41 @@ impl Ring {
             value |= u64::from(byte) << (8 * i);
         }
         Some(value)
+    }
+}
+
+impl SavedRing<'_> {
+    /// The ring that was saved; None unless its bytes lead from its origin to its head. `room` is how many bytes of spare
+    /// capacity there may be in all, and what is given is taken off.
+    #[must_use]
+    pub fn restore(&self, room: &mut usize) -> Option<Ring> {
+        let spare = self.spare.min(*room);
+        *room -= spare;
+        let mut bytes = Vec::with_capacity(self.bytes.len() + spare);
+        bytes.extend_from_slice(self.bytes);
+        let ring = Ring { bytes, origin: self.origin, head: self.head };
+        let mut at = ring.origin();
+        while at.offset != ring.head.offset {
+            ring.next(&mut at)?;
+        }
+        (at == ring.head && ring.bytes.len() as u32 == at.offset.wrapping_sub(ring.origin.offset)).then_some(ring)
+    }
+}
+
+fn as_bytes<S: serde::Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(bytes)
+}
+
+/// The bits of a value, eight bytes whatever they are.
+mod as_float {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(bits: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+        f64::from_bits(*bits).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        f64::deserialize(deserializer).map(f64::to_bits)
     }
 }
 

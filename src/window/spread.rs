@@ -1,12 +1,14 @@
 //! Variance of a window (`stdvar_over_time`, `stddev_over_time`): population variance, as Prometheus.
 
+use serde::{Deserialize, Serialize};
+
 use super::Double;
 use super::sum::{Specials, Wear};
 use super::window::{Accumulator, Window};
 use crate::base::{Millis, Sample};
 
 /// First and second moments about the first value seen, in double-double.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Spread {
     anchor: Option<f64>,
     last: f64,

@@ -1,12 +1,14 @@
 //! Sums and means of a window.
 
+use serde::{Deserialize, Serialize};
+
 use super::Double;
 use super::ring::Ring;
 use super::window::{Accumulator, Window};
 use crate::base::Sample;
 
 /// A running sum in double-double. Values that are not finite are counted beside it, so that they leave no trace when they go.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Sum {
     sum: Double,
     wear: Wear,
@@ -17,7 +19,7 @@ pub struct Sum {
 ///
 /// Double-double adds an error of 2^-104 of the largest value for each operation. While what is inside weighs more than
 /// 2^-30 of the largest value ever added, that is below 2^-70 of the result; after that the window is summed anew.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Wear {
     mass: f64,
     peak: f64,
@@ -25,7 +27,7 @@ pub(super) struct Wear {
 }
 
 /// NaNs and infinities inside a window.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Specials {
     nan: u32,
     positive: u32,

@@ -1,5 +1,7 @@
 //! One window over one series: where it begins in the ring, and what has been summed up of it.
 
+use serde::{Deserialize, Serialize};
+
 use super::ring::{Cursor, Ring};
 use crate::base::{Millis, Sample, is_stale};
 
@@ -19,7 +21,7 @@ pub trait Accumulator: Default {
 }
 
 /// The accumulator of functions that walk the window at every tick, or need nothing but its ends.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Nothing;
 
 impl Accumulator for Nothing {
@@ -31,7 +33,7 @@ impl Accumulator for Nothing {
 }
 
 /// A window `(end - range, end]` that only moves forward.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Window<A> {
     /// At the oldest sample inside where `count > 0`, else before the next sample to come.
     tail: Cursor,
@@ -118,6 +120,22 @@ impl<A: Accumulator> Window<A> {
             }
             None
         })
+    }
+
+    /// Whether a window that was read back fits its ring: it ends at `head` and has as many samples as it says.
+    #[must_use]
+    pub fn fits(&self, ring: &Ring, head: Cursor) -> bool {
+        if self.count == 0 {
+            return ring.holds(self.tail);
+        }
+        let (mut at, mut count) = (self.tail, u32::from(!is_stale(self.tail.sample().v)));
+        while at.t() < head.t() {
+            match ring.next(&mut at) {
+                Some(sample) => count += u32::from(!is_stale(sample.v)),
+                None => return false,
+            }
+        }
+        ring.holds(self.tail) && at == head && count == self.count
     }
 
     fn step(&mut self, ring: &Ring) -> Option<Sample> {

@@ -84,6 +84,7 @@ impl Sinks {
             },
             dry_run: false,
             metrics: SinkMetrics::register(&registry).unwrap(),
+            outbox: None,
         };
         change(&mut context);
         Self { dispatcher: Dispatcher::start(&configs, &context).unwrap(), registry }

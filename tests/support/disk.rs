@@ -128,7 +128,7 @@ fn fill(path: &Path, bytes_per_second: u64, stop: &AtomicBool) -> Option<Instant
 }
 
 /// The arguments of `unshare` with which a mount succeeds here.
-fn namespace() -> Option<&'static [&'static str]> {
+pub fn namespace() -> Option<&'static [&'static str]> {
     let all: [&[&str]; 2] = [&["--mount"], &["--user", "--map-root-user", "--mount"]];
     let dir = tempfile::tempdir().unwrap();
     all.into_iter().find(|namespace| {

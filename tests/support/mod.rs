@@ -7,20 +7,28 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod alerts;
+pub mod collector;
 pub mod disk;
 pub mod engine;
 pub mod exact;
 pub mod expressions;
+pub mod grafana;
 pub mod hard_series;
 pub mod http;
+pub mod input;
 pub mod judgement;
+pub mod kafka;
+pub mod kafka_source;
 pub mod oracle;
+pub mod otlp;
 pub mod peer;
 pub mod process;
 pub mod receiver;
 pub mod series;
 pub mod server;
 pub mod skip;
+pub mod tmpfs;
+pub mod victim;
 
 use std::time::{Duration, Instant};
 

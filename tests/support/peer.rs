@@ -69,6 +69,16 @@ impl Peer {
         Self::start("prometheus-node-exporter", "/", None, args).await
     }
 
+    /// Prometheus' OTLP handler alone, see `scripts/otlp-reference`; None where it has not been built.
+    pub async fn otlp_reference(config: &str) -> Option<Self> {
+        let args = |address: &str, dir: &Path| {
+            let config = dir.join("config.yml").display().to_string();
+            vec!["--deltas".to_owned(), format!("--address={address}"), format!("--config={config}")]
+        };
+        let program = built("FOREWARN_OTLP_REFERENCE", "bin-otlp-reference/otlp-reference");
+        Self::start(&program, "/ready", Some(config), args).await
+    }
+
     /// `http://127.0.0.1:port` and a path.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
@@ -156,10 +166,20 @@ fn newer_prometheus() -> Option<String> {
     if let Ok(named) = std::env::var("FOREWARN_PROMETHEUS") {
         return Some(named);
     }
+    Some(cached("bin/prometheus")).filter(|file| Path::new(file).is_file())
+}
+
+/// What `make peers` has put into the cache, or what a variable names instead.
+pub fn built(variable: &str, file: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| cached(file))
+}
+
+/// A file in the cache that `make peers` fills.
+fn cached(file: &str) -> String {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let home = || format!("{}/.cache", set("HOME").unwrap_or_else(|| "/tmp".to_owned()));
     let cache = set("XDG_CACHE_HOME").unwrap_or_else(home);
-    Some(format!("{cache}/forewarn-test-peers/bin/prometheus")).filter(|file| Path::new(file).is_file())
+    format!("{cache}/forewarn-test-peers/{file}")
 }
 
 /// Where a program is. Missing: says so and gives None, or panics where peers are a must.

@@ -7,7 +7,7 @@ use axum::Router;
 use forewarn::base::Limits;
 use forewarn::server::EngineHandle;
 use forewarn::server::http::{
-    AppState, Patience, Readiness, RecentFindings, ReloadRequest, Reloader, Summary, router, serve_with,
+    AppState, Patience, Protocol, Readiness, RecentFindings, ReloadRequest, Reloader, Summary, router, serve_with,
 };
 use forewarn::telemetry::Metrics;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -64,11 +64,12 @@ impl Server {
             started: forewarn::source::clock::now() - 3_723_000,
             limits: Arc::new(limits.clone()),
             receivers,
+            traces: Default::default(),
         };
         let (shutdown, asked) = oneshot::channel();
         let task = tokio::spawn(async move {
             let asked = async { _ = asked.await };
-            serve_with(listener, router(state), &limits, patience, asked).await
+            serve_with(listener, router(state), &limits, patience, Protocol::Http1, asked).await
         });
         Self { address, ready, reloads, findings, metrics, shutdown: Some(shutdown), task }
     }

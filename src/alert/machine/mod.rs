@@ -6,6 +6,7 @@
 
 mod alert;
 mod registry;
+mod saved;
 mod series;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ use std::sync::OnceLock;
 
 use self::alert::Alert;
 use self::registry::Registry;
+pub use self::saved::SavedAlerts;
 use self::series::AlertSeriesPair;
 pub use self::series::{AlertSample, EndedSeries, SeriesHandle};
 use super::rule::Evaluated;

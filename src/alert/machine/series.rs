@@ -63,6 +63,21 @@ impl AlertSeriesPair {
         }
     }
 
+    /// The state that `ALERTS` says, and the handles of both.
+    pub fn saved(&self) -> (AlertState, [u64; 2]) {
+        (self.state, [self.alerts.series.0, self.for_state.series.0])
+    }
+
+    /// The series that were saved of an alert with these labels.
+    pub fn restore(labels: LabelsRef<'_>, (state, [mut alerts, mut for_state]): (AlertState, [u64; 2])) -> Self {
+        (alerts, for_state) = (alerts.wrapping_sub(1), for_state.wrapping_sub(1));
+        Self {
+            state,
+            alerts: alerts_series(labels, state, &mut alerts),
+            for_state: begin(named(labels, "ALERTS_FOR_STATE", None), &mut for_state),
+        }
+    }
+
     /// The samples of both.
     pub fn samples(&self, active_at: Millis) -> [AlertSample<'_>; 2] {
         [
@@ -82,7 +97,7 @@ fn alerts_series(labels: LabelsRef<'_>, state: AlertState, next: &mut u64) -> En
 }
 
 fn begin(labels: Labels, next: &mut u64) -> EndedSeries {
-    *next += 1;
+    *next = next.wrapping_add(1);
     EndedSeries { series: SeriesHandle(*next), labels }
 }
 

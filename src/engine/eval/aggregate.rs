@@ -180,7 +180,7 @@ fn limit_of(k: f64) -> Result<usize, EvalError> {
     Ok(if k >= 1.0 { k as usize } else { 0 })
 }
 
-fn part_of<T: Default>(group: LabelId, marks: &mut Marks, groups: &mut Vec<(LabelId, T)>) -> usize {
+pub(super) fn part_of<T: Default>(group: LabelId, marks: &mut Marks, groups: &mut Vec<(LabelId, T)>) -> usize {
     match marks.insert(group, groups.len() as u32) {
         Some(known) => known as usize,
         None => {

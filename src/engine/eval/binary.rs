@@ -1,5 +1,7 @@
 //! Operators on two vectors, or on a vector and a number.
 
+use std::borrow::Cow;
+
 use crate::base::Labels;
 use crate::promql::{BinaryOp, Cardinality, Matching, NodeId, SetOp};
 
@@ -63,7 +65,7 @@ impl Context<'_> {
         for (at, &id) in one.ids.iter().enumerate() {
             let signature = state.signature(interner, id, matching);
             if let Some(other) = sides.insert(signature, at as u32) {
-                let side = if swapped { "left" } else { "right" };
+                let side = Cow::Borrowed(if swapped { "left" } else { "right" });
                 let mut pair = [interner.labels(id), interner.labels(one.ids[other as usize])];
                 pair.sort();
                 let (group, pair) =

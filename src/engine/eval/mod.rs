@@ -5,6 +5,8 @@ mod binary;
 mod histogram;
 mod labels;
 mod model;
+mod peers;
+mod saved;
 mod scratch;
 mod simple;
 
@@ -20,6 +22,7 @@ use super::value::{EvalError, Value, Vector};
 
 pub use aggregate::{finish, merge_groups};
 pub use model::ModelTable;
+pub use saved::SavedModel;
 pub use scratch::Scratch;
 
 /// A store with what nodes remember.
@@ -33,7 +36,7 @@ pub struct Evaluator {
     /// Nodes whose state is models.
     modelled: Vec<NodeId>,
     /// What tables that are gone counted, see [`Self::unmodelled`].
-    unmodelled_before: u64,
+    pub(super) unmodelled_before: u64,
     scratch: Scratch,
 }
 
@@ -321,6 +324,7 @@ impl Context<'_> {
             Op::LabelJoin { arg, dst, separator, src } => {
                 self.label_join(*arg, dst, separator, src, labels::of(state), &mut out)?;
             }
+            Op::OutlierScore { arg, apart } => self.outlier_scores(*arg, apart, labels::of(state), &mut out)?,
             other => return self.simple(other, out),
         }
         Ok(Value::Vector(out))

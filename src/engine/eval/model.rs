@@ -23,17 +23,17 @@ const REMEMBERED: (Millis, Millis) = (3_600_000, 7 * 86_400_000);
 #[derive(Debug)]
 pub struct ModelTable {
     profile: Arc<Profile>,
-    rows: IdMap,
-    ids: Vec<LabelId>,
+    pub(super) rows: IdMap,
+    pub(super) ids: Vec<LabelId>,
     /// When each model was fed first and last.
-    fed: Vec<(Millis, Millis)>,
+    pub(super) fed: Vec<(Millis, Millis)>,
     /// Elements that were refused a model.
-    refused: u64,
-    models: Models,
+    pub(super) refused: u64,
+    pub(super) models: Models,
 }
 
 #[derive(Debug)]
-enum Models {
+pub(super) enum Models {
     Detectors { params: Box<DetectorParams>, rows: Pages<Detector>, scores: Vec<Option<Reading>> },
     Forecasters { params: Box<ForecasterParams>, rows: Pages<Forecaster> },
 }

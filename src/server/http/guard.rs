@@ -29,7 +29,7 @@ const HEADERS: [(HeaderName, &str); 4] = [
 ];
 
 /// Ends requests that take too long.
-pub(super) async fn deadline(request: Request, next: Next) -> Response {
+pub(in crate::server) async fn deadline(request: Request, next: Next) -> Response {
     match tokio::time::timeout(REQUEST_DEADLINE, next.run(request)).await {
         Ok(response) => response,
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")], "the request took too long\n")
@@ -38,7 +38,7 @@ pub(super) async fn deadline(request: Request, next: Next) -> Response {
 }
 
 /// Adds the headers.
-pub(super) async fn headers(request: Request, next: Next) -> Response {
+pub(in crate::server) async fn headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));

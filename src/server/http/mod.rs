@@ -6,7 +6,7 @@
 mod api;
 mod ask;
 mod findings;
-mod guard;
+pub(super) mod guard;
 mod lifecycle;
 mod page;
 mod reloader;
@@ -16,7 +16,7 @@ mod state;
 
 pub use findings::{Finding, RecentFindings};
 pub use reloader::{ReloadOutcome, ReloadRequest, Reloader};
-pub use serve::{Patience, serve, serve_with};
+pub use serve::{Patience, Protocol, serve, serve_with};
 pub use state::{AppState, Health, Readiness, ReloadReport, RuleFile, SinkStatus, SourceStatus, Summary};
 
 use std::sync::Arc;

@@ -9,8 +9,8 @@ use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream};
@@ -45,6 +45,18 @@ impl Default for Patience {
     }
 }
 
+/// Requests at once on one connection of HTTP/2.
+const STREAMS: u32 = 64;
+
+/// Which HTTP a listener speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2 without TLS, as gRPC clients speak it to a plain address.
+    Http2,
+}
+
 /// Serves until `shutdown`, then lets requests under way end, for a few seconds at most.
 ///
 /// # Errors
@@ -55,10 +67,10 @@ pub async fn serve(
     limits: &Limits,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    serve_with(listener, router, limits, Patience::default(), shutdown).await
+    serve_with(listener, router, limits, Patience::default(), Protocol::Http1, shutdown).await
 }
 
-/// As [`serve`], with other times.
+/// As [`serve`], with other times or another protocol.
 ///
 /// # Errors
 /// The listener is no longer one.
@@ -67,6 +79,7 @@ pub async fn serve_with(
     router: Router,
     limits: &Limits,
     patience: Patience,
+    protocol: Protocol,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let bound = limits.http_connections.max(1);
@@ -80,7 +93,7 @@ pub async fn serve_with(
             Some(_) = connections.join_next() => {}
             // Further clients wait in the kernel's queue.
             stream = accept(&listener), if connections.len() < bound => {
-                connections.spawn(connection(stream?, router.clone(), patience, closed.clone()));
+                connections.spawn(connection(stream?, router.clone(), patience, protocol, closed.clone()));
             }
         }
     }
@@ -114,22 +127,52 @@ async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, patience: Patience, mut closed: watch::Receiver<()>) {
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    patience: Patience,
+    protocol: Protocol,
+    mut closed: watch::Receiver<()>,
+) {
     // Small responses go out at once; without it a client waits for its own delayed acknowledgement.
     let _ = stream.set_nodelay(true);
     let io = TokioIo::new(StallGuard::new(stream, patience.stall));
-    let mut served = pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(patience.head)
-            .max_buf_size(HEAD_BYTES)
-            .serve_connection(io, TowerToHyperService::new(router))
-    );
-    let result = tokio::select! {
-        result = &mut served => result,
-        _ = closed.changed() => {
-            served.as_mut().graceful_shutdown();
-            served.await
+    let service = TowerToHyperService::new(router);
+    let result = match protocol {
+        Protocol::Http1 => {
+            let mut served = pin!(
+                http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(patience.head)
+                    .max_buf_size(HEAD_BYTES)
+                    .serve_connection(io, service)
+            );
+            tokio::select! {
+                result = &mut served => result,
+                _ = closed.changed() => {
+                    served.as_mut().graceful_shutdown();
+                    served.await
+                }
+            }
+        }
+        Protocol::Http2 => {
+            let mut served = pin!(
+                http2::Builder::new(TokioExecutor::new())
+                    .timer(TokioTimer::new())
+                    // Clients keep their connection; one that has gone away without a word is found out by this.
+                    .keep_alive_interval(patience.head)
+                    .keep_alive_timeout(patience.stall)
+                    .max_concurrent_streams(STREAMS)
+                    .max_header_list_size(HEAD_BYTES as u32)
+                    .serve_connection(io, service)
+            );
+            tokio::select! {
+                result = &mut served => result,
+                _ = closed.changed() => {
+                    served.as_mut().graceful_shutdown();
+                    served.await
+                }
+            }
         }
     };
     if let Err(error) = result {

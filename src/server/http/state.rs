@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::{RecentFindings, ReloadOutcome, Reloader};
 use crate::base::{Limits, Millis};
-use crate::server::EngineHandle;
+use crate::server::{EngineHandle, TraceLinks};
 use crate::telemetry::Metrics;
 
 /// What the handlers are given.
@@ -34,6 +34,8 @@ pub struct AppState {
     pub limits: Arc<Limits>,
     /// Routes of the sources that receive over HTTP.
     pub receivers: Router,
+    /// Finds traces for alerts.
+    pub traces: TraceLinks,
 }
 
 /// How far the server is.

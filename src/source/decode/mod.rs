@@ -1,8 +1,13 @@
 //! Wire formats into batches. Pure: bytes in, [`Decoded`] or an error out.
 
+pub mod json_lines;
+pub mod otlp;
+pub mod prometheus_kafka_adapter;
 pub mod protobuf;
 pub mod remote_write;
+pub mod remote_write_v2;
 mod target_labels;
+pub mod telegraf;
 pub mod text;
 
 pub use target_labels::{Pair, TargetLabels};
@@ -30,6 +35,12 @@ pub struct Dropped {
     pub future: u64,
     /// Samples too far in its past.
     pub too_old: u64,
+    /// Points of sums and histograms that do not say whether they are totals or deltas.
+    pub temporality: u64,
+    /// Deltas that came late or twice.
+    pub delta_out_of_order: u64,
+    /// Deltas of more series than totals are kept of.
+    pub delta_series: u64,
 }
 
 const FAULTS: [LabelError; 6] = [
@@ -54,6 +65,11 @@ impl Dropped {
         let faults = FAULTS.iter().zip(self.by_label_fault).map(|(fault, n)| (fault.reason(), n));
         faults
             .chain([("native_histogram", self.histograms), ("future", self.future), ("too_old", self.too_old)])
+            .chain([
+                ("unknown_temporality", self.temporality),
+                ("delta_out_of_order", self.delta_out_of_order),
+                ("too_many_delta_series", self.delta_series),
+            ])
             .filter(|(_, n)| *n > 0)
     }
 

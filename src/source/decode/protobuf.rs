@@ -112,6 +112,15 @@ impl<'a> Reader<'a> {
         Ok(Some((field, value)))
     }
 
+    /// The next of packed integers; `None` at their end.
+    ///
+    /// # Errors
+    /// Bytes that are no integer.
+    #[inline]
+    pub fn next_varint(&mut self) -> Result<Option<u64>, WireError> {
+        if self.rest.is_empty() { Ok(None) } else { self.varint().map(Some) }
+    }
+
     #[inline]
     fn varint(&mut self) -> Result<u64, WireError> {
         match self.rest {

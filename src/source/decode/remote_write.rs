@@ -37,6 +37,12 @@ pub enum DecodeError {
     /// More samples than may wait for the watermark.
     #[error("more than {0} samples in one request (limits.pending_samples)")]
     TooManySamples(usize),
+    /// Labels that take more memory than the request.
+    #[error("the series have more than {0} bytes of labels (limits.decompressed_bytes)")]
+    TooManyLabels(usize),
+    /// The table of strings of version 2.
+    #[error("{0}")]
+    Symbols(&'static str),
 }
 
 /// Decompresses and decodes one request. `scratch` holds the decompressed bytes and is reused between calls.
@@ -44,6 +50,12 @@ pub enum DecodeError {
 /// # Errors
 /// The request is malformed or breaks a limit; nothing of it is taken.
 pub fn decode(compressed: &[u8], limits: &Limits, scratch: &mut Vec<u8>) -> Result<Decoded, DecodeError> {
+    let len = decompress(compressed, limits, scratch)?;
+    decode_message(&scratch[..len], limits)
+}
+
+/// Decompresses a snappy block into the beginning of `scratch`; gives its length.
+pub(super) fn decompress(compressed: &[u8], limits: &Limits, scratch: &mut Vec<u8>) -> Result<usize, DecodeError> {
     let declared = snap::raw::decompress_len(compressed)?;
     if declared > limits.decompressed_bytes {
         return Err(DecodeError::TooLarge { declared, limit: limits.decompressed_bytes });
@@ -56,8 +68,7 @@ pub fn decode(compressed: &[u8], limits: &Limits, scratch: &mut Vec<u8>) -> Resu
     if scratch.len() < declared {
         scratch.resize(declared, 0);
     }
-    let len = snap::raw::Decoder::new().decompress(compressed, scratch)?;
-    decode_message(&scratch[..len], limits)
+    Ok(snap::raw::Decoder::new().decompress(compressed, scratch)?)
 }
 
 /// Decodes a `WriteRequest` that is already decompressed.

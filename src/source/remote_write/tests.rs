@@ -6,32 +6,34 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::base::{Batch, BatchBuilder, is_stale};
-use crate::source::SourceId;
-use crate::source::encode::{compress, encode_write_request};
+use crate::source::encode::{compress, encode_write_request, write_field};
 use crate::source::testing::Running;
+use crate::source::{Inlet, SourceEvent, SourceId};
 use crate::telemetry::Metrics;
 
 struct Server {
     url: String,
     events: mpsc::Receiver<SourceEvent>,
     metrics: Metrics,
+    exemplars: Exemplars,
 }
 
 async fn serve(limits: Limits, queue: usize) -> Server {
     // These tests count time from the epoch.
     let limits = Limits { past_seconds: u64::MAX, ..limits };
     let (queue, events) = mpsc::channel(queue);
-    let metrics = Metrics::new().unwrap();
+    let (metrics, exemplars) = (Metrics::new().unwrap(), Exemplars::default());
     let state = RemoteWrite {
-        inlet: Inlet { id: SourceId(3), queue },
+        intake: Intake { inlet: Inlet { id: SourceId(3), queue }, source: "remote_write".to_owned(), log: None },
         limits: Arc::new(limits),
         metrics: metrics.source.of("remote_write"),
         patience: Duration::from_millis(50),
+        exemplars: exemplars.clone(),
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/api/v1/write", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, router(state)).await });
-    Server { url, events, metrics }
+    Server { url, events, metrics, exemplars }
 }
 
 impl Server {
@@ -54,6 +56,9 @@ fn batch(times: &[i64]) -> Batch {
     builder.finish()
 }
 
+const V2: [(&str, &str); 2] =
+    [("content-type", "application/x-protobuf;proto=io.prometheus.write.v2.Request"), ("content-encoding", "snappy")];
+
 const V1: [(&str, &str); 2] = [("content-type", "application/x-protobuf"), ("content-encoding", "snappy")];
 
 #[tokio::test]
@@ -73,10 +78,11 @@ async fn takes_samples_and_drops_those_of_the_future() {
 async fn bad_requests_get_the_status_senders_understand() {
     let server = serve(Limits { request_bytes: 1_000, ..Limits::default() }, 4).await;
     let good = compress(&encode_write_request(&batch(&[1])));
-    let v2 = [("content-type", "application/x-protobuf;proto=io.prometheus.write.v2.Request")];
+    let unknown = [("content-type", "application/x-protobuf;proto=io.prometheus.write.v3.Request")];
     let v1 = [("content-type", "application/x-protobuf;proto=prometheus.WriteRequest")];
     assert_eq!(server.post(good.clone(), &v1).await.0, 204);
-    assert_eq!(server.post(good.clone(), &v2).await.0, 415);
+    assert_eq!(server.post(good.clone(), &unknown).await.0, 415);
+    assert_eq!(server.post(good.clone(), &V2).await.0, 400, "version 1 in version 2's name");
     assert_eq!(server.post(good.clone(), &[("content-type", "application/json")]).await.0, 415);
     assert_eq!(server.post(good.clone(), &[("content-encoding", "gzip")]).await.0, 415);
     assert_eq!(server.post(b"not snappy".to_vec(), &V1).await.0, 400);
@@ -126,8 +132,98 @@ async fn wait_for(events: &mut mpsc::Receiver<SourceEvent>, name: &str, fits: im
     tokio::time::timeout(Duration::from_secs(60), wait).await.unwrap()
 }
 
+/// A version 2 request with samples of `up` at these times, each with an exemplar, and with a native histogram or not.
+fn v2_request(times: &[i64], with_histogram: bool) -> Vec<u8> {
+    let (mut series, mut request) = (Vec::new(), Vec::new());
+    write_field(&mut series, 1, &[1, 2, 3, 4]);
+    for t in times {
+        let mut sample = vec![0x10];
+        prost::encoding::encode_varint(*t as u64, &mut sample);
+        write_field(&mut series, 2, &sample);
+        write_field(&mut series, 4, &[0x0a, 2, 5, 6, 0x18, 9]);
+    }
+    if with_histogram {
+        write_field(&mut series, 3, b"");
+    }
+    for symbol in ["", "__name__", "up", "job", "j", "trace_id", "abcd"] {
+        write_field(&mut request, 4, symbol.as_bytes());
+    }
+    write_field(&mut request, 5, &series);
+    compress(&request)
+}
+
 #[tokio::test]
-async fn a_real_prometheus_sends_samples_and_staleness_markers() {
+async fn version_2_is_told_what_was_written() {
+    let mut server = serve(Limits::default(), 4).await;
+    let client = crate::source::plain_client();
+    let now = clock::now();
+    let later = now + 3_600_000;
+    for (times, with_histogram, status, samples, exemplars) in [
+        (vec![now, now + 1], false, 204, "2", "2"),
+        (vec![now, now + 1], true, 400, "2", "2"),
+        (vec![now, later], false, 400, "1", "2"),
+        (vec![], false, 204, "0", "0"),
+    ] {
+        let mut request = client.post(&server.url).body(v2_request(&times, with_histogram));
+        for (name, value) in V2 {
+            request = request.header(name, value);
+        }
+        let response = request.send().await.unwrap();
+        let header = |name: &str| response.headers()[format!("x-prometheus-remote-write-{name}-written")].clone();
+        assert_eq!(response.status().as_u16(), status);
+        assert_eq!((header("samples"), header("exemplars")), (samples.parse().unwrap(), exemplars.parse().unwrap()));
+        assert_eq!(header("histograms"), "0");
+        if samples != "0" {
+            let Some(SourceEvent::Batch(_, got)) = server.events.recv().await else { panic!("no batch") };
+            assert_eq!(got.labels(&got.runs()[0]).to_string(), r#"up{job="j"}"#);
+            assert_eq!(got.all_samples().len().to_string(), samples);
+        }
+    }
+    let alert = crate::base::Labels::from_pairs([("job", "j")]);
+    assert_eq!(server.exemplars.find(alert.as_ref()), Some("abcd".to_owned()));
+}
+
+/// A Prometheus 3: one that can send version 2.
+fn prometheus_3() -> Option<String> {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let home = || format!("{}/.cache", set("HOME").unwrap_or_else(|| "/tmp".to_owned()));
+    let cached = || format!("{}/forewarn-test-peers/bin/prometheus", set("XDG_CACHE_HOME").unwrap_or_else(home));
+    let found =
+        set("FOREWARN_PROMETHEUS").or_else(|| Some(cached()).filter(|file| std::path::Path::new(file).is_file()));
+    if found.is_none() {
+        crate::source::testing::lacking("there is no Prometheus 3");
+    }
+    found
+}
+
+#[tokio::test]
+async fn a_real_prometheus_sends_version_1() {
+    from_prometheus("prometheus", "").await;
+}
+
+#[tokio::test]
+async fn a_real_prometheus_sends_version_2_and_is_content() {
+    let Some(program) = prometheus_3() else { return };
+    let Some((address, _running)) =
+        from_prometheus(&program, "protobuf_message: io.prometheus.write.v2.Request,").await
+    else {
+        return;
+    };
+    // It judges by the headers.
+    let metrics = crate::source::plain_client().get(format!("http://{address}/metrics")).send().await.unwrap();
+    let metrics = metrics.text().await.unwrap();
+    let value = |name: &str| -> f64 {
+        let line =
+            metrics.lines().find(|line| line.starts_with(&format!("{name}{{"))).unwrap_or_else(|| panic!("{name}"));
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    assert!(value("prometheus_remote_storage_samples_total") >= 2.0);
+    assert_eq!(value("prometheus_remote_storage_samples_failed_total"), 0.0);
+    assert_eq!(value("prometheus_remote_storage_samples_dropped_total"), 0.0);
+}
+
+/// A Prometheus that scrapes a series, until that ends, and writes it here: its samples come, then a staleness marker.
+async fn from_prometheus(program: &str, setting: &str) -> Option<(String, Running)> {
     let mut server = serve(Limits::default(), 16).await;
     let folder = tempfile::tempdir().unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -144,15 +240,18 @@ async fn a_real_prometheus_sends_samples_and_staleness_markers() {
     let config = format!(
         "global: {{scrape_interval: 500ms, scrape_timeout: 500ms}}\n\
          scrape_configs: [{{job_name: j, static_configs: [{{targets: ['{target}']}}]}}]\n\
-         remote_write: [{{url: '{}', queue_config: {{batch_send_deadline: 100ms}}}}]\n",
+         remote_write: [{{url: '{}', {setting} queue_config: {{batch_send_deadline: 100ms}}}}]\n",
         server.url
     );
     std::fs::write(folder.path().join("prometheus.yml"), config).unwrap();
-    let flags = ["--config.file=prometheus.yml", "--storage.tsdb.path=data", "--web.listen-address=127.0.0.1:0"];
-    let mut command = Command::new("prometheus");
-    let Some(_running) = Running::start(command.current_dir(folder.path()).args(flags)) else { return };
+    let address = format!("127.0.0.1:{}", crate::source::testing::free_port());
+    let listen = format!("--web.listen-address={address}");
+    let flags = ["--config.file=prometheus.yml", "--storage.tsdb.path=data", &listen];
+    let mut command = Command::new(program);
+    let running = Running::start(command.current_dir(folder.path()).args(flags))?;
     let labels = wait_for(&mut server.events, "probe", |v| v == 7.0).await;
     assert_eq!(labels, format!("probe{{instance=\"{target}\", job=\"j\", zone=\"a\"}}"));
     gone.store(true, std::sync::atomic::Ordering::Relaxed);
     wait_for(&mut server.events, "probe", is_stale).await;
+    Some((address, running))
 }

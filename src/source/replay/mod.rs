@@ -27,7 +27,7 @@ use self::error::BadLines;
 use self::merge::{Cut, Merge, Recording};
 use super::decode::{Decoded, Pair, TargetLabels};
 use super::watermark::drop_out_of_time;
-use super::{Inlet, Progress, SourceEvent, clock};
+use super::{Inlet, Position, Progress, SourceEvent, clock};
 use crate::base::{Batch, Labels, Limits, METRIC_NAME, Millis};
 use crate::telemetry::OneSource;
 
@@ -139,7 +139,7 @@ pub async fn run(
     progress: Arc<Progress>,
     metrics: OneSource,
 ) -> Result<(), ReplayError> {
-    let (id, queue) = (inlet.id, inlet.queue.clone());
+    let (id, queue, stream) = (inlet.id, inlet.queue.clone(), stream(&config));
     // A blocking task outlives whoever awaits it; this one looks whether anybody still does.
     let (awaited, _awaiting) = oneshot::channel::<()>();
     let play = move || {
@@ -149,9 +149,18 @@ pub async fn run(
         result
     };
     let result = tokio::task::spawn_blocking(play).await;
+    if let Ok(Ok(())) = result {
+        let _ = queue.send(SourceEvent::Reached(Position { stream, next: 1 })).await;
+    }
     // A closed queue means that nobody waits for the end either.
     let _ = queue.send(SourceEvent::End(id)).await;
     result.unwrap_or_else(|e| Err(ReplayError::Io("replay".into(), std::io::Error::other(e))))
+}
+
+/// The stream of a set of recordings, which is read once: its position is 0 before and 1 after.
+#[must_use]
+pub fn stream(config: &ReplayConfig) -> Arc<str> {
+    format!("replay/{}", config.files).into()
 }
 
 fn feed(

@@ -1,5 +1,7 @@
 //! `GET /api/v1/explain?alert=NAME{label="value"}`: what the models behind a rule say, and the same as text.
 
+use std::collections::BTreeMap;
+
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use serde::Serialize;
@@ -18,6 +20,9 @@ const MOST: usize = 100;
 #[derive(Serialize)]
 struct Explained {
     text: String,
+    /// A trace that it may be about, see [`TraceLinks`](crate::server::TraceLinks).
+    #[serde(flatten)]
+    trace: BTreeMap<String, String>,
     #[serde(flatten)]
     explanation: Explanation,
 }
@@ -40,6 +45,12 @@ pub(in crate::server::http) async fn explain(
     let others = labels.as_ref().iter().filter(|(name, _)| *name != METRIC_NAME);
     let others = others.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let found = ask::within(ask::API_PATIENCE, state.engine.explain(rule, others, MOST)).await?;
-    let explained = |explanation: Explanation| Explained { text: explanation.model.to_string(), explanation };
+    let explained = |explanation: Explanation| {
+        let mut trace = Vec::new();
+        state.traces.annotate(explanation.labels.as_ref(), &mut trace);
+        let told = trace.last().map(|(_, value)| format!("; a trace of it: {value}"));
+        let text = explanation.model.to_string() + &told.unwrap_or_default();
+        Explained { text, trace: trace.into_iter().collect(), explanation }
+    };
     Ok(success(Explanations { explanations: found.into_iter().map(explained).collect() }))
 }

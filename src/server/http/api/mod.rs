@@ -118,6 +118,10 @@ fn success(data: impl Serialize) -> Response {
 /// By file and name, as Prometheus gives them.
 async fn groups(state: &Shared) -> Result<Vec<GroupView>, ask::Unanswered> {
     let mut groups = ask::within(ask::API_PATIENCE, state.engine.groups()).await?;
+    let alerts = groups.iter_mut().flat_map(|group| &mut group.rules).filter_map(|rule| rule.alert.as_mut());
+    for alert in alerts.flat_map(|rule| &mut rule.active) {
+        state.traces.annotate(alert.labels.as_ref(), &mut alert.annotations);
+    }
     groups.sort_by(|a, b| (&a.file, &a.name).cmp(&(&b.file, &b.name)));
     Ok(groups)
 }

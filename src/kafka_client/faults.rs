@@ -1,0 +1,59 @@
+//! What goes wrong between librdkafka and its brokers: the reason as a metric's label, and what librdkafka logs.
+
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+
+/// The reason of a fault, one of a fixed few.
+#[must_use]
+pub fn reason_of(error: &KafkaError) -> &'static str {
+    match error.rdkafka_error_code() {
+        Some(Code::BrokerTransportFailure) => "connection",
+        Some(Code::AllBrokersDown) => "all_brokers_down",
+        Some(Code::Resolve) => "name_not_found",
+        Some(Code::Authentication | Code::SaslAuthenticationFailed) => "authentication",
+        Some(Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::ClusterAuthorizationFailed) => {
+            "authorization"
+        }
+        Some(Code::SSL) => "tls",
+        Some(Code::OperationTimedOut | Code::RequestTimedOut | Code::MessageTimedOut) => "timeout",
+        Some(Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition) => "unknown_topic",
+        Some(Code::PollExceeded) => "poll_interval",
+        Some(Code::MessageSizeTooLarge | Code::InvalidMessageSize) => "message_size",
+        Some(Code::QueueFull) => "queue_full",
+        Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => "offset_out_of_range",
+        Some(Code::Fatal) => "fatal",
+        _ => "other",
+    }
+}
+
+/// Hands librdkafka's log to ours. Its warnings repeat with every attempt to connect, so they are for those who look closely:
+/// what counts is in metrics and on the status page.
+#[derive(Clone, Copy, Debug)]
+pub struct FaultLog;
+
+impl FaultLog {
+    /// A line of librdkafka's.
+    pub fn line(self, client: &str, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+                tracing::error!(client, facility, "librdkafka: {message}");
+            }
+            _ => tracing::debug!(client, facility, "librdkafka: {message}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_from_a_fixed_few() {
+        let reason = |code| reason_of(&KafkaError::Global(code));
+        assert_eq!(reason(Code::AllBrokersDown), "all_brokers_down");
+        assert_eq!(reason(Code::Authentication), "authentication");
+        assert_eq!(reason(Code::BrokerTransportFailure), "connection");
+        assert_eq!(reason(Code::Conflict), "other");
+        assert_eq!(reason_of(&KafkaError::Canceled), "other");
+    }
+}

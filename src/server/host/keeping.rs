@@ -1,0 +1,190 @@
+//! How the engine's owner keeps state: goes on from what was kept, replays the log, and takes checkpoints between events.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::super::durable::{HostRecord, Keeper, Kept, SourceProgress, Taken, kept_teller};
+use super::super::handle::Command;
+use super::super::teller::Teller;
+use super::Host;
+use crate::base::{Batch, Limits};
+use crate::rules::RuleSet;
+use crate::source::durable::{LOG, decode};
+use crate::source::watermark::Pace;
+use crate::source::{SourceEvent, SourceId, clock};
+use crate::state::checkpoint::Header;
+use crate::state::log::{Entry, Reader};
+
+/// What is kept, and how.
+pub(super) struct Keeping {
+    keeper: Keeper,
+    teller: Arc<std::sync::Mutex<Teller>>,
+    limits: Limits,
+    /// Whether all transitions so far are on disk: their ticks will not come again after a checkpoint.
+    told: Box<dyn Fn() -> bool + Send>,
+    /// What came after the checkpoint; taken once.
+    replay: Option<Reader>,
+    /// Fingerprint of the rules in force.
+    rules: String,
+}
+
+/// The log while it is read again: a source that holds the others back until its end.
+const REPLAYED_LOG: SourceId = SourceId(usize::MAX);
+
+impl Host {
+    /// Keeps state, and goes on from what was kept. To be called before [`Self::spawn`]. `told` says whether all transitions
+    /// that were handed out are on disk, or need not be.
+    pub(in crate::server) fn keep(&mut self, kept: Kept, limits: Limits, told: Box<dyn Fn() -> bool + Send>) {
+        let Kept { keeper, replay, host, positions, teller, rules } = kept;
+        self.positions = positions;
+        self.resume(&host);
+        let now = clock::now();
+        self.marks.register(REPLAYED_LOG, Pace::Recorded, now);
+        self.recorded.push(REPLAYED_LOG);
+        self.warm.send_replace(false);
+        self.keeping = Some(Keeping { keeper, teller, limits, told, replay: Some(replay), rules });
+        self.tell_event_time();
+    }
+
+    fn resume(&mut self, host: &HostRecord) {
+        // Those of one name are told apart by their order.
+        let mut seen: HashMap<&str, usize> = HashMap::new();
+        for source in &self.sources {
+            let name = source.metrics.name();
+            let nth = seen.entry(name).or_default();
+            let kept = host.sources.iter().filter(|kept| kept.name == name).nth(*nth);
+            *nth += 1;
+            if let Some(kept) = kept {
+                self.marks.resume(source.id, (kept.newest, kept.quiet), clock::now());
+            }
+        }
+    }
+
+    /// Reads again what came after the checkpoint. The sources' own events wait meanwhile; commands are obeyed.
+    pub(super) fn replay(&mut self, commands: &mut mpsc::Receiver<Command>) {
+        let replay = self.keeping.as_mut().and_then(|keeping| keeping.replay.take());
+        let (Some(mut log), Some(keeping)) = (replay, &self.keeping) else { return };
+        let (metrics, limits) = (keeping.keeper.metrics().clone(), keeping.limits.clone());
+        let count = |outcome: &str, n: u64| metrics.replayed.with_label_values(&[outcome]).inc_by(n);
+        let (mut scratch, mut replayed, started) = (Vec::new(), 0_u64, Instant::now());
+        loop {
+            let entry = match log.next() {
+                Ok(Some(entry)) => entry,
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::error!(%error, "the rest of the log cannot be read");
+                    count("unreadable", 1);
+                    break;
+                }
+            };
+            match decode(&entry, &limits, &mut scratch) {
+                Ok(batch) => self.replay_one(&entry, &batch),
+                Err(error) => {
+                    tracing::error!(%error, "an entry of the log cannot be read");
+                    count("unreadable", 1);
+                }
+            }
+            self.positions.insert(LOG.into(), entry.sequence + 1);
+            replayed += 1;
+            while let Ok(command) = commands.try_recv() {
+                self.obey(command);
+            }
+        }
+        count("replayed", replayed);
+        for lost in log.lost() {
+            let (from, upto) = (lost.0.start, lost.0.end);
+            tracing::error!(
+                from,
+                upto,
+                "entries of the log are damaged, though their senders may have been told that they are safe"
+            );
+            count("lost", upto - from);
+        }
+        if replayed > 0 {
+            tracing::info!(entries = replayed, took = ?started.elapsed(), "the log has been read again");
+        }
+        self.take(SourceEvent::End(REPLAYED_LOG));
+        self.marks.listen(clock::now());
+    }
+
+    /// One entry, with event time moved no further than it had come when the entry arrived: nothing that was taken then is
+    /// late now.
+    fn replay_one(&mut self, entry: &Entry, batch: &Batch) {
+        // Streams that are read again from their positions have to come first: time waits for them.
+        let alone = self.positions.keys().all(|stream| &**stream == LOG || stream.starts_with("replay/"));
+        if let Some(watermark) = entry.watermark.filter(|_| alone) {
+            self.marks.observe(REPLAYED_LOG, watermark, clock::now());
+            self.advance();
+        }
+        let taken = self.engine.ingest(batch);
+        let source = self.sources.iter().find(|s| s.metrics.name() == entry.source).map(|s| s.id);
+        if let (Some(id), Some(newest)) = (source, batch.newest()) {
+            self.marks.observe(id, newest, clock::now());
+            self.count(id, taken);
+        }
+    }
+
+    /// Takes a checkpoint if it is time.
+    pub(super) fn keep_if_due(&mut self) {
+        let due = self.keeping.as_ref().is_some_and(|keeping| keeping.keeper.is_due(Instant::now()));
+        if due
+            && let Some(taken) = self.checkpoint()
+            && let Some(keeping) = &mut self.keeping
+        {
+            keeping.keeper.write(taken);
+        }
+    }
+
+    /// The checkpoint at the end.
+    pub(super) fn keep_last(&mut self) {
+        let taken = self.checkpoint();
+        if let (Some(keeping), Some(taken)) = (self.keeping.take(), taken) {
+            keeping.keeper.finish(taken);
+        }
+    }
+
+    /// A copy of all state, as of now. None while history is played, which would have to be played again from its middle,
+    /// and while the outbox cannot write: the ticks whose alerts it lacks must come again.
+    fn checkpoint(&self) -> Option<Taken> {
+        let keeping = self.keeping.as_ref().filter(|keeping| self.recorded.is_empty() && (keeping.told)())?;
+        let started = Instant::now();
+        let mut records = self.engine.snapshot();
+        let (told_since, untold) = kept_teller(&keeping.teller);
+        let progress = |source: &super::KnownSource| {
+            let (newest, quiet) = self.marks.kept(source.id);
+            SourceProgress { name: source.metrics.name().to_owned(), newest, quiet }
+        };
+        let sources = self.sources.iter().map(progress).collect();
+        records.push(HostRecord { told_since, untold, sources }.encode());
+        let header = Header {
+            release: env!("CARGO_PKG_VERSION").to_owned(),
+            created: clock::now(),
+            watermark: self.engine.watermark(),
+            positions: self.positions.iter().map(|(stream, next)| (stream.to_string(), *next)).collect(),
+            rules: keeping.rules.clone(),
+        };
+        keeping.keeper.metrics().snapshot_seconds.observe(started.elapsed().as_secs_f64());
+        Some(Taken { header, records })
+    }
+
+    /// Takes note of the rules in force. Those that are restored are told from those that are loaded at the start.
+    pub(super) fn rules_changed(&mut self, rules: &RuleSet) {
+        let Some(keeping) = &mut self.keeping else { return };
+        let fingerprint = format!("{:032x}", xxh3_128(format!("{rules:?}").as_bytes()));
+        if keeping.replay.is_some() && !keeping.rules.is_empty() && keeping.rules != fingerprint {
+            tracing::info!("the rules are not those of the checkpoint: what both have goes on");
+        }
+        keeping.rules = fingerprint;
+    }
+
+    /// Tells the log how far event time has come.
+    pub(super) fn tell_event_time(&self) {
+        if let (Some(keeping), Some(watermark)) = (&self.keeping, self.engine.watermark()) {
+            keeping.keeper.log().set_event_time(watermark);
+        }
+    }
+}

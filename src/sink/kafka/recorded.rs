@@ -1,0 +1,153 @@
+//! Recorded series on their way to a topic: a bounded queue and a task that sends until all is acknowledged.
+//!
+//! Recorded samples follow a series' order within their key, and are sent until the topic has them; what exceeds the queue
+//! while it does not take any is dropped and counted. Knows messages; what they hold is made elsewhere.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus::{IntCounterVec, Opts, Registry};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::super::backoff::Backoff;
+use super::config::{KafkaSinkConfig, RecordedFormat};
+use super::producer::{Outbound, Producer};
+
+/// Hand-overs, each of what one advance of the engine recorded, that wait for the topic.
+const WAITING: usize = 1_000;
+
+/// Some recorded samples.
+#[derive(Debug)]
+pub struct RecordedMessage {
+    /// What stays in order: the metric's name.
+    pub key: String,
+    /// The samples, in the topic's format.
+    pub payload: Vec<u8>,
+    /// How many there are.
+    pub samples: u64,
+}
+
+/// Counts what became of recorded samples.
+#[derive(Clone, Debug)]
+pub struct RecordedMetrics(IntCounterVec);
+
+impl RecordedMetrics {
+    /// Makes and registers the metric.
+    ///
+    /// # Errors
+    /// The name is taken.
+    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let help = "Recorded samples on their way to a sink, by what became of them: sent, refused or dropped.";
+        let metric = IntCounterVec::new(Opts::new("forewarn_recorded_samples_total", help), &["sink", "outcome"])?;
+        registry.register(Box::new(metric.clone()))?;
+        Ok(Self(metric))
+    }
+
+    fn count(&self, sink: &str, outcome: &str, messages: &[RecordedMessage]) {
+        self.0.with_label_values(&[sink, outcome]).inc_by(messages.iter().map(|m| m.samples).sum());
+    }
+}
+
+/// A topic that recorded series go to.
+#[derive(Debug)]
+pub struct RecordedTopic {
+    /// The format in which it wants them.
+    pub format: RecordedFormat,
+    sink: String,
+    queue: mpsc::Sender<Vec<RecordedMessage>>,
+    metrics: RecordedMetrics,
+    task: JoinHandle<()>,
+}
+
+impl RecordedTopic {
+    /// Starts the task; None where the sink wants no recorded series. Must be called within a tokio runtime.
+    #[must_use]
+    pub fn start(config: &KafkaSinkConfig, metrics: RecordedMetrics) -> Option<Self> {
+        let recorded = config.recorded.clone()?;
+        let (queue, work) = mpsc::channel(WAITING);
+        let producer = Arc::new(Producer::new(config));
+        let sender =
+            Sender { sink: config.name.clone(), topic: recorded.topic, format: recorded.format, producer, metrics };
+        let (format, sink, metrics) = (recorded.format, sender.sink.clone(), sender.metrics.clone());
+        let task = tokio::spawn(sender.run(work));
+        Some(Self { format, sink, queue, metrics, task })
+    }
+
+    /// Hands samples over; never waits.
+    pub fn put(&self, messages: Vec<RecordedMessage>) {
+        if let Err(mpsc::error::TrySendError::Full(messages) | mpsc::error::TrySendError::Closed(messages)) =
+            self.queue.try_send(messages)
+        {
+            self.metrics.count(&self.sink, "dropped", &messages);
+        }
+    }
+
+    /// Sends what waits, for at most `limit`.
+    pub async fn shutdown(mut self, limit: Duration) {
+        drop(self.queue);
+        if tokio::time::timeout(limit, &mut self.task).await.is_err() {
+            self.task.abort();
+            tracing::warn!(sink = self.sink, "recorded samples were not written before the end");
+        }
+    }
+}
+
+struct Sender {
+    sink: String,
+    topic: String,
+    format: RecordedFormat,
+    producer: Arc<Producer>,
+    metrics: RecordedMetrics,
+}
+
+impl Sender {
+    async fn run(self, mut work: mpsc::Receiver<Vec<RecordedMessage>>) {
+        while let Some(messages) = work.recv().await {
+            self.send(messages).await;
+        }
+    }
+
+    async fn send(&self, mut messages: Vec<RecordedMessage>) {
+        let backoff = Backoff::default();
+        let mut failures = 0;
+        while !messages.is_empty() {
+            let outcomes = self.producer.send(&self.topic, messages.iter().map(|m| self.outbound(m)).collect()).await;
+            let (mut left, mut why) = (Vec::new(), None);
+            for (message, outcome) in messages.into_iter().zip(outcomes) {
+                use super::super::failure::Verdict;
+                match outcome {
+                    Ok(()) => self.metrics.count(&self.sink, "sent", &[message]),
+                    Err(failure) if matches!(failure.verdict, Verdict::Retry(_)) => {
+                        why = Some(failure);
+                        left.push(message);
+                    }
+                    Err(failure) => {
+                        tracing::error!(sink = self.sink, error = failure.message, "recorded samples are refused");
+                        self.metrics.count(&self.sink, "refused", &[message]);
+                    }
+                }
+            }
+            messages = left;
+            if let Some(failure) = why {
+                failures += 1;
+                if failures == 1 {
+                    tracing::warn!(sink = self.sink, error = failure.message, "recorded samples wait for their topic");
+                }
+                tokio::time::sleep(backoff.wait(failures, fastrand::f64(), None)).await;
+            }
+        }
+    }
+
+    fn outbound(&self, message: &RecordedMessage) -> Outbound {
+        let headers = match self.format {
+            RecordedFormat::RemoteWrite => vec![
+                ("content-type", "application/x-protobuf".to_owned()),
+                ("content-encoding", "snappy".to_owned()),
+                ("x-prometheus-remote-write-version", "0.1.0".to_owned()),
+            ],
+            RecordedFormat::JsonLines => vec![("content-type", "application/x-ndjson".to_owned())],
+        };
+        Outbound { key: message.key.clone(), payload: message.payload.clone(), headers }
+    }
+}

@@ -1,0 +1,71 @@
+//! Whether a message is worth the memory that it would take when decoded: two bytes can stand for an empty point, which
+//! takes a hundred times as much. Knows the shape of OTLP, none of its meaning.
+
+use super::super::protobuf::{Reader, Value, WireError};
+use super::OtlpError;
+
+/// The least bytes of a part with content: an attribute with a name and an empty value takes seven.
+const BYTES_PER_PART: usize = 6;
+
+/// The least bytes of an object in JSON with content: an attribute takes some twenty for each of its two.
+const BYTES_PER_OBJECT: usize = 10;
+
+/// Which fields of a message hold messages that are worth counting.
+struct Shape(&'static [(u32, &'static Shape)]);
+
+static LEAF: Shape = Shape(&[]);
+static ATTRIBUTES: Shape = Shape(&[(1, &LEAF), (3, &LEAF)]);
+// Attributes stand in field 7, 9 or 1, exemplars in 5, 8 or 11, according to the type of the point.
+static POINT: Shape = Shape(&[(1, &LEAF), (5, &LEAF), (7, &LEAF), (8, &LEAF), (9, &LEAF), (11, &LEAF)]);
+static DATA: Shape = Shape(&[(1, &POINT)]);
+static METRIC: Shape = Shape(&[(5, &DATA), (7, &DATA), (9, &DATA), (10, &DATA), (11, &DATA), (12, &LEAF)]);
+static SCOPE_METRICS: Shape = Shape(&[(1, &ATTRIBUTES), (2, &METRIC)]);
+static RESOURCE_METRICS: Shape = Shape(&[(1, &ATTRIBUTES), (2, &SCOPE_METRICS)]);
+static METRICS: Shape = Shape(&[(1, &RESOURCE_METRICS)]);
+
+// Attributes, events and links.
+static SPAN: Shape = Shape(&[(9, &LEAF), (11, &LEAF), (13, &LEAF)]);
+static SCOPE_SPANS: Shape = Shape(&[(1, &ATTRIBUTES), (2, &SPAN)]);
+static RESOURCE_SPANS: Shape = Shape(&[(1, &ATTRIBUTES), (2, &SCOPE_SPANS)]);
+static TRACES: Shape = Shape(&[(1, &RESOURCE_SPANS)]);
+
+/// Refuses a message of metrics that is mostly empty parts.
+pub(super) fn check_metrics(message: &[u8]) -> Result<(), OtlpError> {
+    check(message, &METRICS)
+}
+
+/// The same of a message of spans.
+pub(super) fn check_traces(message: &[u8]) -> Result<(), OtlpError> {
+    check(message, &TRACES)
+}
+
+/// The same of a message in JSON. Braces within strings count as well; no real message has so many.
+pub(super) fn check_json(text: &[u8]) -> Result<(), OtlpError> {
+    let parts = text.iter().filter(|c| **c == b'{').count();
+    if parts > 64 + text.len() / BYTES_PER_OBJECT {
+        return Err(OtlpError::Hollow { parts, bytes: text.len() });
+    }
+    Ok(())
+}
+
+fn check(message: &[u8], shape: &Shape) -> Result<(), OtlpError> {
+    let parts = count(message, shape)?;
+    if parts > 64 + message.len() / BYTES_PER_PART {
+        return Err(OtlpError::Hollow { parts, bytes: message.len() });
+    }
+    Ok(())
+}
+
+fn count(message: &[u8], shape: &Shape) -> Result<usize, WireError> {
+    let (mut reader, mut parts) = (Reader::new(message), 0);
+    while let Some((field, value)) = reader.field()? {
+        let inner = shape.0.iter().find(|(number, _)| *number == field);
+        if let (Some((_, inner)), Value::Bytes(bytes)) = (inner, value) {
+            parts += 1;
+            if !inner.0.is_empty() {
+                parts += count(bytes, inner)?;
+            }
+        }
+    }
+    Ok(parts)
+}

@@ -1,0 +1,178 @@
+//! Points into the samples of series: a histogram's become `_bucket`, `_sum` and `_count`, a summary's its quantiles.
+//! Knows labels only as a map that is ready; says which points it had to refuse.
+
+use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
+use opentelemetry_proto::tonic::metrics::v1::{
+    AggregationTemporality, HistogramDataPoint, NumberDataPoint, SummaryDataPoint,
+};
+
+use super::super::Dropped;
+use super::delta::{DeltaFault, DeltaTotals};
+use super::labels::LabelMap;
+use crate::base::{BatchBuilder, METRIC_NAME, Millis, TimeSpan, format_value, stale_nan};
+
+/// The flag that says that there was nothing to observe (`DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK`).
+const NO_RECORDED_VALUE: u32 = 1;
+
+/// Writes series and samples, and counts what it leaves out.
+#[derive(Debug)]
+pub(super) struct Writer<'a> {
+    pub(super) builder: BatchBuilder,
+    pub(super) dropped: Dropped,
+    pub(super) deltas: &'a mut DeltaTotals,
+    /// Between which times samples are taken.
+    pub(super) accepted: TimeSpan,
+    /// Most bytes of labels. What a resource says once, each of its points repeats.
+    pub(super) label_bytes_max: usize,
+    /// Whether they were reached: the message is then refused.
+    pub(super) is_full: bool,
+}
+
+/// What a point says of all its series.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    start: u64,
+    time: u64,
+    is_delta: bool,
+    is_stale: bool,
+}
+
+impl Moment {
+    fn new(start: u64, time: u64, flags: u32, temporality: i32) -> Self {
+        let is_delta = temporality == AggregationTemporality::Delta as i32;
+        Self { start, time, is_delta, is_stale: flags & NO_RECORDED_VALUE != 0 }
+    }
+}
+
+/// Something of a point was left out; it is counted already.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Refused;
+
+impl Writer<'_> {
+    /// A point of a gauge or sum.
+    pub(super) fn number(
+        &mut self,
+        name: &str,
+        labels: &LabelMap<'_>,
+        point: &NumberDataPoint,
+        temporality: i32,
+    ) -> Result<(), Refused> {
+        let moment = Moment::new(point.start_time_unix_nano, point.time_unix_nano, point.flags, temporality);
+        let value = match point.value {
+            Some(Value::AsDouble(v)) => v,
+            Some(Value::AsInt(v)) => v as f64,
+            None => 0.0,
+        };
+        self.series(name, labels, None, moment, value)
+    }
+
+    /// A point of a histogram with explicit bounds. Its buckets count what lies in each; Prometheus' what lies below.
+    pub(super) fn histogram(
+        &mut self,
+        name: &str,
+        labels: &LabelMap<'_>,
+        point: &HistogramDataPoint,
+        temporality: i32,
+    ) -> Result<(), Refused> {
+        let moment = Moment::new(point.start_time_unix_nano, point.time_unix_nano, point.flags, temporality);
+        let mut outcome = Ok(());
+        if let Some(sum) = point.sum {
+            outcome = self.series(&format!("{name}_sum"), labels, None, moment, sum);
+        }
+        outcome = outcome.and(self.series(&format!("{name}_count"), labels, None, moment, point.count as f64));
+        let bucket = format!("{name}_bucket");
+        let mut below = 0u64;
+        for (bound, count) in point.explicit_bounds.iter().zip(&point.bucket_counts) {
+            below = below.saturating_add(*count);
+            // The last bucket has no bound; who writes one all the same says it twice.
+            if *bound == f64::INFINITY {
+                continue;
+            }
+            let le = format_value(*bound);
+            outcome = outcome.and(self.series(&bucket, labels, Some(("le", &le)), moment, below as f64));
+        }
+        outcome.and(self.series(&bucket, labels, Some(("le", "+Inf")), moment, point.count as f64))
+    }
+
+    /// A point of a summary.
+    pub(super) fn summary(
+        &mut self,
+        name: &str,
+        labels: &LabelMap<'_>,
+        point: &SummaryDataPoint,
+    ) -> Result<(), Refused> {
+        let moment = Moment::new(point.start_time_unix_nano, point.time_unix_nano, point.flags, 0);
+        let mut outcome = self.series(&format!("{name}_sum"), labels, None, moment, point.sum);
+        outcome = outcome.and(self.series(&format!("{name}_count"), labels, None, moment, point.count as f64));
+        for at in &point.quantile_values {
+            let quantile = format_value(at.quantile);
+            outcome = outcome.and(self.series(name, labels, Some(("quantile", &quantile)), moment, at.value));
+        }
+        outcome
+    }
+
+    /// A sample that no point says in so many words.
+    pub(super) fn sample(&mut self, name: &str, labels: &LabelMap<'_>, t: Millis, v: f64) {
+        if self.accepted.contains(t) && self.begin(name, labels, None).is_ok() {
+            self.builder.sample(t, v);
+        }
+    }
+
+    fn series(
+        &mut self,
+        name: &str,
+        labels: &LabelMap<'_>,
+        extra: Option<(&str, &str)>,
+        moment: Moment,
+        value: f64,
+    ) -> Result<(), Refused> {
+        let t = millis(moment.time);
+        if !self.accepted.contains(t) {
+            *(if t > self.accepted.newest { &mut self.dropped.future } else { &mut self.dropped.too_old }) += 1;
+            return Err(Refused);
+        }
+        self.begin(name, labels, extra)?;
+        let key = self.builder.last_key().unwrap_or_default();
+        let value = if moment.is_stale {
+            self.deltas.end(key);
+            stale_nan()
+        } else if moment.is_delta {
+            self.deltas.add(key, moment.start, moment.time, value).map_err(|fault| {
+                match fault {
+                    DeltaFault::OutOfOrder => self.dropped.delta_out_of_order += 1,
+                    DeltaFault::TooMany => self.dropped.delta_series += 1,
+                }
+                Refused
+            })?
+        } else {
+            value
+        };
+        self.builder.sample(t, value);
+        Ok(())
+    }
+
+    /// Begins a series. The name stands against an attribute of that name; one called `le` makes a bucket ambiguous, and
+    /// is refused as Prometheus refuses it.
+    fn begin(&mut self, name: &str, labels: &LabelMap<'_>, extra: Option<(&str, &str)>) -> Result<(), Refused> {
+        if self.builder.label_bytes_len() > self.label_bytes_max {
+            self.is_full = true;
+            return Err(Refused);
+        }
+        self.builder.label(METRIC_NAME, name);
+        if let Some((name, value)) = extra {
+            self.builder.label(name, value);
+        }
+        for (label, value) in labels.iter().filter(|(label, _)| *label != METRIC_NAME) {
+            self.builder.label(label, value);
+        }
+        self.builder.end_labels().map_err(|fault| {
+            self.dropped.series(fault, 1);
+            Refused
+        })
+    }
+}
+
+/// Milliseconds since the epoch.
+pub(super) fn millis(nanos: u64) -> Millis {
+    (nanos / 1_000_000) as Millis
+}

@@ -1,0 +1,233 @@
+//! Messages as senders write them, into series. That the series are Prometheus' is for `tests/otlp_prometheus.rs`.
+
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, ScopeMetrics};
+use proptest::prelude::*;
+use prost::Message as _;
+
+use super::*;
+use crate::base::{Limits, TimeSpan, is_stale};
+
+/// As the Collector's JSON marshaler writes it: 64-bit integers as text, enums as numbers, empty fields left out.
+const COLLECTOR: &str = r#"{"resourceMetrics":[{"resource":{"attributes":[
+  {"key":"service.name","value":{"stringValue":"shop"}},{"key":"host.name","value":{"stringValue":"h1"}},
+  {"key":"service.instance.id","value":{"stringValue":"i1"}}]},
+ "scopeMetrics":[{"scope":{"name":"meter","version":"1"},"metrics":[
+  {"name":"system.memory.usage","unit":"By","description":"d","sum":{"dataPoints":[
+    {"attributes":[{"key":"state","value":{"stringValue":"used"}}],"startTimeUnixNano":"1700000000000000000",
+     "timeUnixNano":"1700000010000000000","asInt":"9007199254740993"}],"aggregationTemporality":2}},
+  {"name":"load","gauge":{"dataPoints":[{"timeUnixNano":"1700000010000000000","asDouble":0.5},
+    {"timeUnixNano":"1700000011000000000","asDouble":"NaN"},{"timeUnixNano":1700000012000000000,"asDouble":2},
+    {"timeUnixNano":"1700000013000000000","flags":1}]}},
+  {"name":"latency","unit":"s","histogram":{"aggregationTemporality":"AGGREGATION_TEMPORALITY_CUMULATIVE","dataPoints":[
+    {"timeUnixNano":"1700000010000000000","count":"6","sum":1.5,"bucketCounts":["1","2","3"],"explicitBounds":[0.1,1],
+     "min":0.1,"exemplars":[{"timeUnixNano":"1","asDouble":1,"traceId":"5b8efff798038103d269b633813fc60c"}]}]}},
+  {"name":"exp","exponentialHistogram":{"aggregationTemporality":2,"dataPoints":[{"timeUnixNano":"1700000010000000000",
+    "count":"1","scale":1,"positive":{"offset":1,"bucketCounts":["1"]}}]}},
+  {"name":"pause","summary":{"dataPoints":[{"timeUnixNano":"1700000010000000000","count":"4","sum":8,
+    "quantileValues":[{"quantile":0.5,"value":2},{"quantile":1,"value":"Infinity"}]}]}}
+ ],"schemaUrl":"u"}],"schemaUrl":"u","newField":{"a":[1]}}]}"#;
+
+fn decoder(limits: &Limits) -> MetricsDecoder {
+    MetricsDecoder::new(OtlpSettings::default(), limits)
+}
+
+fn json(decoder: &mut MetricsDecoder, text: &str) -> TakenMetrics {
+    decoder.decode(text.as_bytes(), OtlpEncoding::Json, TimeSpan::ALL).unwrap()
+}
+
+/// Series with their samples, a line each, times in seconds after 1.7e9.
+fn lines(taken: &TakenMetrics) -> Vec<String> {
+    let batch = &taken.decoded.batch;
+    let mut lines = Vec::new();
+    for run in batch.runs() {
+        for sample in batch.samples(run) {
+            let value = if is_stale(sample.v) { "stale".to_owned() } else { sample.v.to_string() };
+            lines.push(format!("{} {value} @{}", batch.labels(run), (sample.t - 1_700_000_000_000) / 1000));
+        }
+    }
+    lines
+}
+
+#[test]
+fn what_the_collector_writes_becomes_series() {
+    let taken = json(&mut decoder(&Limits::default()), COLLECTOR);
+    let who = r#"instance="i1", job="shop""#;
+    assert_eq!(
+        lines(&taken),
+        [
+            format!("system_memory_usage_bytes{{{who}, state=\"used\"}} 9007199254740992 @10"),
+            format!("load{{{who}}} 0.5 @10"),
+            format!("load{{{who}}} NaN @11"),
+            format!("load{{{who}}} 2 @12"),
+            format!("load{{{who}}} stale @13"),
+            format!("latency_seconds_sum{{{who}}} 1.5 @10"),
+            format!("latency_seconds_count{{{who}}} 6 @10"),
+            format!("latency_seconds_bucket{{{who}, le=\"0.1\"}} 1 @10"),
+            format!("latency_seconds_bucket{{{who}, le=\"1\"}} 3 @10"),
+            format!("latency_seconds_bucket{{{who}, le=\"+Inf\"}} 6 @10"),
+            format!("pause_sum{{{who}}} 8 @10"),
+            format!("pause_count{{{who}}} 4 @10"),
+            format!("pause{{{who}, quantile=\"0.5\"}} 2 @10"),
+            format!("pause{{{who}, quantile=\"1\"}} inf @10"),
+            "target_info{host_name=\"h1\", instance=\"i1\", job=\"shop\"} 1 @10".to_owned(),
+            "target_info{host_name=\"h1\", instance=\"i1\", job=\"shop\"} 1 @13".to_owned(),
+        ]
+    );
+    assert_eq!(taken.decoded.dropped.iter().collect::<Vec<_>>(), [("native_histogram", 1)]);
+    assert_eq!((taken.points, taken.rejected_points), (8, 1));
+}
+
+#[test]
+fn json_that_cannot_be_read_is_refused_not_lost() {
+    let refused = |text: &str| decoder(&Limits::default()).decode(text.as_bytes(), OtlpEncoding::Json, TimeSpan::ALL);
+    let point = |field: &str| {
+        let head = r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"a","gauge":{"dataPoints":[{"#;
+        format!("{head}{field}}}]}}}}]}}]}}]}}")
+    };
+    assert!(refused(&point(r#""asInt":"1""#)).is_ok());
+    assert!(refused(&point(r#""asInt":null,"attributes":null"#)).is_ok());
+    for fault in [r#""asInt":"x""#, r#""asInt":1.5"#, r#""asDouble":"x""#, r#""timeUnixNano":-1"#, r#""flags":[]"#] {
+        assert!(matches!(refused(&point(fault)), Err(OtlpError::Json(_))), "{fault}");
+    }
+    assert!(matches!(
+        refused(r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"sum":{"aggregationTemporality":"X"}}]}]}]}"#),
+        Err(OtlpError::Json(_))
+    ));
+    assert_eq!(refused("{}").unwrap().points, 0);
+}
+
+fn delta(time: u64, count: u64, le: u64) -> String {
+    format!(
+        r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[
+        {{"name":"h","histogram":{{"aggregationTemporality":1,"dataPoints":[{{"startTimeUnixNano":"{start}","timeUnixNano":"{time}",
+          "count":"{count}","sum":2,"bucketCounts":["{le}","0"],"explicitBounds":[1]}}]}}}},
+        {{"name":"c","sum":{{"isMonotonic":true,"aggregationTemporality":1,"dataPoints":[{{"startTimeUnixNano":"{start}",
+          "timeUnixNano":"{time}","asInt":"5"}}]}}}},
+        {{"name":"u","sum":{{"isMonotonic":true,"dataPoints":[{{"asInt":"5"}}]}}}}]}}]}}]}}"#,
+        start = time - 10_000_000_000,
+    )
+}
+
+#[test]
+fn deltas_become_totals() {
+    let mut decoder = decoder(&Limits::default());
+    let at = |seconds: u64| (1_700_000_000 + seconds) * 1_000_000_000;
+    json(&mut decoder, &delta(at(10), 3, 1));
+    let second = json(&mut decoder, &delta(at(20), 4, 2));
+    assert_eq!(
+        lines(&second),
+        [
+            "h_sum{} 4 @20",
+            "h_count{} 7 @20",
+            "h_bucket{le=\"1\"} 3 @20",
+            "h_bucket{le=\"+Inf\"} 7 @20",
+            "c_total{} 10 @20"
+        ]
+        .map(|line| line.replace("{}", ""))
+    );
+    let again = json(&mut decoder, &delta(at(20), 4, 2));
+    assert!(again.decoded.batch.is_empty());
+    let reasons: Vec<_> = again.decoded.dropped.iter().collect();
+    assert_eq!(reasons, [("unknown_temporality", 1), ("delta_out_of_order", 5)]);
+    assert_eq!((again.points, again.rejected_points), (3, 3));
+}
+
+#[test]
+fn limits_hold() {
+    let few = |limits: Limits| decoder(&limits).decode(COLLECTOR.as_bytes(), OtlpEncoding::Json, TimeSpan::ALL);
+    assert!(matches!(few(Limits { otlp_bytes: 100, ..Limits::default() }), Err(OtlpError::TooLarge { .. })));
+    assert!(matches!(few(Limits { pending_samples: 2, ..Limits::default() }), Err(OtlpError::TooManySamples(2))));
+    // What the resource says once is in the labels of each of its sixteen series.
+    assert!(matches!(few(Limits { decompressed_bytes: 300, ..Limits::default() }), Err(OtlpError::TooManyLabels(300))));
+    let taken = few(Limits { labels_per_series: 3, ..Limits::default() }).unwrap();
+    assert!(taken.decoded.dropped.iter().any(|(reason, n)| reason == "too_many_labels" && n >= 5));
+    let now = 1_700_000_000_000 + 11_000;
+    let limits = Limits { past_seconds: 0, future_seconds: 0, ..Limits::default() };
+    let accepted = TimeSpan::around(now, &limits);
+    let taken = decoder(&limits).decode(COLLECTOR.as_bytes(), OtlpEncoding::Json, accepted).unwrap();
+    assert_eq!(taken.decoded.batch.newest(), Some(now));
+    assert_eq!(taken.rejected_points, 7);
+}
+
+#[test]
+fn a_hollow_message_is_refused_before_memory_is_taken() {
+    let points = [0x0a, 0x00].repeat(100_000);
+    let field = |number: u8, bytes: &[u8]| {
+        let mut out = vec![number << 3 | 2];
+        prost::encoding::encode_varint(bytes.len() as u64, &mut out);
+        out.extend_from_slice(bytes);
+        out
+    };
+    let message = field(1, &field(2, &field(2, &field(9, &points))));
+    let refused = decoder(&Limits::default()).decode(&message, OtlpEncoding::Protobuf, TimeSpan::ALL);
+    assert!(matches!(refused, Err(OtlpError::Hollow { parts: 100_004, .. })));
+    let text = format!(r#"{{"resourceMetrics":[{{}}{}]}}"#, ",{}".repeat(100_000));
+    let refused = decoder(&Limits::default()).decode(text.as_bytes(), OtlpEncoding::Json, TimeSpan::ALL);
+    assert!(matches!(refused, Err(OtlpError::Hollow { parts: 100_002, .. })));
+}
+
+#[test]
+fn json_and_protobuf_give_the_same() {
+    let request = super::json::metrics(COLLECTOR.as_bytes()).unwrap();
+    let bytes = request.encode_to_vec();
+    let from_protobuf = decoder(&Limits::default()).decode(&bytes, OtlpEncoding::Protobuf, TimeSpan::ALL).unwrap();
+    assert_eq!(lines(&from_protobuf), lines(&json(&mut decoder(&Limits::default()), COLLECTOR)));
+}
+
+#[test]
+fn attributes_promoted_and_of_scopes_are_labels() {
+    let settings = OtlpSettings {
+        promote_resource_attributes: vec!["host.name".to_owned()],
+        promote_scope_metadata: true,
+        keep_identifying_resource_attributes: true,
+        ..OtlpSettings::default()
+    };
+    let taken = json(&mut MetricsDecoder::new(settings, &Limits::default()), COLLECTOR);
+    let lines = lines(&taken);
+    let scope = r#"otel_scope_name="meter", otel_scope_schema_url="u", otel_scope_version="1""#;
+    assert_eq!(lines[1], format!("load{{host_name=\"h1\", instance=\"i1\", job=\"shop\", {scope}}} 0.5 @10"));
+    let info =
+        r#"target_info{host_name="h1", instance="i1", job="shop", service_instance_id="i1", service_name="shop"}"#;
+    assert_eq!(lines[14], format!("{info} 1 @10"));
+}
+
+fn message() -> Vec<u8> {
+    super::json::metrics(COLLECTOR.as_bytes()).unwrap().encode_to_vec()
+}
+
+proptest! {
+    #[test]
+    fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        for encoding in [OtlpEncoding::Protobuf, OtlpEncoding::Json] {
+            let _ = decoder(&Limits::default()).decode(&bytes, encoding, TimeSpan::ALL);
+        }
+    }
+
+    #[test]
+    fn a_damaged_message_never_panics(at in 0usize..2000, byte in any::<u8>(), cut in 0usize..2000) {
+        let mut message = message();
+        let len = message.len();
+        message[at % len] = byte;
+        for part in [&message[..], &message[..cut % len]] {
+            let _ = decoder(&Limits::default()).decode(part, OtlpEncoding::Protobuf, TimeSpan::ALL);
+        }
+        let mut text = COLLECTOR.as_bytes().to_vec();
+        let len = text.len();
+        text[at % len] = byte;
+        let _ = decoder(&Limits::default()).decode(&text, OtlpEncoding::Json, TimeSpan::ALL);
+    }
+
+    #[test]
+    fn any_name_and_unit_is_translated(name in ".{0,20}", unit in ".{0,8}") {
+        let metric = Metric { name, unit, ..Metric::default() };
+        let scope = ScopeMetrics { metrics: vec![metric.clone()], ..ScopeMetrics::default() };
+        let resource = ResourceMetrics { scope_metrics: vec![scope], ..ResourceMetrics::default() };
+        let request = ExportMetricsServiceRequest { resource_metrics: vec![resource] };
+        prop_assert!(decoder(&Limits::default()).take(&request, TimeSpan::ALL).is_ok());
+        for kind in [MetricKind::Gauge, MetricKind::Counter, MetricKind::Other] {
+            let name = metric_name(&metric.name, &metric.unit, kind, TranslationStrategy::default());
+            prop_assert!(name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':'), "{name}");
+        }
+    }
+}

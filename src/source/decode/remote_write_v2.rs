@@ -1,0 +1,313 @@
+//! Prometheus remote write 2.0: a snappy block that holds an `io.prometheus.write.v2.Request`.
+//!
+//! <https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/>. Strings stand once, in a table; series name them by number.
+//! Read from the borrowed bytes into the batch's columns, as version 1 is. Metadata is skipped; so are created timestamps,
+//! which Prometheus by default does not use either; native histograms are counted. Exemplars are kept if they name a trace.
+
+use super::protobuf::{Reader, Value, WireError};
+use super::remote_write::{DecodeError, decompress};
+use super::{Decoded, Dropped};
+use crate::base::{BatchBuilder, Labels, LabelsRef, Limits, Millis};
+
+/// What was taken of a request.
+#[derive(Debug, Default)]
+pub struct DecodedV2 {
+    /// Its samples, and what was left out.
+    pub decoded: Decoded,
+    /// Traces that its exemplars name: of which series, which trace, when.
+    pub traces: Vec<(Labels, String, Millis)>,
+}
+
+/// Exemplars kept of one request.
+const TRACES_MAX: usize = 1_000;
+
+/// Labels of an exemplar that name a trace: OpenTelemetry's, and the one common before.
+const TRACE_LABELS: [&[u8]; 2] = [b"trace_id", b"traceID"];
+
+/// Decompresses and decodes one request. `scratch` holds the decompressed bytes and is reused between calls.
+///
+/// # Errors
+/// The request is malformed or breaks a limit; nothing of it is taken.
+pub fn decode(compressed: &[u8], limits: &Limits, scratch: &mut Vec<u8>) -> Result<DecodedV2, DecodeError> {
+    let len = decompress(compressed, limits, scratch)?;
+    decode_message(&scratch[..len], limits)
+}
+
+/// Decodes a request that is already decompressed.
+///
+/// # Errors
+/// The message is malformed or breaks a limit; nothing of it is taken.
+pub fn decode_message(message: &[u8], limits: &Limits) -> Result<DecodedV2, DecodeError> {
+    let symbols = symbols(message)?;
+    let mut out = Out { builder: BatchBuilder::new(limits), dropped: Dropped::default(), traces: vec![], symbols };
+    out.builder.reserve(message.len(), message.len() / 32, message.len() / 32);
+    let mut reader = Reader::new(message);
+    while let Some((field, value)) = reader.field()? {
+        if field == request::TIMESERIES {
+            out.time_series(value.bytes(field)?)?;
+            if out.builder.sample_count() > limits.pending_samples {
+                return Err(DecodeError::TooManySamples(limits.pending_samples));
+            }
+            // One byte can stand for a label of thousands.
+            if out.builder.label_bytes_len() > limits.decompressed_bytes {
+                return Err(DecodeError::TooManyLabels(limits.decompressed_bytes));
+            }
+        }
+    }
+    let decoded = Decoded { batch: out.builder.finish(), dropped: out.dropped };
+    Ok(DecodedV2 { decoded, traces: out.traces })
+}
+
+// Field numbers of prometheus/prometheus prompb/io/prometheus/write/v2/types.proto.
+mod request {
+    pub const SYMBOLS: u32 = 4;
+    pub const TIMESERIES: u32 = 5;
+}
+mod series {
+    pub const LABELS_REFS: u32 = 1;
+    pub const SAMPLES: u32 = 2;
+    pub const HISTOGRAMS: u32 = 3;
+    pub const EXEMPLARS: u32 = 4;
+}
+mod sample {
+    pub const VALUE: u32 = 1;
+    pub const TIMESTAMP: u32 = 2;
+}
+mod exemplar {
+    pub const LABELS_REFS: u32 = 1;
+    pub const TIMESTAMP: u32 = 3;
+}
+
+struct Out<'a> {
+    builder: BatchBuilder,
+    dropped: Dropped,
+    traces: Vec<(Labels, String, Millis)>,
+    symbols: Vec<&'a [u8]>,
+}
+
+impl<'a> Out<'a> {
+    /// One series. The wire allows labels after samples, so it is walked twice.
+    fn time_series(&mut self, message: &'a [u8]) -> Result<(), DecodeError> {
+        let (mut reader, mut samples, mut exemplars) = (Reader::new(message), 0, 0);
+        let mut refs = Refs::default();
+        while let Some((field, value)) = reader.field()? {
+            match field {
+                series::LABELS_REFS => {
+                    let Self { symbols, builder, .. } = self;
+                    refs.read(field, value, symbols, |name, value| builder.label_bytes(name, value))?;
+                }
+                series::SAMPLES => samples += 1,
+                series::HISTOGRAMS => self.dropped.histograms += 1,
+                series::EXEMPLARS => exemplars += 1,
+                _ => {}
+            }
+        }
+        refs.end()?;
+        if let Err(fault) = self.builder.end_labels() {
+            // The samples are still read: a malformed request is refused whole.
+            self.dropped.series(fault, samples);
+            self.samples(message, false)?;
+            return Ok(());
+        }
+        self.samples(message, true)?;
+        if exemplars > 0 { self.exemplars(message) } else { Ok(()) }
+    }
+
+    fn samples(&mut self, message: &[u8], is_taken: bool) -> Result<(), WireError> {
+        let mut reader = Reader::new(message);
+        while let Some((field, value)) = reader.field()? {
+            if field != series::SAMPLES {
+                continue;
+            }
+            let (mut t, mut v) = (0, 0.0);
+            let mut fields = Reader::new(value.bytes(field)?);
+            while let Some((field, value)) = fields.field()? {
+                match field {
+                    sample::VALUE => v = value.double(field)?,
+                    sample::TIMESTAMP => t = value.int64(field)?,
+                    _ => {}
+                }
+            }
+            if is_taken {
+                self.builder.sample(t, v);
+            }
+        }
+        Ok(())
+    }
+
+    fn exemplars(&mut self, message: &'a [u8]) -> Result<(), DecodeError> {
+        let mut reader = Reader::new(message);
+        while let Some((field, value)) = reader.field()? {
+            if field != series::EXEMPLARS {
+                continue;
+            }
+            let (mut at, mut trace, mut refs) = (0, None, Refs::default());
+            let mut fields = Reader::new(value.bytes(field)?);
+            while let Some((field, value)) = fields.field()? {
+                match field {
+                    exemplar::LABELS_REFS => refs.read(field, value, &self.symbols, |name, value| {
+                        if TRACE_LABELS.contains(&name) {
+                            trace = std::str::from_utf8(value).ok();
+                        }
+                    })?,
+                    exemplar::TIMESTAMP => at = value.int64(field)?,
+                    _ => {}
+                }
+            }
+            refs.end()?;
+            // As long as OpenTelemetry's; anything longer is no identity of a trace.
+            let Some(trace) = trace.filter(|id| !id.is_empty() && id.len() <= 32) else { continue };
+            if let Some(labels) = self.builder.last_labels().filter(|_| self.traces.len() < TRACES_MAX) {
+                self.traces.push((without_bucket(labels), trace.to_owned(), at));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What all buckets of a histogram have in common.
+fn without_bucket(labels: LabelsRef<'_>) -> Labels {
+    labels.filter(|name| name != "__name__" && name != "le")
+}
+
+/// Numbers of symbols, two for each label; packed, or one a field.
+#[derive(Default)]
+struct Refs<'a> {
+    name: Option<&'a [u8]>,
+}
+
+impl<'a> Refs<'a> {
+    fn read(
+        &mut self,
+        field: u32,
+        value: Value<'a>,
+        symbols: &[&'a [u8]],
+        mut label: impl FnMut(&'a [u8], &'a [u8]),
+    ) -> Result<(), DecodeError> {
+        let mut one = |number: u64| {
+            let symbol = usize::try_from(number).ok().and_then(|i| symbols.get(i).copied());
+            let symbol = symbol.ok_or(DecodeError::Symbols("a series names a symbol that is not there"))?;
+            match self.name.take() {
+                None => self.name = Some(symbol),
+                Some(name) => label(name, symbol),
+            }
+            Ok(())
+        };
+        match value {
+            Value::Varint(number) => one(number),
+            value => {
+                let mut packed = Reader::new(value.bytes(field)?);
+                while let Some(number) = packed.next_varint()? {
+                    one(number)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn end(&self) -> Result<(), DecodeError> {
+        match self.name {
+            None => Ok(()),
+            Some(_) => Err(DecodeError::Symbols("a series names a label without a value")),
+        }
+    }
+}
+
+fn symbols(message: &[u8]) -> Result<Vec<&[u8]>, DecodeError> {
+    let (mut reader, mut symbols) = (Reader::new(message), Vec::new());
+    while let Some((field, value)) = reader.field()? {
+        if field == request::SYMBOLS {
+            symbols.push(value.bytes(field)?);
+        }
+    }
+    match symbols.first() {
+        None | Some([]) => Ok(symbols),
+        Some(_) => Err(DecodeError::Symbols("the first symbol is not empty")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::source::encode::{compress, write_field};
+
+    /// A request with these symbols, and series whose parts are given as fields.
+    fn request(symbols: &[&str], series: &[&[(u32, &[u8])]]) -> Vec<u8> {
+        let mut request = Vec::new();
+        symbols.iter().for_each(|s| write_field(&mut request, 4, s.as_bytes()));
+        for parts in series {
+            let mut one = Vec::new();
+            parts.iter().for_each(|(field, bytes)| write_field(&mut one, *field, bytes));
+            write_field(&mut request, 5, &one);
+        }
+        request
+    }
+
+    const SYMBOLS: [&str; 7] = ["", "__name__", "up", "job", "j", "trace_id", "abc"];
+    /// `1.0` at 7 ms.
+    const SAMPLE: &[u8] = b"\x09\0\0\0\0\0\0\xf0\x3f\x10\x07";
+    const LABELS: &[u8] = &[1, 2, 3, 4];
+
+    fn read(message: &[u8]) -> Result<DecodedV2, DecodeError> {
+        decode(&compress(message), &Limits::default(), &mut Vec::new())
+    }
+
+    #[test]
+    fn series_samples_and_traces_are_read() {
+        let exemplar: &[u8] = &[0x0a, 2, 5, 6, 0x18, 9];
+        let series: &[(u32, &[u8])] = &[(2, SAMPLE), (4, exemplar), (1, LABELS), (3, b""), (5, b"\x08\x01"), (2, b"")];
+        let got = read(&request(&SYMBOLS, &[series])).unwrap();
+        let batch = &got.decoded.batch;
+        assert_eq!(batch.labels(&batch.runs()[0]).to_string(), r#"up{job="j"}"#);
+        let samples: Vec<_> = batch.all_samples().iter().map(|s| (s.t, s.v)).collect();
+        assert_eq!(samples, [(7, 1.0), (0, 0.0)]);
+        assert_eq!(got.decoded.dropped.iter().collect::<Vec<_>>(), [("native_histogram", 1)]);
+        assert_eq!(got.traces, [(Labels::from_pairs([("job", "j")]), "abc".to_owned(), 9)]);
+    }
+
+    #[test]
+    fn references_may_come_one_by_one() {
+        let mut one = Vec::new();
+        [1, 2].iter().for_each(|r| one.extend([0x08, *r]));
+        write_field(&mut one, 2, SAMPLE);
+        let mut message = request(&SYMBOLS, &[]);
+        write_field(&mut message, 5, &one);
+        let got = read(&message).unwrap();
+        assert_eq!(got.decoded.batch.labels(&got.decoded.batch.runs()[0]).to_string(), "up");
+    }
+
+    #[test]
+    fn symbols_that_are_not_there_and_half_labels_are_refused() {
+        let with = |labels: &[u8]| read(&request(&SYMBOLS, &[&[(1, labels), (2, SAMPLE)]]));
+        assert!(with(LABELS).is_ok());
+        assert!(matches!(with(&[1, 9]), Err(DecodeError::Symbols(_))));
+        assert!(matches!(with(&[1, 2, 3]), Err(DecodeError::Symbols(_))));
+        assert!(matches!(read(&request(&["x"], &[])), Err(DecodeError::Symbols(_))));
+        let twice = with(&[1, 2, 1, 2]).unwrap();
+        assert_eq!(twice.decoded.dropped.iter().collect::<Vec<_>>(), [("duplicate_label", 1)]);
+        assert!(twice.decoded.batch.is_empty());
+    }
+
+    #[test]
+    fn few_bytes_cannot_name_much_memory() {
+        let long = "x".repeat(8_000);
+        let series: &[(u32, &[u8])] = &[(1, &[1, 2])];
+        let message = request(&["", "a", &long], &[series; 100]);
+        let limits = Limits { decompressed_bytes: 100_000, ..Limits::default() };
+        assert!(matches!(decode_message(&message, &limits), Err(DecodeError::TooManyLabels(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn a_damaged_request_never_panics(at in 0usize..200, byte in any::<u8>(), cut in 0usize..200) {
+            let series: &[(u32, &[u8])] = &[(1, LABELS), (2, SAMPLE), (4, &[0x0a, 2, 5, 6])];
+            let mut message = request(&SYMBOLS, &[series; 3]);
+            let len = message.len();
+            message[at % len] = byte;
+            let _ = decode_message(&message, &Limits::default());
+            let _ = decode_message(&message[..cut % len], &Limits::default());
+        }
+    }
+}

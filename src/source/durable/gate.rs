@@ -1,0 +1,34 @@
+//! Puts the log in the way of a source that asks, without its knowing: its events go through here to the engine, in order.
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Form, SourceLog, batch_bytes};
+use crate::source::{Inlet, SourceEvent};
+
+/// An inlet whose batches are in the log before `inlet` gets them, and the task that sees to it; it ends with its source or
+/// with the engine. A batch that the log refuses goes to the engine all the same; the log has counted it.
+pub fn gate(inlet: Inlet, source: String, log: SourceLog) -> (Inlet, impl Future<Output = ()>) {
+    let (queue, mut events) = mpsc::channel(1);
+    let gated = Inlet { id: inlet.id, queue };
+    let task = async move {
+        while let Some(event) = events.recv().await {
+            let Ok(permit) = inlet.queue.clone().reserve_owned().await else { return };
+            let SourceEvent::Batch(id, batch) = event else {
+                permit.send(event);
+                continue;
+            };
+            let (told, outcome) = oneshot::channel();
+            let payload = batch_bytes::encode(&batch);
+            log.append(&source, Form::Batch, payload, move |outcome| {
+                permit.send(match outcome {
+                    Ok(number) => SourceEvent::Logged(id, batch, number + 1),
+                    Err(_) => SourceEvent::Batch(id, batch),
+                });
+                let _ = told.send(());
+            });
+            // Promises that follow must not overtake it.
+            let _ = outcome.await;
+        }
+    };
+    (gated, task)
+}

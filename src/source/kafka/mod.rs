@@ -1,0 +1,263 @@
+//! Kafka: topics as sources, each partition with a watermark and a position of its own.
+//!
+//! ```text
+//! thread: librdkafka ─► decode ─► gather ─► (bounded) ─► task ─► (bounded) ─► engine
+//!                └──────► dead letters                     positions that are safe ──► commits
+//! ```
+//!
+//! librdkafka's client lives on a thread of its own. Closing it can hang, on a broker that is gone for example; so nobody
+//! waits for the thread for longer than a given time. Retries of connections are librdkafka's business; what it tells of
+//! them is counted, and shown on the status page. Knows nothing of who reads the samples.
+
+mod align;
+mod begin;
+pub mod config;
+mod context;
+mod dead_letter;
+pub mod decoder;
+mod gather;
+mod partitions;
+mod session;
+
+pub use config::{KafkaConfig, validate};
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use self::begin::Known;
+use self::context::{Context, TopicPartition};
+use self::dead_letter::DeadLetters;
+use self::session::{End, Session};
+use super::watermark::Pace;
+use super::{Positions, SourceEvent, SourceId, SourceIds};
+use crate::base::Limits;
+use crate::kafka_client::KafkaConfigError;
+use crate::telemetry::{KafkaMetrics, OneSource};
+
+/// Hand-overs between the thread and the task that wait for the engine's queue.
+const HAND_OVERS: usize = 2;
+/// What librdkafka must be allowed to take at once, in bytes: `fetch.max.bytes` (50 MiB if not set) and some.
+const RESPONSE_MIN: usize = 51 << 20;
+/// How often it is looked for room there.
+const LOOK: Duration = Duration::from_millis(2);
+/// How long after a failure another client is set up, at first and at most.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// All that a source of this kind needs.
+#[derive(Debug)]
+pub struct KafkaParts {
+    /// What to read.
+    pub config: KafkaConfig,
+    /// Identity of the whole; its watermark holds time back until partitions are assigned.
+    pub id: SourceId,
+    /// Identities for its partitions.
+    pub ids: SourceIds,
+    /// Bounds.
+    pub limits: Arc<Limits>,
+    /// Metrics of Kafka clients.
+    pub metrics: KafkaMetrics,
+    /// The source's metrics.
+    pub source: OneSource,
+    /// Positions of the checkpoint that was restored.
+    pub restored: Positions,
+    /// Positions that need not be read again, whatever happens: these are committed. Its end is the engine's.
+    pub durable: watch::Receiver<Arc<Positions>>,
+}
+
+/// How the watermark of a source of this configuration behaves, and those of its partitions.
+#[must_use]
+pub fn pace(config: &KafkaConfig) -> Pace {
+    Pace::Log {
+        lateness: config.lateness.millis(),
+        idle_timeout: config.idle_timeout.millis(),
+        patience: config.patience.millis(),
+    }
+}
+
+/// Starts the thread. What it reads goes to `queue` while the returned future is driven; dropping that ends the source.
+///
+/// # Errors
+/// The operating system gives no thread.
+pub fn start(
+    parts: KafkaParts,
+    queue: mpsc::Sender<SourceEvent>,
+) -> std::io::Result<(impl Future<Output = ()> + Send + 'static, Closing)> {
+    let (hand_over, mut handed_over) = mpsc::channel::<Vec<SourceEvent>>(HAND_OVERS);
+    let (done, closed) = oneshot::channel();
+    let KafkaParts { config, id, ids, limits, metrics, source, restored, durable } = parts;
+    let name = config.name.clone();
+    let kafka = Kafka { config, inlet_id: id, ids, limits, metrics, source, durable, hand_over };
+    let closing = Closing { name, closed };
+    std::thread::Builder::new().name("kafka".to_owned()).spawn(move || {
+        kafka.run(&restored);
+        // Nobody may be waiting for it any more.
+        let _ = done.send(());
+    })?;
+    let forward = async move {
+        while let Some(events) = handed_over.recv().await {
+            for event in events {
+                if queue.send(event).await.is_err() {
+                    return;
+                }
+            }
+        }
+    };
+    Ok((forward, closing))
+}
+
+/// The end of the thread.
+#[derive(Debug)]
+pub struct Closing {
+    name: String,
+    closed: oneshot::Receiver<()>,
+}
+
+impl Closing {
+    /// Waits until the consumer has left its group, for so long. The process may end in either case: the group notices the
+    /// absence of a member by itself.
+    pub async fn within(self, limit: Duration) {
+        if tokio::time::timeout(limit, self.closed).await.is_err() {
+            tracing::warn!(source = self.name, "the Kafka consumer does not close; it is left behind");
+        }
+    }
+}
+
+/// The source, on its thread.
+struct Kafka {
+    config: KafkaConfig,
+    inlet_id: SourceId,
+    ids: SourceIds,
+    limits: Arc<Limits>,
+    metrics: KafkaMetrics,
+    source: OneSource,
+    durable: watch::Receiver<Arc<Positions>>,
+    hand_over: mpsc::Sender<Vec<SourceEvent>>,
+}
+
+impl Kafka {
+    fn run(self, restored: &Positions) {
+        let mut known = known(&self.config.name, restored);
+        let mut wait = RETRY.0;
+        loop {
+            let end = match self.client(known.clone()) {
+                Ok((consumer, letters)) => {
+                    wait = RETRY.0;
+                    let end = Session::new(&self, &consumer, letters).run();
+                    known = consumer.context().known();
+                    // This is what can hang.
+                    drop(consumer);
+                    end
+                }
+                Err(error) => End::Failed(error.to_string()),
+            };
+            let End::Failed(error) = end else { return };
+            tracing::error!(source = self.config.name, error, "the Kafka consumer has failed; another is set up");
+            self.metrics.fault(&self.config.name, "fatal");
+            let trouble = vec![SourceEvent::Trouble(self.inlet_id, Some(error))];
+            if matches!(self.send(trouble, wait), Err(None)) || self.closes_within(wait) {
+                return;
+            }
+            wait = (wait * 2).min(RETRY.1);
+        }
+    }
+
+    fn client(
+        &self,
+        known: HashMap<TopicPartition, Known>,
+    ) -> Result<(BaseConsumer<Context>, DeadLetters), KafkaConfigError> {
+        let config = &self.config;
+        let fault = |error: rdkafka::error::KafkaError| KafkaConfigError(error.to_string());
+        let letters = DeadLetters::open(config, self.metrics.clone())?;
+        let fetched_ahead = config.fetched_ahead_kib.to_string();
+        // A response is unpacked in memory; what librdkafka takes of one is bounded by what it takes from the wire.
+        let response = self.limits.decompressed_bytes.clamp(RESPONSE_MIN, i32::MAX as usize).to_string();
+        let mut defaults = vec![
+            ("queued.max.messages.kbytes", fetched_ahead.as_str()),
+            ("receive.message.max.bytes", response.as_str()),
+            ("topic.metadata.refresh.interval.ms", "60000"),
+            ("socket.keepalive.enable", "true"),
+            // A broker that is back is noticed soon.
+            ("reconnect.backoff.max.ms", "2000"),
+        ];
+        // With the newer group protocol the brokers assign.
+        if !config.options.contains_key("group.protocol") {
+            defaults.push(("partition.assignment.strategy", "cooperative-sticky"));
+        }
+        let musts = [
+            ("group.id", config.group_id.as_str()),
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            ("enable.partition.eof", "true"),
+            ("auto.offset.reset", "earliest"),
+            ("statistics.interval.ms", "1000"),
+        ];
+        let client = config.connection().client(&defaults, &musts)?;
+        let context = Context::new(&config.name, config.start, self.metrics.clone(), known);
+        let consumer: BaseConsumer<Context> = client.create_with_context(context).map_err(fault)?;
+        let topics = config.topics.iter().map(config::TopicConfig::subscription).collect::<Result<Vec<_>, _>>()?;
+        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+        consumer.subscribe(&topics).map_err(fault)?;
+        Ok((consumer, letters))
+    }
+
+    fn pace(&self) -> Pace {
+        pace(&self.config)
+    }
+
+    /// Hands events over, waiting for room for at most so long. What does not fit comes back; None: the host has shut down.
+    /// The thread may outlive the runtime, so it does not wait in it.
+    fn send(&self, mut events: Vec<SourceEvent>, limit: Duration) -> Result<(), Option<Vec<SourceEvent>>> {
+        let end = Instant::now() + limit;
+        loop {
+            match self.hand_over.try_send(events) {
+                Ok(()) => return Ok(()),
+                Err(TrySendError::Closed(_)) => return Err(None),
+                Err(TrySendError::Full(back)) if Instant::now() >= end => return Err(Some(back)),
+                Err(TrySendError::Full(back)) => events = back,
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.hand_over.is_closed()
+    }
+
+    fn closes_within(&self, limit: Duration) -> bool {
+        let end = Instant::now() + limit;
+        while !self.is_closed() && Instant::now() < end {
+            std::thread::sleep(LOOK);
+        }
+        self.is_closed()
+    }
+}
+
+/// Positions of this source in a checkpoint: `kafka/NAME/TOPIC/PARTITION`. Topics' names have no slash.
+fn known(name: &str, restored: &Positions) -> HashMap<TopicPartition, Known> {
+    let of = |(stream, next): (&Arc<str>, &u64)| {
+        let (topic, partition) =
+            stream.strip_prefix("kafka/")?.strip_prefix(name)?.strip_prefix('/')?.split_once('/')?;
+        let known = Known { restored: Some(i64::try_from(*next).ok()?), read: None };
+        Some(((topic.to_owned(), partition.parse().ok()?), known))
+    };
+    restored.iter().filter_map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_of_a_checkpoint_are_told_apart() {
+        let positions = [("kafka/a/t.x/3", 7), ("kafka/ab/t/0", 1), ("kafka/a/t/x", 1), ("log", 9), ("kafka/a/t", 1)];
+        let restored = positions.map(|(stream, next)| (Arc::from(stream), next)).into();
+        let got = known("a", &restored);
+        let want = [(("t.x".to_owned(), 3), Known { restored: Some(7), read: None })];
+        assert_eq!(got, HashMap::from(want));
+    }
+}

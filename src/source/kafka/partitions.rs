@@ -1,0 +1,216 @@
+//! The partitions that are ours, and what is known of each. No I/O; instants are arguments.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::align::{Standing, align};
+use super::context::{Report, TopicPartition};
+use super::decoder::Decoding;
+use super::gather::Gather;
+use crate::base::Millis;
+use crate::source::{Position, SourceEvent, SourceId};
+
+/// A partition.
+#[derive(Debug)]
+pub struct Partition {
+    /// Identity of its watermark.
+    pub id: SourceId,
+    /// Name of its position.
+    pub stream: Arc<str>,
+    /// What its messages are.
+    pub decoding: Decoding,
+    /// What was read and not handed over.
+    pub gather: Gather,
+    /// Newest event time read.
+    pub newest: Option<Millis>,
+    /// Position behind the last message read, once known.
+    pub next: Option<i64>,
+    /// Position that was committed last.
+    pub committed: Option<i64>,
+    /// Whether it waits because it is ahead of the others.
+    pub waits: bool,
+    at_end: bool,
+    /// Whether a message came since the last report.
+    is_read: bool,
+    heard: Instant,
+}
+
+impl Partition {
+    /// One that is ours since `now`.
+    #[must_use]
+    pub fn new(id: SourceId, stream: Arc<str>, decoding: Decoding, next: Option<i64>, now: Instant) -> Self {
+        Self {
+            id,
+            stream,
+            decoding,
+            gather: Gather::default(),
+            newest: None,
+            next,
+            // What was committed of it before, while it was ours or another's, is not to be taken back.
+            committed: next,
+            waits: false,
+            at_end: false,
+            is_read: false,
+            heard: now,
+        }
+    }
+
+    /// Takes note of a message; `next` is the position behind it.
+    pub fn read(&mut self, newest: Option<Millis>, next: i64, now: Instant) {
+        self.newest = self.newest.max(newest);
+        (self.next, self.at_end, self.is_read, self.heard) = (Some(next), false, true, now);
+    }
+
+    /// Takes a report in; says whether it came to its end or is no longer there, if that has changed.
+    pub fn reported(&mut self, report: &Report) -> Option<bool> {
+        // The report was written before it was read here: what came since makes it old.
+        let at_end = report.at_end && !self.is_read && !self.waits;
+        self.is_read = false;
+        let changed = at_end != self.at_end;
+        self.at_end = at_end;
+        changed.then_some(at_end)
+    }
+
+    /// Puts what was gathered into `out`: the batch, then the position behind it.
+    pub fn hand_over(&mut self, out: &mut Vec<SourceEvent>) {
+        let Some((batch, next)) = self.gather.take() else { return };
+        if !batch.is_empty() {
+            out.push(SourceEvent::Batch(self.id, batch));
+        }
+        out.extend(reached(&self.stream, next));
+    }
+}
+
+/// The event that says how far a stream was read.
+pub fn reached(stream: &Arc<str>, next: i64) -> Option<SourceEvent> {
+    let next = u64::try_from(next).ok()?;
+    Some(SourceEvent::Reached(Position { stream: Arc::clone(stream), next }))
+}
+
+/// All of them, by topic and number.
+#[derive(Debug, Default)]
+pub struct Partitions {
+    topics: HashMap<String, BTreeMap<i32, Partition>>,
+}
+
+impl Partitions {
+    /// Adds one.
+    pub fn insert(&mut self, (topic, number): TopicPartition, partition: Partition) {
+        self.topics.entry(topic).or_default().insert(number, partition);
+    }
+
+    /// Takes one away.
+    pub fn remove(&mut self, (topic, number): &TopicPartition) -> Option<Partition> {
+        self.topics.get_mut(topic)?.remove(number)
+    }
+
+    /// One of them.
+    pub fn get_mut(&mut self, topic: &str, number: i32) -> Option<&mut Partition> {
+        self.topics.get_mut(topic)?.get_mut(&number)
+    }
+
+    /// All, in no order that matters.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&str, i32, &mut Partition)> {
+        self.topics.iter_mut().flat_map(|(topic, of)| of.iter_mut().map(move |(n, p)| (topic.as_str(), *n, p)))
+    }
+
+    /// Their names.
+    #[must_use]
+    pub fn names(&self) -> Vec<TopicPartition> {
+        let names = |(topic, of): (&String, &BTreeMap<i32, Partition>)| {
+            of.keys().map(|n| (topic.clone(), *n)).collect::<Vec<_>>()
+        };
+        self.topics.iter().flat_map(names).collect()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.topics.values().map(BTreeMap::len).sum()
+    }
+
+    /// Decides who must wait for the others; gives those that stop and those that go on.
+    pub fn align(
+        &mut self,
+        drift: Millis,
+        patience: Duration,
+        now: Instant,
+    ) -> (Vec<TopicPartition>, Vec<TopicPartition>) {
+        let standing = |p: &Partition| Standing {
+            newest: p.newest,
+            is_behind: !p.at_end && now.saturating_duration_since(p.heard) < patience,
+            waits: p.waits,
+        };
+        let standings: Vec<Standing> = self.iter_mut().map(|(_, _, p)| standing(p)).collect();
+        let wait = align(&standings, drift);
+        let (mut stopped, mut going) = (Vec::new(), Vec::new());
+        for ((topic, number, partition), waits) in self.iter_mut().zip(wait) {
+            if partition.waits != waits {
+                partition.waits = waits;
+                if waits { &mut stopped } else { &mut going }.push((topic.to_owned(), number));
+            }
+        }
+        (stopped, going)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::decoder::Decoder;
+    use super::*;
+
+    fn partition(id: usize) -> Partition {
+        Partition::new(
+            SourceId(id),
+            format!("kafka/k/t/{id}").into(),
+            Decoding::Stateless(Decoder::RemoteWrite),
+            None,
+            Instant::now(),
+        )
+    }
+
+    fn report(at_end: bool) -> Report {
+        Report { partition: ("t".to_owned(), 0), end: 5, next: 5, at_end }
+    }
+
+    #[test]
+    fn an_end_is_believed_when_nothing_was_read_since() {
+        let mut p = partition(0);
+        assert_eq!(p.reported(&report(true)), Some(true));
+        assert_eq!(p.reported(&report(true)), None);
+        p.read(Some(7), 6, Instant::now());
+        assert_eq!(p.reported(&report(true)), None, "no longer at its end since the message came");
+        assert_eq!(p.reported(&report(true)), Some(true));
+        assert_eq!(p.reported(&report(false)), Some(false), "the broker is gone");
+    }
+
+    #[test]
+    fn who_waits_changes_once_each_way() {
+        let (mut all, now, minute) = (Partitions::default(), Instant::now(), Duration::from_secs(60));
+        for n in 0..2 {
+            all.insert(("t".to_owned(), n), partition(n as usize));
+        }
+        all.get_mut("t", 0).unwrap().read(Some(10_000), 1, now);
+        all.get_mut("t", 1).unwrap().read(Some(1_000), 1, now);
+        let first = ("t".to_owned(), 0);
+        assert_eq!(all.align(5_000, minute, now), (vec![first.clone()], vec![]));
+        assert_eq!(all.align(5_000, minute, now), (vec![], vec![]));
+        // The slow one cannot be read: nobody waits for ever.
+        assert_eq!(all.align(5_000, minute, now + minute), (vec![], vec![first.clone()]));
+        assert_eq!(all.align(5_000, minute, now), (vec![first.clone()], vec![]));
+        all.get_mut("t", 1).unwrap().read(Some(9_000), 2, now);
+        assert_eq!(all.align(5_000, minute, now), (vec![], vec![first.clone()]));
+        assert!(all.remove(&first).is_some() && all.remove(&first).is_none());
+        assert_eq!((all.len(), all.names()), (1, vec![("t".to_owned(), 1)]));
+    }
+
+    #[test]
+    fn a_batch_goes_before_its_position() {
+        let (mut p, mut out) = (partition(0), Vec::new());
+        p.gather.skip(6);
+        p.hand_over(&mut out);
+        p.hand_over(&mut out);
+        assert!(matches!(&out[..], [SourceEvent::Reached(position)] if position.next == 6));
+    }
+}

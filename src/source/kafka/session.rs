@@ -1,0 +1,354 @@
+//! The life of one client: polls, decodes, hands over, commits. Runs on a thread of its own, which alone touches the client.
+//!
+//! While the engine is behind, nothing is fetched, and the client is polled all the same: a member that does not poll is
+//! thrown out of its group. A position is passed on only behind the samples before it, and behind its dead letters.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Message};
+
+use super::Kafka;
+use super::context::{Context, Notice, TopicPartition, commit};
+use super::dead_letter::DeadLetters;
+use super::partitions::{Partition, Partitions, reached};
+use crate::base::format_duration;
+use crate::source::{Part, SourceEvent, clock};
+
+/// How long a poll waits for a message.
+const POLL: Duration = Duration::from_millis(100);
+/// How long samples are gathered.
+const GATHER: Duration = Duration::from_millis(100);
+/// How long the engine may take for one hand-over before fetching is stopped.
+const HOLD_UP: Duration = Duration::from_millis(500);
+/// How often positions are committed and partitions aligned.
+const CHORES: Duration = Duration::from_secs(1);
+/// How long the end of the engine is waited for at the end, to commit what it has done.
+const LAST_COMMIT: Duration = Duration::from_secs(5);
+
+/// How long trouble with connections is shown at least, though a broker answers.
+const PASSING: Duration = Duration::from_secs(5);
+/// The same for other trouble, a topic that is not there for example: longer than librdkafka takes to tell of it again.
+const LASTING: Duration = Duration::from_secs(90);
+
+/// Why a session ended.
+#[derive(Debug)]
+pub enum End {
+    /// The host has shut down.
+    Closed,
+    /// The client is of no use any more; another may be.
+    Failed(String),
+}
+
+/// A client with its partitions.
+pub struct Session<'a> {
+    kafka: &'a Kafka,
+    consumer: &'a BaseConsumer<Context>,
+    letters: DeadLetters,
+    partitions: Partitions,
+    out: Vec<SourceEvent>,
+    scratch: Vec<u8>,
+    gathered_since: Option<Instant>,
+    chores_at: Instant,
+    trouble: Option<String>,
+    trouble_until: Option<Instant>,
+}
+
+impl<'a> Session<'a> {
+    /// Begins with a client that has subscribed.
+    pub fn new(kafka: &'a Kafka, consumer: &'a BaseConsumer<Context>, letters: DeadLetters) -> Self {
+        Self {
+            kafka,
+            consumer,
+            letters,
+            partitions: Partitions::default(),
+            out: Vec::new(),
+            scratch: Vec::new(),
+            gathered_since: None,
+            chores_at: Instant::now(),
+            trouble: None,
+            trouble_until: None,
+        }
+    }
+
+    /// Runs until the host has shut down or the client is of no use any more.
+    pub fn run(mut self) -> End {
+        let end = loop {
+            if let Err(end) = self.step() {
+                break end;
+            }
+        };
+        if matches!(end, End::Closed) {
+            self.commit_last();
+        }
+        for (topic, number, partition) in self.partitions.iter_mut() {
+            self.kafka.metrics.set_lag(&self.kafka.config.name, topic, number, None);
+            if let Some(next) = partition.next {
+                self.consumer.context().remember(&(topic.to_owned(), number), next);
+            }
+        }
+        if let End::Failed(_) = end {
+            let ids: Vec<_> = self.partitions.iter_mut().map(|(_, _, p)| p.id).collect();
+            self.out.extend(ids.into_iter().map(SourceEvent::Close));
+            self.out.push(self.joining());
+            // A host that has shut down meanwhile needs none of it.
+            let _ = self.kafka.send(std::mem::take(&mut self.out), HOLD_UP);
+        }
+        end
+    }
+
+    fn step(&mut self) -> Result<(), End> {
+        let wait = if self.gathered_since.is_some() { Duration::ZERO } else { POLL };
+        match self.consumer.poll(wait) {
+            Some(Ok(message)) => self.take(&message),
+            Some(Err(error)) => self.failed(&error)?,
+            None => self.hand_over(),
+        }
+        self.heed();
+        if self.gathered_since.is_some_and(|since| since.elapsed() >= GATHER) {
+            self.hand_over();
+        }
+        self.send()?;
+        if self.chores_at.elapsed() >= CHORES {
+            self.chores_at = Instant::now();
+            self.commit();
+            self.align();
+            if self.kafka.is_closed() {
+                return Err(End::Closed);
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, message: &BorrowedMessage<'_>) {
+        let (topic, next) = (message.topic(), message.offset() + 1);
+        let Kafka { config, limits, metrics, source, .. } = self.kafka;
+        let payload = message.payload().unwrap_or_default();
+        metrics.read(&config.name, topic, payload.len());
+        let Some(partition) = self.partitions.get_mut(topic, message.partition()) else { return };
+        self.gathered_since.get_or_insert_with(Instant::now);
+        match partition.decoding.decode(payload, clock::now(), limits, &mut self.scratch) {
+            Ok(decoded) => {
+                decoded.dropped.iter().for_each(|(reason, samples)| source.dropped(reason, samples));
+                source.samples.inc_by(decoded.batch.all_samples().len() as u64);
+                partition.read(decoded.batch.newest(), next, Instant::now());
+                partition.gather.add(decoded.batch, next, limits);
+            }
+            Err(poison) => {
+                metrics.not_decoded(&config.name, topic, poison.reason);
+                partition.read(None, next, Instant::now());
+                partition.gather.skip(next);
+                self.letters.put(message, &poison);
+            }
+        }
+        if partition.gather.is_enough() {
+            self.hand_over();
+        }
+    }
+
+    /// Puts all that was gathered on its way.
+    fn hand_over(&mut self) {
+        self.letters.settle();
+        let out = &mut self.out;
+        self.partitions.iter_mut().for_each(|(_, _, partition)| partition.hand_over(out));
+        self.gathered_since = None;
+    }
+
+    /// Sends what is on its way. While there is no room, nothing is fetched.
+    fn send(&mut self) -> Result<(), End> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let mut events = match self.kafka.send(std::mem::take(&mut self.out), HOLD_UP) {
+            Ok(()) => return Ok(()),
+            Err(back) => back.ok_or(End::Closed)?,
+        };
+        let name = &self.kafka.config.name;
+        self.kafka.metrics.set_held_up(name, true);
+        self.pause(&self.partitions.names(), true);
+        loop {
+            // A message that was under way is kept.
+            match self.consumer.poll(Duration::ZERO) {
+                Some(Ok(message)) => self.take(&message),
+                Some(Err(error)) => self.failed(&error)?,
+                None => {}
+            }
+            match self.kafka.send(events, HOLD_UP) {
+                Ok(()) => break,
+                Err(back) => events = back.ok_or(End::Closed)?,
+            }
+        }
+        let going: Vec<_> =
+            self.partitions.iter_mut().filter(|(_, _, p)| !p.waits).map(|(t, n, _)| (t.to_owned(), n)).collect();
+        self.pause(&going, false);
+        self.kafka.metrics.set_held_up(name, false);
+        Ok(())
+    }
+
+    /// Does what librdkafka's callbacks have left to do.
+    fn heed(&mut self) {
+        for notice in self.consumer.context().notices() {
+            match notice {
+                Notice::Assigned(partitions) => self.assigned(partitions),
+                Notice::Revoked { partitions, all } => self.revoked(&partitions, all),
+                Notice::Standing { partitions, connected } => {
+                    for report in partitions {
+                        self.report(&report);
+                    }
+                    if connected && self.trouble_until.is_none_or(|until| Instant::now() >= until) {
+                        self.tell(None);
+                    }
+                }
+                Notice::Fault { reason, text } => {
+                    self.kafka.metrics.fault(&self.kafka.config.name, reason);
+                    let passes = matches!(reason, "connection" | "all_brokers_down" | "timeout");
+                    self.trouble_until = Some(Instant::now() + if passes { PASSING } else { LASTING });
+                    self.tell(Some(text));
+                }
+            }
+        }
+    }
+
+    fn assigned(&mut self, partitions: Vec<(TopicPartition, Option<i64>)>) {
+        let Kafka { config, ids, inlet_id, limits, .. } = self.kafka;
+        let pace = self.kafka.pace();
+        for (name, begin) in partitions {
+            let Some(topic) = config.topics.iter().find(|t| t.has(&name.0)) else {
+                let (source, topic) = (&config.name, &name.0);
+                tracing::error!(source, topic, "librdkafka reads the patterns otherwise: this topic is not decoded");
+                continue;
+            };
+            let stream = format!("kafka/{}/{}/{}", config.name, name.0, name.1).into();
+            let otlp = config.otlp.clone().unwrap_or_default();
+            let decoding = topic.decoder.start(&otlp, limits);
+            let partition = Partition::new(ids.next(), stream, decoding, begin, Instant::now());
+            self.out.push(SourceEvent::Open(Part { id: partition.id, of: *inlet_id, pace }));
+            self.out.extend(begin.and_then(|next| reached(&partition.stream, next)));
+            self.partitions.insert(name, partition);
+        }
+        // From now on they hold time back, where they have to.
+        self.out.push(SourceEvent::AtEnd(*inlet_id, true));
+        self.kafka.metrics.set_partitions(&config.name, self.partitions.len());
+        tracing::info!(source = config.name, partitions = self.partitions.len(), "Kafka partitions assigned");
+    }
+
+    fn revoked(&mut self, partitions: &[TopicPartition], all: bool) {
+        self.hand_over();
+        let config = &self.kafka.config;
+        for name in partitions {
+            let Some(partition) = self.partitions.remove(name) else { continue };
+            if let Some(next) = partition.next {
+                self.consumer.context().remember(name, next);
+            }
+            self.kafka.metrics.set_lag(&config.name, &name.0, name.1, None);
+            self.out.push(SourceEvent::Close(partition.id));
+        }
+        if all {
+            self.out.push(self.joining());
+        }
+        self.kafka.metrics.set_partitions(&config.name, self.partitions.len());
+        tracing::info!(source = config.name, partitions = self.partitions.len(), "Kafka partitions revoked");
+    }
+
+    fn report(&mut self, report: &super::context::Report) {
+        let (topic, number) = &report.partition;
+        let Some(partition) = self.partitions.get_mut(topic, *number) else { return };
+        if report.end >= 0 {
+            let lag = (report.end - partition.next.unwrap_or(report.next)).max(0);
+            // Control messages of transactions have positions and are no messages.
+            let lag = if report.at_end && partition.next.is_none_or(|next| next >= report.next) { 0 } else { lag };
+            self.kafka.metrics.set_lag(&self.kafka.config.name, topic, *number, Some(lag));
+        }
+        if let Some(at_end) = partition.reported(report) {
+            let id = partition.id;
+            self.out.push(SourceEvent::AtEnd(id, at_end));
+        }
+    }
+
+    /// Says that the source is about to be given partitions: what they have in store may be old.
+    fn joining(&self) -> SourceEvent {
+        let id = self.kafka.inlet_id;
+        SourceEvent::Open(Part { id, of: id, pace: self.kafka.pace() })
+    }
+
+    fn failed(&mut self, error: &KafkaError) -> Result<(), End> {
+        match error {
+            KafkaError::PartitionEOF(_) => return Ok(()),
+            KafkaError::MessageConsumptionFatal(_) => return Err(End::Failed(error.to_string())),
+            _ => {}
+        }
+        // The others came to the context as well, and are told from there.
+        Ok(())
+    }
+
+    fn tell(&mut self, trouble: Option<String>) {
+        if self.trouble.is_some() == trouble.is_some() {
+            return;
+        }
+        match &trouble {
+            Some(text) => tracing::warn!(source = self.kafka.config.name, "Kafka: {text}; will be tried again"),
+            None => tracing::info!(source = self.kafka.config.name, "Kafka answers again"),
+        }
+        self.out.push(SourceEvent::Trouble(self.kafka.inlet_id, trouble.clone()));
+        self.trouble = trouble;
+    }
+
+    /// Commits what need not be read again.
+    fn commit(&mut self) {
+        commit(self.consumer, &self.safe_positions(), false);
+    }
+
+    fn safe_positions(&mut self) -> Vec<(TopicPartition, i64)> {
+        let durable = self.kafka.durable.borrow().clone();
+        let mut positions = Vec::new();
+        for (topic, number, partition) in self.partitions.iter_mut() {
+            let Some(next) = durable.get(&partition.stream).and_then(|next| i64::try_from(*next).ok()) else {
+                continue;
+            };
+            // One from before it was taken away and given back is not ours to commit.
+            if partition.next.is_some_and(|read| next <= read) && partition.committed < Some(next) {
+                partition.committed = Some(next);
+                positions.push(((topic.to_owned(), number), next));
+            }
+        }
+        positions
+    }
+
+    /// The engine works off what it was handed; what it has then done with is committed.
+    fn commit_last(&mut self) {
+        self.pause(&self.partitions.names(), true);
+        let end = Instant::now() + LAST_COMMIT;
+        while self.kafka.durable.has_changed().is_ok() && Instant::now() < end {
+            // Messages that were under way are read again after the restart.
+            self.consumer.poll(Duration::from_millis(20));
+        }
+        commit(self.consumer, &self.safe_positions(), true);
+    }
+
+    fn align(&mut self) {
+        let config = &self.kafka.config;
+        let (stop, go) = self.partitions.align(config.max_drift.millis(), config.patience.0, Instant::now());
+        self.pause(&stop, true);
+        self.pause(&go, false);
+        if !stop.is_empty() {
+            let drift = format_duration(config.max_drift.millis());
+            tracing::debug!(source = config.name, ?stop, drift, "partitions wait for others to catch up");
+        }
+    }
+
+    fn pause(&self, partitions: &[TopicPartition], pause: bool) {
+        if partitions.is_empty() {
+            return;
+        }
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for (topic, number) in partitions {
+            list.add_partition(topic, *number);
+        }
+        let done = if pause { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
+        if let Err(error) = done {
+            tracing::warn!(source = self.kafka.config.name, %error, "Kafka");
+        }
+    }
+}

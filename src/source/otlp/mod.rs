@@ -1,0 +1,159 @@
+//! Receives OTLP: over gRPC ([`grpc`]) and HTTP ([`http`]), both handing bytes to [`OtlpReceiver::take`].
+//!
+//! <https://opentelemetry.io/docs/specs/otlp/>. A request is acknowledged once its samples are queued, and durable where state
+//! is kept, and refused as "come again" while there is no room: back-pressure reaches the sender, whose queue holds what we
+//! cannot take. Points that are left out for what they are (a limit, an unsupported type) are told as a partial success,
+//! which is not retried.
+
+mod config;
+pub mod grpc;
+pub mod http;
+mod red;
+mod rpc_status;
+pub mod spans;
+
+pub use config::{OtlpConfig, SpansConfig};
+pub use spans::SpanCounter;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::body::Bytes;
+
+use super::clock;
+use super::decode::otlp::{MetricsDecoder, OtlpEncoding, OtlpError, OtlpSettings, TakenMetrics};
+use super::durable::{Intake, NoRoom};
+use super::http_body::BodyError;
+use crate::base::{Limits, Millis, TimeSpan};
+use crate::state::log;
+use crate::telemetry::OneSource;
+
+/// Bytes up to which a message is decoded on the runtime's own thread: some 200 points, a fraction of a millisecond.
+const INLINE_BYTES: usize = 64 << 10;
+
+/// How long a sender that was refused should wait.
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// What a message carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Signal {
+    Metrics,
+    Traces,
+}
+
+/// The receiver's state; clones share it.
+#[derive(Clone, Debug)]
+pub struct OtlpReceiver {
+    /// Where samples go.
+    pub intake: Intake,
+    /// Bounds on requests.
+    pub limits: Arc<Limits>,
+    /// The source's metrics.
+    pub metrics: OneSource,
+    /// How long a request may wait for room in the queue.
+    pub patience: Duration,
+    /// Holds the running totals of delta series. Locked while a message is decoded, on no runtime thread for long.
+    decoder: Arc<Mutex<MetricsDecoder>>,
+    spans: SpanCounter,
+}
+
+/// What was left out of a message that was taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Taken {
+    /// Points.
+    pub(super) rejected: u64,
+    /// Why.
+    pub(super) message: String,
+}
+
+/// Why a message was not taken.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error("content type {0:?} is not supported: send application/x-protobuf or application/json")]
+    ContentType(String),
+    #[error("content encoding {0:?} is not supported: send gzip or nothing")]
+    Encoding(String),
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    #[error(transparent)]
+    Malformed(#[from] OtlpError),
+    #[error("the engine is busy: try again")]
+    Busy,
+    #[error("shutting down")]
+    Closed,
+    #[error("{0}: try again")]
+    Log(#[from] log::Refused),
+    #[error("this host's clock was set back, and the points lie in its future: try again when it is right")]
+    ClockBehind,
+    #[error("decoding failed within")]
+    Decoder,
+}
+
+impl From<NoRoom> for Refusal {
+    fn from(reason: NoRoom) -> Self {
+        match reason {
+            NoRoom::Busy => Self::Busy,
+            NoRoom::Closed => Self::Closed,
+        }
+    }
+}
+
+impl OtlpReceiver {
+    /// A receiver that translates names as `settings` say.
+    #[must_use]
+    pub fn new(
+        intake: Intake,
+        settings: OtlpSettings,
+        limits: Arc<Limits>,
+        metrics: OneSource,
+        patience: Duration,
+        spans: SpanCounter,
+    ) -> Self {
+        let decoder = Arc::new(Mutex::new(MetricsDecoder::new(settings, &limits)));
+        Self { intake, limits, metrics, patience, decoder, spans }
+    }
+
+    /// Takes a message. When this returns it may be acknowledged.
+    pub(super) async fn take(&self, signal: Signal, encoding: OtlpEncoding, bytes: Bytes) -> Result<Taken, Refusal> {
+        match signal {
+            Signal::Metrics => self.take_metrics(encoding, bytes).await,
+            Signal::Traces => self.spans.take(encoding, bytes).await,
+        }
+    }
+
+    async fn take_metrics(&self, encoding: OtlpEncoding, bytes: Bytes) -> Result<Taken, Refusal> {
+        // Room first: what cannot be queued is not worth decoding.
+        let room = self.intake.room(self.patience).await?;
+        let now = clock::now();
+        let taken = self.decode(encoding, bytes, now).await?;
+        if taken.decoded.dropped.future > 0 && self.intake.clock_is_behind(now) {
+            return Err(Refusal::ClockBehind);
+        }
+        let batch = taken.decoded.batch;
+        let samples = batch.all_samples().len() as u64;
+        // Should the log refuse, deltas have been added up all the same: sent again they are known, and the next total has
+        // them.
+        room.take(batch, None).await?;
+        self.metrics.samples.inc_by(samples);
+        let mut reasons = Vec::new();
+        for (reason, samples) in taken.decoded.dropped.iter() {
+            self.metrics.dropped(reason, samples);
+            reasons.push(format!("{reason}: {samples}"));
+        }
+        let message = match taken.rejected_points {
+            0 => String::new(),
+            _ => format!("left out, by reason: {}", reasons.join(", ")),
+        };
+        Ok(Taken { rejected: taken.rejected_points, message })
+    }
+
+    async fn decode(&self, encoding: OtlpEncoding, bytes: Bytes, now: Millis) -> Result<TakenMetrics, Refusal> {
+        let (decoder, accepted) = (Arc::clone(&self.decoder), TimeSpan::around(now, &self.limits));
+        let is_small = bytes.len() <= INLINE_BYTES;
+        let decode = move || decoder.lock().unwrap_or_else(PoisonError::into_inner).decode(&bytes, encoding, accepted);
+        Ok(match is_small {
+            true => decode()?,
+            false => tokio::task::spawn_blocking(decode).await.map_err(|_| Refusal::Decoder)??,
+        })
+    }
+}

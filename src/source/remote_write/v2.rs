@@ -1,0 +1,54 @@
+//! Remote write 2.0: takes a request and says how much of it was written.
+//!
+//! <https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/>: an answer of 2xx says that everything was written; where
+//! something was left out for good it is 400, and the headers say how much was written nevertheless.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use super::{Decoded, Refusal, RemoteWrite, count, decode, in_time, read};
+use crate::source::decode::remote_write_v2;
+
+/// What was written of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Written {
+    samples: u64,
+    exemplars: u64,
+    /// What was left out, and why; empty if nothing was.
+    left_out: String,
+}
+
+pub(super) async fn take(state: &RemoteWrite, headers: &HeaderMap, body: Body) -> Result<Written, Refusal> {
+    let body = read(state, headers, body).await?;
+    let room = state.intake.room(state.patience).await?;
+    let taken = decode(body, &state.limits, remote_write_v2::decode).await?;
+    let Decoded { batch, dropped } = in_time(state, taken.decoded)?;
+    let samples = batch.all_samples().len() as u64;
+    room.take(batch, None).await?;
+    count(state, samples, &dropped);
+    let exemplars = taken.traces.len() as u64;
+    for (labels, trace_id, at) in taken.traces {
+        state.exemplars.keep(labels, trace_id, at);
+    }
+    let reasons: Vec<String> = dropped.iter().map(|(reason, n)| format!("{reason}: {n}")).collect();
+    Ok(Written { samples, exemplars, left_out: reasons.join(", ") })
+}
+
+impl Written {
+    pub(super) fn response(&self) -> Response {
+        let mut response = match self.left_out.as_str() {
+            "" => StatusCode::NO_CONTENT.into_response(),
+            reasons => (StatusCode::BAD_REQUEST, format!("left out, by reason: {reasons}; all else is written\n"))
+                .into_response(),
+        };
+        for (name, n) in [
+            ("x-prometheus-remote-write-samples-written", self.samples),
+            ("x-prometheus-remote-write-histograms-written", 0),
+            ("x-prometheus-remote-write-exemplars-written", self.exemplars),
+        ] {
+            response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from(n));
+        }
+        response
+    }
+}

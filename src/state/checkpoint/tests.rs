@@ -1,0 +1,128 @@
+//! Checkpoints on a real disk: what crashes, full disks and flipped bytes leave of them.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::*;
+use crate::base::Record;
+use crate::state::{Faults, StateDir};
+
+struct Folder {
+    dir: StateDir,
+    _root: tempfile::TempDir,
+}
+
+impl Folder {
+    fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let dir = StateDir::new(root.path());
+        drop(dir.lock().unwrap());
+        Self { dir, _root: root }
+    }
+
+    fn store(&self, fault: &str) -> Store {
+        let faults = if fault.is_empty() { Faults::default() } else { Faults::parse(fault).unwrap() };
+        Store::open(&self.dir, 3, faults).unwrap()
+    }
+
+    fn file(&self, number: u64, name: &str) -> PathBuf {
+        self.dir.checkpoints().join(format!("{number:020}")).join(name)
+    }
+}
+
+fn header(watermark: i64) -> Header {
+    let positions = [("log".to_owned(), watermark.unsigned_abs())].into();
+    Header { release: "0.1.0".to_owned(), watermark: Some(watermark), positions, ..Header::default() }
+}
+
+fn records(n: u8) -> Vec<Record> {
+    (0..4_usize).map(|i| Record { name: format!("piece/{i}"), version: 1, bytes: vec![n; 1000 + i] }).collect()
+}
+
+fn newest_watermark(folder: &Folder) -> (Option<i64>, usize) {
+    let found = folder.store("").newest(None).unwrap();
+    (found.checkpoint.and_then(|c| c.manifest.header.watermark), found.passed_over.len())
+}
+
+#[test]
+fn the_last_few_are_kept_and_the_oldest_of_them_is_told() {
+    let folder = Folder::new();
+    let mut store = folder.store("");
+    assert!(store.newest(None).unwrap().checkpoint.is_none());
+    for n in 1..=5 {
+        let written = store.write(header(n), &records(n as u8)).unwrap();
+        assert_eq!(written.oldest.watermark, Some((n - 2).max(1)));
+    }
+    assert_eq!(numbers(&folder.dir.checkpoints()).unwrap(), [3, 4, 5]);
+    let mut store = folder.store("");
+    let newest = store.newest(None).unwrap().checkpoint.unwrap();
+    assert_eq!((newest.manifest.header, newest.records), (header(5), records(5)));
+    assert_eq!(store.newest(Some(5)).unwrap().checkpoint.unwrap().records, records(4));
+    let written = store.write(header(6), &records(6)).unwrap();
+    assert_eq!((written.manifest.number, written.oldest), (6, header(4)));
+}
+
+#[test]
+fn any_broken_file_leads_to_the_checkpoint_before() {
+    for breaking in ["flip manifest", "flip records", "cut records", "cut manifest", "no manifest", "no records"] {
+        let folder = Folder::new();
+        let mut store = folder.store("");
+        store.write(header(1), &records(1)).unwrap();
+        store.write(header(2), &records(2)).unwrap();
+        let (how, name) = breaking.split_once(' ').unwrap();
+        let path = folder.file(2, name);
+        let mut bytes = fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        match how {
+            "flip" => bytes[middle] ^= 0x10,
+            "cut" => bytes.truncate(middle),
+            _ => {}
+        }
+        if how == "no" {
+            fs::remove_file(&path).unwrap();
+        } else {
+            fs::write(&path, bytes).unwrap();
+        }
+        assert_eq!(newest_watermark(&folder), (Some(1), 1), "{breaking}");
+        // It has been set aside, and its number is not used again while it is there.
+        assert_eq!(newest_watermark(&folder), (Some(1), 0), "{breaking}");
+    }
+}
+
+#[test]
+fn a_write_that_fails_leaves_the_one_before_and_can_be_repeated() {
+    for point in ["checkpoint.half", "checkpoint.written", "checkpoint.synced"] {
+        let folder = Folder::new();
+        let mut store = folder.store(&format!("{point}:2:enospc"));
+        store.write(header(1), &records(1)).unwrap();
+        let refused = store.write(header(2), &records(2)).unwrap_err();
+        assert!(refused.is_full() && !refused.is_content(), "{refused}");
+        assert_eq!(newest_watermark(&folder), (Some(1), 0));
+        assert_eq!(fs::read_dir(folder.dir.checkpoints()).unwrap().count(), 1, "nothing is left of it");
+        store.write(header(3), &records(3)).unwrap();
+        assert_eq!(newest_watermark(&folder), (Some(3), 0));
+    }
+}
+
+#[test]
+fn what_a_crash_left_unfinished_is_taken_away() {
+    let folder = Folder::new();
+    folder.store("").write(header(1), &records(1)).unwrap();
+    let unfinished = folder.dir.checkpoints().join("tmp-00000000000000000002");
+    fs::create_dir(&unfinished).unwrap();
+    fs::write(unfinished.join("records"), b"half").unwrap();
+    assert_eq!(newest_watermark(&folder), (Some(1), 0));
+    assert!(!unfinished.exists());
+}
+
+#[test]
+fn a_checkpoint_of_a_later_release_is_not_set_aside() {
+    let folder = Folder::new();
+    folder.store("").write(header(1), &records(1)).unwrap();
+    let dir = folder.dir.checkpoints().join(format!("{:020}", 2));
+    fs::create_dir(&dir).unwrap();
+    let later = Manifest { format: FORMAT + 1, ..Manifest::new(2, header(2), &[]) };
+    fs::write(dir.join("manifest"), later.encode()).unwrap();
+    assert_eq!(newest_watermark(&folder), (Some(1), 1));
+    assert_eq!(newest_watermark(&folder), (Some(1), 1), "it stays for the release that can read it");
+}

@@ -1,0 +1,137 @@
+//! Faults that tests ask for: the process dies, or the operating system "refuses", at a named point.
+//!
+//! `FOREWARN_FAULT=point:n` aborts when `point` is passed for the n-th time; `point:n:eio` and `point:n:enospc` let that
+//! passing fail instead. This is in every build, so that what is tested is what runs; without the variable a point costs
+//! one look at a `None`. Whoever sets a process' environment can end it in any case.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Places at which a fault can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Point {
+    /// Half of a checkpoint's records are written.
+    CheckpointHalf,
+    /// A checkpoint's files are written, but not fsynced.
+    CheckpointWritten,
+    /// A checkpoint's files are fsynced, but it has not got its name.
+    CheckpointSynced,
+    /// A checkpoint has got its name; nobody has been told, older ones are still there.
+    CheckpointRenamed,
+    /// Frames are about to be written to the log.
+    LogWrite,
+    /// Frames are written to the log, but not fsynced.
+    LogWritten,
+    /// The log's fsync itself.
+    LogSync,
+    /// Frames are durable in the log; nobody has been told.
+    LogSynced,
+}
+
+impl Point {
+    const ALL: [(&'static str, Self); 8] = [
+        ("checkpoint.half", Self::CheckpointHalf),
+        ("checkpoint.written", Self::CheckpointWritten),
+        ("checkpoint.synced", Self::CheckpointSynced),
+        ("checkpoint.renamed", Self::CheckpointRenamed),
+        ("log.write", Self::LogWrite),
+        ("log.written", Self::LogWritten),
+        ("log.sync", Self::LogSync),
+        ("log.synced", Self::LogSynced),
+    ];
+}
+
+/// The faults of a process; mostly none.
+#[derive(Clone, Debug, Default)]
+pub struct Faults(Option<Arc<Plan>>);
+
+#[derive(Debug)]
+struct Plan {
+    point: Point,
+    at: u64,
+    what: What,
+    passed: AtomicU64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum What {
+    Abort,
+    Fail(rustix::io::Errno),
+}
+
+impl Faults {
+    /// What `FOREWARN_FAULT` says.
+    ///
+    /// # Errors
+    /// It says something else than a fault.
+    pub fn from_env() -> Result<Self, String> {
+        match std::env::var("FOREWARN_FAULT") {
+            Ok(text) if !text.is_empty() => Self::parse(&text).map_err(|e| format!("FOREWARN_FAULT: {e}")),
+            _ => Ok(Self::default()),
+        }
+    }
+
+    /// Reads `point:n`, `point:n:eio`, `point:n:enospc`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut parts = text.split(':');
+        let name = parts.next().unwrap_or_default();
+        let known = || Point::ALL.map(|(name, _)| name).join(", ");
+        let (_, point) = Point::ALL
+            .into_iter()
+            .find(|(n, _)| *n == name)
+            .ok_or_else(|| format!("{name:?} is no point; there are {}", known()))?;
+        let at = parts.next().unwrap_or("1").parse().map_err(|_| format!("{text:?} is not point:number"))?;
+        let what = match parts.next() {
+            None => What::Abort,
+            Some("eio") => What::Fail(rustix::io::Errno::IO),
+            Some("enospc") => What::Fail(rustix::io::Errno::NOSPC),
+            Some(other) => return Err(format!("{other:?} is none of eio, enospc")),
+        };
+        Ok(Self(Some(Arc::new(Plan { point, at, what, passed: AtomicU64::new(0) }))))
+    }
+
+    /// Whether a fault is asked for.
+    #[must_use]
+    pub fn is_planned(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Passes a point.
+    ///
+    /// # Errors
+    /// The fault that was asked for here.
+    pub fn at(&self, point: Point) -> io::Result<()> {
+        let Some(plan) = self.0.as_ref().filter(|plan| plan.point == point) else { return Ok(()) };
+        if plan.passed.fetch_add(1, Relaxed) + 1 != plan.at {
+            return Ok(());
+        }
+        match plan.what {
+            What::Abort => std::process::abort(),
+            What::Fail(errno) => Err(errno.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_comes_at_its_turn_and_once() {
+        let faults = Faults::parse("log.sync:2:enospc").unwrap();
+        assert!(faults.at(Point::LogSync).is_ok() && faults.at(Point::LogWrite).is_ok());
+        assert_eq!(faults.at(Point::LogSync).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert!(faults.at(Point::LogSync).is_ok());
+        assert!(Faults::default().at(Point::LogSync).is_ok());
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        assert!(Faults::parse("log.sink:1").unwrap_err().contains("log.synced"));
+        assert!(Faults::parse("log.sync:x").is_err() && Faults::parse("log.sync:1:emfile").is_err());
+    }
+}

@@ -1,0 +1,136 @@
+//! The folder that a process keeps its state in: made for its owner alone, and locked for one process at a time.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::StateError;
+
+/// Only the owner may look into what is made here: labels can tell more than an operator wants.
+const FOLDER_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+
+/// Paths within a state folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateDir(PathBuf);
+
+/// Held while a process uses a folder. The kernel lets go of it when the process ends, however it does.
+#[derive(Debug)]
+pub struct Lock(#[allow(dead_code)] File);
+
+impl StateDir {
+    /// The folder, which need not be there yet.
+    #[must_use]
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self(dir.into())
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Where checkpoints are.
+    #[must_use]
+    pub fn checkpoints(&self) -> PathBuf {
+        self.0.join("checkpoints")
+    }
+
+    /// Where the log's segments are.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.0.join("log")
+    }
+
+    /// Makes the folder and those within where they are missing, and takes the lock.
+    ///
+    /// # Errors
+    /// No right to, no room, or another process has it.
+    pub fn lock(&self) -> Result<Lock, StateError> {
+        for dir in [self.0.clone(), self.checkpoints(), self.log()] {
+            make(&dir)?;
+        }
+        let path = self.0.join("lock");
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(FILE_MODE)
+            .open(&path)
+            .map_err(StateError::io(&path, "open"))?;
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            let mut owner = String::new();
+            let _ = file.read_to_string(&mut owner);
+            return Err(StateError::Locked { path: self.0.clone(), owner: owner.trim().to_owned() });
+        }
+        let named = file.set_len(0).and_then(|()| file.rewind());
+        named.and_then(|()| writeln!(file, "{}", std::process::id())).map_err(StateError::io(&path, "write"))?;
+        Ok(Lock(file))
+    }
+}
+
+/// Makes a folder for its owner alone, and its name durable. One that is there keeps its rights.
+fn make(dir: &Path) -> Result<(), StateError> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(dir).map_err(StateError::io(dir, "make the folder"))?;
+    dir.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), sync_dir)
+}
+
+/// A new file for its owner alone; what had its name is overwritten.
+pub(super) fn create(path: &Path) -> Result<File, StateError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(FILE_MODE);
+    options.open(path).map_err(StateError::io(path, "create"))
+}
+
+/// A new folder for its owner alone.
+pub(super) fn create_dir(path: &Path) -> Result<(), StateError> {
+    DirBuilder::new().mode(FOLDER_MODE).create(path).map_err(StateError::io(path, "make the folder"))
+}
+
+/// Makes names in a folder durable: those given, and those taken away.
+pub(super) fn sync_dir(dir: &Path) -> Result<(), StateError> {
+    File::open(dir).and_then(|file| file.sync_all()).map_err(StateError::io(dir, "fsync"))
+}
+
+/// The names in a folder, sorted; none where there is no folder.
+pub(super) fn names(dir: &Path) -> Result<Vec<String>, StateError> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(vec![]),
+        Err(error) => return Err(StateError::io(dir, "read the folder")(error)),
+    };
+    let names: Result<Vec<_>, _> = entries.map(|entry| entry.map(|e| e.file_name())).collect();
+    let names = names.map_err(StateError::io(dir, "read the folder"))?;
+    let mut names: Vec<String> = names.into_iter().filter_map(|name| name.into_string().ok()).collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn one_process_at_a_time_and_no_other_user() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = StateDir::new(root.path().join("a/state"));
+        let lock = dir.lock().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!([dir.path(), &dir.checkpoints(), &dir.log()].map(mode), [0o700; 3]);
+        assert_eq!(mode(&dir.path().join("lock")), 0o600);
+        let refused = dir.lock().unwrap_err().to_string();
+        assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
+        drop(lock);
+        dir.lock().unwrap();
+    }
+}

@@ -1,0 +1,91 @@
+//! Metrics of what is kept on disk: checkpoints, and the segment log.
+
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, Result};
+
+use super::Register;
+
+/// Metrics of saved state.
+#[derive(Clone, Debug)]
+pub struct StateMetrics {
+    /// Checkpoints by outcome: written, failed.
+    pub checkpoints: IntCounterVec,
+    /// Seconds for which the engine stood still to be copied.
+    pub snapshot_seconds: Histogram,
+    /// Seconds that writing a checkpoint took, in the background.
+    pub write_seconds: Histogram,
+    /// Bytes of the newest checkpoint.
+    pub checkpoint_bytes: IntGauge,
+    /// When the newest checkpoint was written, seconds since the epoch.
+    pub checkpoint_time: IntGauge,
+    /// Checkpoints that were passed over at the start because they were not whole.
+    pub passed_over: IntCounter,
+    /// Entries of the log that were read at the start, by outcome: replayed, lost, unreadable.
+    pub replayed: IntCounterVec,
+    /// Entries that are durable in the log.
+    pub log_entries: IntCounter,
+    /// Bytes of these.
+    pub log_written: IntCounter,
+    /// Entries that the log refused, by reason.
+    pub log_refused: IntCounterVec,
+    /// Writes and fsyncs of the log that failed.
+    pub log_failures: IntCounter,
+    /// 1 from a failure of the log until something is durable again.
+    pub log_failing: IntGauge,
+    /// Seconds from the first write of a group to the end of its fsync.
+    pub log_sync_seconds: Histogram,
+    /// Bytes of the log.
+    pub log_bytes: IntGauge,
+    /// Segments of the log.
+    pub log_segments: IntGauge,
+}
+
+const SECONDS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 5.0, 30.0];
+
+impl StateMetrics {
+    /// Registers them.
+    ///
+    /// # Errors
+    /// See [`super::Metrics::new`].
+    pub fn register(area: &Register<'_>) -> Result<Self> {
+        let histogram = |name: &str, help: &str| area.histogram(name, help, &SECONDS);
+        Ok(Self {
+            checkpoints: area.counters("forewarn_checkpoints_total", "Checkpoints, by outcome.", &["outcome"])?,
+            snapshot_seconds: histogram(
+                "forewarn_checkpoint_snapshot_duration_seconds",
+                "Seconds for which the engine stood still to be copied.",
+            )?,
+            write_seconds: histogram(
+                "forewarn_checkpoint_write_duration_seconds",
+                "Seconds that writing a checkpoint took, in the background.",
+            )?,
+            checkpoint_bytes: area.gauge("forewarn_checkpoint_bytes", "Bytes of the newest checkpoint.")?,
+            checkpoint_time: area.gauge(
+                "forewarn_checkpoint_last_success_timestamp_seconds",
+                "When the newest checkpoint was written, seconds since the epoch.",
+            )?,
+            passed_over: area
+                .counter("forewarn_checkpoints_passed_over_total", "Checkpoints that were not whole at the start.")?,
+            replayed: area.counters(
+                "forewarn_log_replayed_entries_total",
+                "Entries of the log read at the start, by outcome.",
+                &["outcome"],
+            )?,
+            log_entries: area.counter("forewarn_log_entries_total", "Entries that became durable in the log.")?,
+            log_written: area.counter("forewarn_log_written_bytes_total", "Bytes that became durable in the log.")?,
+            log_refused: area.counters(
+                "forewarn_log_refused_entries_total",
+                "Entries that the log refused, by reason.",
+                &["reason"],
+            )?,
+            log_failures: area.counter("forewarn_log_failures_total", "Writes and fsyncs of the log that failed.")?,
+            log_failing: area
+                .gauge("forewarn_log_failing", "1 from a failure of the log until something is durable in it again.")?,
+            log_sync_seconds: histogram(
+                "forewarn_log_sync_duration_seconds",
+                "Seconds that writing a group of entries and their fsync took.",
+            )?,
+            log_bytes: area.gauge("forewarn_log_bytes", "Bytes of the log.")?,
+            log_segments: area.gauge("forewarn_log_segments", "Segments of the log.")?,
+        })
+    }
+}

@@ -1,0 +1,91 @@
+//! forewarn's own spans arrive where `tracing:` says, by OTLP over HTTP, with what they are about.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
+
+mod support;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::trace::v1::{Span, status::StatusCode as SpanStatus};
+use prost::Message;
+use support::eventually;
+use support::process::Forewarn;
+use support::receiver::{Answer, Receiver};
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// Requests as they came: each is refused as busy once before it is taken.
+#[derive(Clone, Default)]
+struct Spans(Arc<Mutex<(usize, Vec<ExportTraceServiceRequest>)>>);
+
+async fn take(State(spans): State<Spans>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    assert_eq!(headers["content-type"], "application/x-protobuf");
+    let mut spans = spans.0.lock().unwrap();
+    spans.0 += 1;
+    if spans.0 == 1 {
+        return StatusCode::SERVICE_UNAVAILABLE;
+    }
+    spans.1.push(ExportTraceServiceRequest::decode(body).unwrap());
+    StatusCode::OK
+}
+
+fn text(attributes: &[KeyValue], key: &str) -> Option<String> {
+    let value = attributes.iter().find(|a| a.key == key)?.value.clone()?.value?;
+    Some(match value {
+        Value::StringValue(text) => text,
+        Value::IntValue(number) => number.to_string(),
+        other => panic!("{key}: {other:?}"),
+    })
+}
+
+#[tokio::test]
+async fn ticks_and_deliveries_are_traced() {
+    let spans = Spans::default();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = Router::new().route("/v1/traces", post(take)).with_state(spans.clone());
+    let server = tokio::spawn(async move { axum::serve(listener, router).await });
+    let pager = Receiver::answering(|n, _| Answer::Status([500, 200][n.min(1)])).await;
+    let config = format!(
+        "global: {{evaluation_interval: 1s}}\nrule_files: [rules.yml]\n\
+         sources: {{remote_write: {{lateness: 0s, idle_timeout: 1s}}}}\n\
+         sinks: [webhook: {{name: pager, url: 'http://{}/'}}]\n\
+         tracing: {{endpoint: 'http://{address}/v1/traces', service_name: watcher}}\n",
+        pager.address
+    );
+    let rules = "groups: [{name: g, rules: [{alert: Always, expr: vector(1) > 0}]}]";
+    let mut forewarn = Forewarn::start(&config, |dir| std::fs::write(dir.join("rules.yml"), rules).unwrap()).await;
+    eventually("a delivery", SOON, async || (pager.received().len() >= 2).then_some(())).await;
+    assert_eq!(forewarn.end_by("TERM", SOON).await.code(), Some(0), "{}", forewarn.stderr());
+    server.abort();
+
+    let requests = spans.0.lock().unwrap().1.clone();
+    let mut all: Vec<Span> = Vec::new();
+    for resource_spans in requests.into_iter().flat_map(|r| r.resource_spans) {
+        let resource = resource_spans.resource.unwrap();
+        assert_eq!(text(&resource.attributes, "service.name").as_deref(), Some("watcher"));
+        assert_eq!(text(&resource.attributes, "service.version").as_deref(), Some(env!("CARGO_PKG_VERSION")));
+        all.extend(resource_spans.scope_spans.into_iter().flat_map(|s| s.spans));
+    }
+    let named = |name: &str| all.iter().filter(|s| s.name == name).collect::<Vec<_>>();
+    let ticks = named("tick");
+    assert!(ticks.iter().any(|s| text(&s.attributes, "transitions").as_deref() == Some("1")), "{ticks:#?}");
+    assert!(ticks.iter().all(|s| s.end_time_unix_nano >= s.start_time_unix_nano && s.trace_id.len() == 16));
+    // The first attempt fails, a later one does not.
+    let deliveries = named("delivery");
+    assert!(deliveries.iter().all(|s| text(&s.attributes, "sink").as_deref() == Some("pager")), "{deliveries:#?}");
+    let failed = |s: &&&Span| s.status.as_ref().is_some_and(|status| status.code == SpanStatus::Error as i32);
+    let first = deliveries.iter().find(failed).unwrap();
+    assert_eq!(text(&first.attributes, "failure").as_deref(), Some("server_error"));
+    assert!(deliveries.iter().any(|s| !failed(&s)));
+    // Spans are no part of the log.
+    assert!(!forewarn.stderr().contains("delivery{"), "{}", forewarn.stderr());
+}

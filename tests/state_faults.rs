@@ -1,0 +1,204 @@
+//! What can happen to a state folder and its machine, short of losing both: a full disk, flipped bytes, a missing file, a torn end,
+//! a clock set back by days. After each forewarn tells of the same as one to which nothing happened.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt as _;
+use futures_util::future::{LocalBoxFuture, join_all};
+use serde_json::Value;
+use support::input::{Input, RULES};
+use support::tmpfs::Tmpfs;
+use support::victim::{Victim, now};
+use support::{eventually, peer};
+
+const SOON: Duration = Duration::from_secs(60);
+const CONFIG: &str = "global: {evaluation_interval: 200ms}\nrule_files: [rules.yml]\n\
+    sources: {remote_write: {lateness: 0s, idle_timeout: 1h}}\nsinks: [stdout: {format: json}]";
+const STATE: &str = "checkpoint_interval: 400ms, keep: 2, log_max_bytes: 4194304";
+
+fn victim() -> Victim {
+    Victim::new(CONFIG, RULES, &format!("dir: state, {STATE}"))
+}
+
+async fn started(mut victim: Victim) -> Victim {
+    victim.launch(None);
+    victim.answers().await;
+    victim.ready(SOON).await;
+    victim
+}
+
+/// Feeds the first part of an input.
+async fn feed_to(victim: &mut Victim, input: &Input, step: usize) {
+    let part = Input::new(input.time(0), step);
+    victim.feed(&part, Instant::now() + SOON).await;
+    assert_eq!(victim.sent, step, "{}", victim.stderr());
+}
+
+/// Gives the rest of an input, ends in order, and gives what was printed.
+async fn to_the_end(mut victim: Victim, input: &Input) -> BTreeSet<String> {
+    victim.answers().await;
+    feed_to(&mut victim, input, input.steps()).await;
+    victim.ready(SOON).await;
+    victim.end(SOON).await;
+    victim.lines().iter().map(Value::to_string).collect()
+}
+
+/// Files of the newest checkpoint.
+fn newest_checkpoint(victim: &Victim) -> PathBuf {
+    let mut found: Vec<PathBuf> =
+        std::fs::read_dir(victim.state().join("checkpoints")).unwrap().map(|e| e.unwrap().path()).collect();
+    found.retain(|path| path.file_name().unwrap().len() == 20);
+    found.sort();
+    found.pop().expect("a checkpoint")
+}
+
+fn inspect(victim: &Victim) -> (bool, Value) {
+    let output = Command::new(env!("CARGO_BIN_EXE_forewarn"))
+        .args(["state", "inspect", "--json"])
+        .arg(victim.state())
+        .output()
+        .unwrap();
+    let report = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&output.stderr)));
+    (output.status.success(), report)
+}
+
+async fn flipped(mut victim: Victim, file: &str, input: Input) -> BTreeSet<String> {
+    feed_to(&mut victim, &input, 60).await;
+    // At least two, so that there is one to go back to.
+    eventually("a checkpoint", SOON, async || {
+        victim.metric(r#"forewarn_checkpoints_total{outcome="written"}"#).await.filter(|n| *n >= 2.0)
+    })
+    .await;
+    victim.kill();
+    let path = newest_checkpoint(&victim).join(file);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 4;
+    std::fs::write(&path, bytes).unwrap();
+    let (whole, report) = inspect(&victim);
+    assert!(!whole);
+    let checkpoints = report["checkpoints"].as_array().unwrap();
+    assert!(checkpoints[0]["fault"].as_str().unwrap().contains("checksum"), "{report}");
+    assert!(checkpoints[1]["fault"].is_null() && checkpoints[1]["engine"]["series"].as_u64() > Some(0), "{report}");
+    victim.launch(None);
+    victim.answers().await;
+    assert_eq!(victim.metric("forewarn_checkpoints_passed_over_total").await, Some(1.0));
+    to_the_end(victim, &input).await
+}
+
+async fn torn(mut victim: Victim, input: Input) -> BTreeSet<String> {
+    feed_to(&mut victim, &input, 60).await;
+    victim.kill();
+    let mut segments: Vec<PathBuf> =
+        std::fs::read_dir(victim.state().join("log")).unwrap().map(|e| e.unwrap().path()).collect();
+    segments.sort();
+    // As if the crash had come in the middle of a write: half a frame that looks like the ones before.
+    let path = segments.iter().rev().find(|path| std::fs::metadata(path).unwrap().len() > 200).unwrap();
+    let mut bytes = std::fs::read(path).unwrap();
+    let half = bytes[35..135].to_vec();
+    bytes.extend(half);
+    std::fs::write(path, bytes).unwrap();
+    victim.launch(None);
+    victim.answers().await;
+    victim.ready(SOON).await;
+    assert_eq!(victim.metric(r#"forewarn_log_replayed_entries_total{outcome="lost"}"#).await.unwrap_or(0.0), 0.0);
+    to_the_end(victim, &input).await
+}
+
+async fn set_back(mut victim: Victim, input: Input) -> BTreeSet<String> {
+    feed_to(&mut victim, &input, 60).await;
+    victim.kill();
+    victim.launch_at("-3d");
+    victim.answers().await;
+    victim.ready(SOON).await;
+    // What seems to lie in the future is not taken: it would have to be dropped.
+    let before = victim.sent;
+    victim.feed(&input, Instant::now() + Duration::from_secs(2)).await;
+    assert_eq!(victim.sent, before, "{}", victim.stderr());
+    let refused = victim.metric(r#"forewarn_source_requests_total{code="503",source="remote_write"}"#).await;
+    assert!(refused > Some(0.0));
+    victim.kill();
+    victim.launch(None);
+    to_the_end(victim, &input).await
+}
+
+async fn full_disk(mut victim: Victim, disk: Tmpfs, input: Input) -> BTreeSet<String> {
+    feed_to(&mut victim, &input, 50).await;
+    disk.fill();
+    victim.feed(&input, Instant::now() + Duration::from_secs(2)).await;
+    let stuck = victim.sent;
+    assert!(stuck < input.steps() - 20, "the disk is not full");
+    assert_eq!(victim.metric("forewarn_log_failing").await, Some(1.0));
+    eventually("a failed checkpoint", SOON, async || {
+        victim.metric(r#"forewarn_checkpoints_total{outcome="failed"}"#).await.filter(|n| *n > 0.0)
+    })
+    .await;
+    disk.empty();
+    feed_to(&mut victim, &input, stuck + 10).await;
+    assert_eq!(victim.metric("forewarn_log_failing").await, Some(0.0));
+    // What was acknowledged around all that is there after the worst end, too.
+    victim.kill();
+    victim.launch(None);
+    to_the_end(victim, &input).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn each_is_survived() {
+    let mut through = started(victim()).await;
+    let (records, manifest, tail) = (started(victim()).await, started(victim()).await, started(victim()).await);
+    let clock = match peer::require("faketime") {
+        Some(_) => Some(started(victim()).await),
+        None => None,
+    };
+    let disk = match Tmpfs::new(24 << 20) {
+        Some(disk) => {
+            let state = disk.path.join("state");
+            let victim = Victim::new(CONFIG, RULES, &format!("dir: '{}', {STATE}", state.display()));
+            Some((started(victim).await, disk))
+        }
+        None => None,
+    };
+    // All have started: nothing is history to any of them.
+    let input = Input::new((now() / 1000 + 2) * 1000, 150);
+    let mut lives: Vec<(&str, LocalBoxFuture<'_, BTreeSet<String>>)> = vec![
+        ("flipped records", flipped(records, "records", input).boxed_local()),
+        ("flipped manifest", flipped(manifest, "manifest", input).boxed_local()),
+        ("torn", torn(tail, input).boxed_local()),
+    ];
+    lives.extend(clock.map(|victim| ("clock set back", set_back(victim, input).boxed_local())));
+    lives.extend(disk.map(|(victim, disk)| ("full disk", full_disk(victim, disk, input).boxed_local())));
+    let undisturbed = async {
+        feed_to(&mut through, &input, 40).await;
+        another_process_is_turned_away(&through);
+        to_the_end(through, &input).await
+    };
+    let (names, lives): (Vec<_>, Vec<_>) = lives.into_iter().unzip();
+    let (told, expected) = futures_util::future::join(join_all(lives), undisturbed).await;
+    assert!(expected.len() > 100, "only {} transitions", expected.len());
+    for (what, told) in names.into_iter().zip(told) {
+        let (lost, new): (Vec<_>, Vec<_>) =
+            (expected.difference(&told).collect(), told.difference(&expected).collect());
+        assert!(lost.is_empty() && new.is_empty(), "{what}: lost {lost:#?}\nmade up {new:#?}");
+        println!("{what}: {} transitions, all as expected", told.len());
+    }
+}
+
+fn another_process_is_turned_away(victim: &Victim) {
+    let config = format!("web: {{listen_address: '127.0.0.1:0'}}\nstate: {{dir: '{}'}}\n", victim.state().display());
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("forewarn.yml"), config).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_forewarn")).arg("run").current_dir(dir.path()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && text.contains("used by another forewarn"), "{text}");
+    // One that only looks is not.
+    let (whole, report) = inspect(victim);
+    assert!(whole && report["log"].as_array().is_some_and(|segments| !segments.is_empty()), "{report}");
+}

@@ -1,0 +1,4 @@
+//! OTLP messages for tests.
+
+pub mod json;
+pub mod messages;
