@@ -11,6 +11,8 @@ mod compact;
 mod detector;
 #[cfg(test)]
 mod detector_tests;
+#[cfg(test)]
+mod ensemble_tests;
 mod exclusion;
 mod explanation;
 mod explanation_text;
