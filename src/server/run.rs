@@ -15,9 +15,8 @@ use crate::sink::{
     Backoff, Dispatcher, LineFormat, Origin, RecordedMetrics, RecordedTopic, SinkConfig, SinkContext, SinkMetrics,
     SinkState,
 };
-use crate::source::durable::DurablePoint;
 use crate::source::host::host_name;
-use crate::source::{Positions, clock, remote_write};
+use crate::source::{clock, remote_write};
 use crate::telemetry::{Exporting, Metrics, Register, Traces};
 
 use super::board::Board;
