@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use forewarn::source::Positions;
 use support::kafka::{self, Kafka};
-use support::kafka_source::{Reading, message, now};
+use support::kafka_source::{Reading, message, messages_of, now};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -255,9 +255,10 @@ async fn start_positions() {
     // Where the group left off.
     broker.write("none", "starts", 0, &[message(next, now())]).await;
     let mut reading = start("g1", "checkpoint", &[]);
-    reading.samples(1, SOON).await;
+    reading.samples(next - 4, SOON).await;
     reading.take_for(Duration::from_millis(200)).await;
-    assert_eq!(reading.samples.iter().map(|s| s.2 as usize).collect::<Vec<_>>(), [next]);
+    let got: Vec<usize> = reading.samples.iter().map(|s| s.2 as usize).collect();
+    assert_eq!(got, (5..=next).collect::<Vec<_>>());
     reading.end(SOON).await;
 }
 
@@ -305,12 +306,14 @@ async fn a_rebalance_while_messages_flow_loses_none() {
 async fn an_engine_that_is_behind_holds_fetching_up_and_lag_shows_it() {
     let Some(broker) = Kafka::shared().await else { return };
     broker.topic("much", 1).await;
-    const ALL: usize = 6_000;
-    let payloads: Vec<Vec<u8>> = (0..ALL).map(|n| message(n, now())).collect();
+    const MESSAGES: usize = 1_000;
+    const EACH: usize = 200;
+    const ALL: usize = MESSAGES * EACH;
+    let payloads: Vec<Vec<u8>> = (0..MESSAGES).map(|n| messages_of(n, now(), EACH)).collect();
     broker.write("lz4", "much", 0, &payloads).await;
     let config = format!(
         "{{brokers: ['{}'], group_id: much, fetched_ahead_kib: 8, topics: [{{name: much, decoder: remote_write}}], \
-         options: {{fetch.message.max.bytes: '4096', fetch.max.bytes: '4096', max.poll.interval.ms: '10000', \
+         options: {{fetch.message.max.bytes: '4096', max.poll.interval.ms: '10000', \
          session.timeout.ms: '6000', heartbeat.interval.ms: '1000'}}}}",
         broker.plain
     );
@@ -328,7 +331,7 @@ async fn an_engine_that_is_behind_holds_fetching_up_and_lag_shows_it() {
     tokio::time::sleep(Duration::from_secs(12)).await;
     assert_eq!(reading.metric(held_up), Some(1.0));
     let read = reading.metric(r#"forewarn_kafka_messages_total{source="kafka",topic="much"}"#).unwrap();
-    assert!(read < ALL as f64 / 2.0, "{read} messages read while nobody takes them");
+    assert!(read < MESSAGES as f64 / 2.0, "{read} messages read while nobody takes them");
     reading.samples(ALL, SOON).await;
     reading.until("no lag", SOON, |r| r.metric(lag) == Some(0.0)).await;
     assert_eq!(reading.samples.len(), ALL, "none twice");

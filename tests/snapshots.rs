@@ -47,8 +47,8 @@ fn options(shards: usize) -> EngineOptions {
     EngineOptions { shards, collect_recorded: true, explain_alerts: true, ..EngineOptions::default() }
 }
 
-fn engine(rules: &RuleSet, shards: usize) -> Engine {
-    let mut engine = Engine::new(options(shards));
+fn engine(rules: &RuleSet, options: EngineOptions) -> Engine {
+    let mut engine = Engine::new(options);
     engine.load(rules, &profiles(600_000), &mut Output::default()).unwrap();
     engine
 }
@@ -112,10 +112,10 @@ fn without_words(outcome: &[String]) -> Vec<String> {
 fn run(
     rules: &RuleSet,
     world: &World,
-    shards: usize,
+    options: EngineOptions,
     mut interrupt: impl FnMut(Engine, usize, bool) -> Engine,
 ) -> Vec<String> {
-    let mut engine = engine(rules, shards);
+    let mut engine = engine(rules, options);
     engine.advance(START - 60_000, &Inline, &mut Output::default());
     let mut outcome = Vec::new();
     for (at, (events, watermark)) in steps(world).into_iter().enumerate() {
@@ -149,11 +149,11 @@ fn assert_same(a: &[String], b: &[String], what: &str) {
 #[test]
 fn an_interruption_anywhere_changes_nothing() {
     let (rules, world) = (all_rules(), world(1, START, 120));
-    let plain = run(&rules, &world, 2, |engine, _, _| engine);
+    let plain = run(&rules, &world, options(2), |engine, _, _| engine);
     let count = |word: &str| plain.iter().map(|step| step.matches(word).count()).sum::<usize>();
     println!("{} steps, {} transitions, {} samples", plain.len(), count("\"reason\""), world.events.len());
     assert!(count("\"reason\"") > 100 && count("explanation") > 0 && count("kept_firing") > 0 && count(FAILED) > 0);
-    let every = run(&rules, &world, 2, |engine, _, _| {
+    let every = run(&rules, &world, options(2), |engine, _, _| {
         let records = engine.snapshot();
         let restored = Engine::restore(options(2), &records).unwrap().engine;
         assert!(restored.snapshot() == records, "the snapshot of what was restored is the same");
@@ -165,13 +165,14 @@ fn an_interruption_anywhere_changes_nothing() {
 #[test]
 fn the_number_of_shards_may_change_with_every_interruption() {
     let (rules, world) = (all_rules(), world(2, START, 100));
-    let plain = without_words(&run(&rules, &world, 2, |engine, _, _| engine));
+    let plain = without_words(&run(&rules, &world, options(2), |engine, _, _| engine));
     let shards = [1, 4, 2, 4, 1, 3];
-    let every =
-        run(&rules, &world, 2, |engine, at, after| restored(&engine, shards[(2 * at + usize::from(after)) % 6]));
+    let every = run(&rules, &world, options(2), |engine, at, after| {
+        restored(&engine, shards[(2 * at + usize::from(after)) % 6])
+    });
     assert_same(&plain, &without_words(&every), "at every step");
     for (at, shards) in [(40, 1), (97, 4), (150, 2)] {
-        let once = run(&rules, &world, 3, |engine, step, after| {
+        let once = run(&rules, &world, options(3), |engine, step, after| {
             if step == at && after == (at % 2 == 0) { restored(&engine, shards) } else { engine }
         });
         assert_same(&plain, &without_words(&once), &format!("once, at {at}"));
@@ -200,7 +201,7 @@ fn rules_that_changed_meanwhile_are_as_after_a_reload() {
     for (at, warm_up) in [(60, 600_000), (121, 600_000), (150, 900_000)] {
         let changed = |interrupted: Option<usize>| {
             let mut said = String::new();
-            let outcome = run(&rules_before, &world, 2, |engine, step, after| {
+            let outcome = run(&rules_before, &world, options(2), |engine, step, after| {
                 if (step, after) != (at, at % 2 == 1) {
                     return engine;
                 }
@@ -223,4 +224,22 @@ fn rules_that_changed_meanwhile_are_as_after_a_reload() {
             assert_same(&plain, &other, &format!("reload at {at}, {shards} shards"));
         }
     }
+}
+
+#[test]
+fn names_that_are_dropped_late_are_kept_and_a_change_of_that_is_taken() {
+    let (rules, world) = (all_rules(), world(4, START, 50));
+    let late = |shards| EngineOptions { delayed_name_removal: true, ..options(shards) };
+    let plain = without_words(&run(&rules, &world, late(2), |engine, _, _| engine));
+    let every = run(&rules, &world, late(2), |engine, at, _| {
+        Engine::restore(late([1, 4, 2][at % 3]), &engine.snapshot()).unwrap().engine
+    });
+    assert_same(&plain, &without_words(&every), "at every step");
+    // Subqueries begin anew, and all else goes on.
+    let switched = run(&rules, &world, options(2), |engine, at, after| match (at, after) {
+        (60, true) => Engine::restore(late(2), &engine.snapshot()).unwrap().engine,
+        _ => engine,
+    });
+    let alerts = |outcome: &[String]| outcome.iter().map(|step| step.matches("\"reason\"").count()).sum::<usize>();
+    assert!(alerts(&switched) > alerts(&plain) / 2, "{} {}", alerts(&switched), alerts(&plain));
 }

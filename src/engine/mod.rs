@@ -32,6 +32,7 @@ mod template_query;
 mod tests;
 mod value;
 mod view;
+mod window_value;
 mod writer;
 
 pub use annotations::Remarks;

@@ -11,6 +11,7 @@ use crate::window::{
 
 use super::interner::LabelId;
 use super::store::Series;
+use super::window_value::{counter_value, extreme_time};
 
 /// Windows of one kind over many series.
 #[derive(Debug)]
@@ -420,34 +421,4 @@ impl<A: Accumulator> Rows<A> {
         window.evict(ring, start);
         (window, ring)
     }
-}
-
-#[inline]
-fn counter_value(w: &Window<Counter>, func: RangeFn, end: Millis, span: Millis) -> Option<f64> {
-    match func {
-        RangeFn::Rate => return w.extrapolated(end, span, true, true),
-        RangeFn::Increase => return w.extrapolated(end, span, true, false),
-        RangeFn::Delta => return w.extrapolated(end, span, false, false),
-        _ => {}
-    }
-    (w.count() > 0).then(|| match func {
-        RangeFn::Changes => f64::from(w.sums.changes),
-        RangeFn::Resets => f64::from(w.sums.resets),
-        RangeFn::Count => f64::from(w.count()),
-        RangeFn::First => w.first().v,
-        RangeFn::Last => w.sums.last.v,
-        RangeFn::FirstTime => seconds(w.first().t),
-        RangeFn::LastTime => seconds(w.sums.last.t),
-        _ => 1.0,
-    })
-}
-
-/// Seconds since 1970 of the last sample that has the extreme value; NaNs count only where there is nothing else.
-fn extreme_time(samples: impl Iterator<Item = Sample>, beats: impl Fn(f64, f64) -> bool) -> f64 {
-    let best = samples.reduce(|best, s| if best.v.is_nan() || beats(s.v, best.v) { s } else { best });
-    best.map_or(f64::NAN, |s| seconds(s.t))
-}
-
-fn seconds(t: Millis) -> f64 {
-    t as f64 / 1000.0
 }

@@ -65,8 +65,8 @@ pub(super) struct State {
     pub low: f32,
     pub high: f32,
     season: f32,
-    /// What was expected for the newest tick before it came, and the standard deviation of that; kept while the hourly
-    /// ensemble cannot say.
+    /// What was expected for the newest tick before it came, and the standard deviation of that; kept where the hourly
+    /// ensemble cannot say it afterwards.
     pub expected: Option<(f32, f32)>,
     pub segment: Segment,
     pub trends: [Trend; TRENDS],
@@ -186,7 +186,7 @@ impl State {
     fn update(&mut self, params: &ForecasterParams, t: Millis, v: f64) {
         let x = (v - self.origin).clamp(-FARTHEST, FARTHEST);
         let ticks = t.saturating_sub(self.last) as f64 / params.tick_ms;
-        self.expected = Outlook::short(params, self).map(|o| o.next_tick(ticks));
+        self.expected = Outlook::expected(params, self, t);
         let delta = x - self.newest;
 
         let size = delta.abs();

@@ -5,8 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::horizon::{HorizonErrors, PATH};
-use super::members::{DAY, Members, Weights};
+use super::horizon::HorizonErrors;
+use super::members::{DAY, Members, Weights, hour_of_day};
 use super::profile::Seasonality;
 use crate::base::Millis;
 
@@ -28,6 +28,8 @@ pub(super) struct HourlyParams {
     pub seasonality: Seasonality,
     /// From the start of an hour to the mean time of its ticks.
     pub centre_ms: f64,
+    /// Whether an hour has one tick at most, and is closed with it.
+    pub one_tick: bool,
     /// Time constants relative to the reference.
     pub forgetting: f64,
 }
@@ -59,7 +61,8 @@ impl HourlyParams {
     /// Constants for ticks every `interval_ms`.
     pub fn new(seasonality: Seasonality, interval_ms: Millis, forgetting: f64) -> Self {
         let ticks = (HOUR_MS / interval_ms.max(1)).max(1);
-        Self { seasonality, centre_ms: 0.5 * (ticks - 1) as f64 * interval_ms as f64, forgetting }
+        let centre_ms = 0.5 * (ticks - 1) as f64 * interval_ms as f64;
+        Self { seasonality, centre_ms, one_tick: ticks == 1, forgetting }
     }
 }
 
@@ -80,21 +83,31 @@ impl Hourly {
     /// Learns a tick; true if it closed an hour.
     pub fn tick(&mut self, params: &HourlyParams, t: Millis, x: f64) -> bool {
         let hour = t.div_euclid(HOUR_MS);
-        let closes = hour != self.open;
+        if hour < self.open {
+            return false; // a second tick in an hour that should have one
+        }
+        let mut closes = hour > self.open;
         if hour.saturating_sub(self.open) > LONGEST_GAP {
             *self = Self::new(t);
-        } else if closes {
-            self.close(params);
-            for missing in self.open + 1..hour {
-                self.fill(params, missing);
+        }
+        while self.open < hour {
+            if self.ticks > 0 {
+                self.close(params)
+            } else {
+                self.fill(params)
             }
-            self.open = hour;
+            self.open += 1;
         }
         self.sum += x;
         self.ticks += 1;
         let into_hour = t.rem_euclid(HOUR_MS) as f64;
         if into_hour <= params.centre_ms || self.ticks == 1 {
             self.sample = x as f32;
+        }
+        if params.one_tick {
+            self.close(params);
+            self.open += 1;
+            closes = true;
         }
         closes
     }
@@ -117,31 +130,26 @@ impl Hourly {
         if self.members.hours() < HOURS_NEEDED || self.errors.measured_hours() < SCORES_NEEDED {
             return None;
         }
-        let weights = self.members.weights(params.seasonality)?;
+        let weights = self.members.weights()?;
         Some(LongView { hourly: self, params, weights })
     }
 
     fn close(&mut self, params: &HourlyParams) {
         let y = self.sum / f64::from(self.ticks.max(1));
-        let hour = hour_of_day(self.open);
         let hours = self.members.hours();
-        let one_ahead = self.members.weights(params.seasonality).map(|w| self.members.forecast(&w, 1, hour));
         let change = (hours as usize >= DAY && params.seasonality.daily).then(|| y - self.members.back(DAY - 1));
-        self.errors.score(params.forgetting, hour, f64::from(self.sample), one_ahead, change);
-        self.members.push(params.seasonality, hour, y);
+        self.errors.score(params.forgetting, self.open, f64::from(self.sample), change);
+        self.members.push(params.seasonality, self.open, y);
         self.finish_hour(params);
     }
 
     /// An hour in which no tick came: the members see their own forecast, and nothing is scored.
-    fn fill(&mut self, params: &HourlyParams, missing: i64) {
-        let hour = hour_of_day(missing);
-        let y = match self.members.weights(params.seasonality) {
-            Some(weights) => self.members.forecast(&weights, 1, hour),
+    fn fill(&mut self, params: &HourlyParams) {
+        let y = match self.members.weights() {
+            Some(weights) => self.members.forecast(&weights, 1, self.open),
             None => self.members.back(0),
         };
-        self.errors.pass_hour();
-        self.members.push(params.seasonality, hour, y);
-        self.open = missing;
+        self.members.push(params.seasonality, self.open, y);
         self.finish_hour(params);
     }
 
@@ -150,9 +158,9 @@ impl Hourly {
         (self.sum, self.ticks) = (0.0, 0);
         let (members, closed) = (&self.members, self.open);
         if members.hours() >= HOURS_NEEDED
-            && let Some(weights) = members.weights(params.seasonality)
+            && let Some(weights) = members.weights()
         {
-            self.errors.offer_path(|ahead| members.forecast(&weights, ahead, hour_of_day(closed + ahead as i64)));
+            self.errors.offer(closed, |ahead| members.forecast(&weights, ahead, closed + ahead as i64));
         }
         if params.seasonality.daily && members.hours() >= SEASON_AFTER {
             // Hour by hour: what one odd day leaves in the season comes with as much change from day to day.
@@ -173,29 +181,34 @@ impl LongView<'_> {
     pub fn at(&self, t: f64) -> (f64, f64) {
         let hourly = self.hourly;
         let closed = hourly.open - 1;
-        let position = ((t - self.params.centre_ms) / HOUR_MS as f64 - closed as f64).max(0.0);
+        let position = self.hours_ahead(t);
         let floor = position.floor();
         let (ahead, part) = (floor as usize, position - floor);
         let value = |ahead: usize| match ahead {
             0 => hourly.members.back(0),
-            k => hourly.members.forecast(&self.weights, k, hour_of_day(closed + k as i64)),
+            k => hourly.members.forecast(&self.weights, k, closed + k as i64),
         };
         let forecast = if part > 0.0 { (1.0 - part) * value(ahead) + part * value(ahead + 1) } else { value(ahead) };
         let nearest = closed + (position + 0.5) as i64;
         (forecast, hourly.errors.error(position) * hourly.errors.hour_factor(hour_of_day(nearest)))
     }
 
-    /// The quantile of the error in mean absolute errors, `probit` being the standard normal one.
-    pub fn multiplier(&self, probit: f64) -> f64 {
-        self.hourly.errors.multiplier(probit)
+    /// Mean absolute error that many hours ahead at a usual hour.
+    pub fn error(&self, hours: f64) -> f64 {
+        self.hourly.errors.error(hours)
+    }
+
+    /// The quantile of the error in mean absolute errors at a time, `probit` being the standard normal one.
+    pub fn multiplier(&self, probit: f64, t: f64) -> f64 {
+        self.hourly.errors.multiplier(probit, self.hours_ahead(t))
+    }
+
+    /// From the newest closed hour.
+    fn hours_ahead(&self, t: f64) -> f64 {
+        let closed = (self.hourly.open - 1) as f64;
+        ((t - self.params.centre_ms) / HOUR_MS as f64 - closed).max(0.0)
     }
 }
-
-fn hour_of_day(hour: i64) -> usize {
-    hour.rem_euclid(DAY as i64) as usize
-}
-
-const _: () = assert!(PATH as u32 == HOURS_NEEDED);
 
 #[cfg(test)]
 mod tests {
@@ -237,6 +250,23 @@ mod tests {
             let steady = hourly.season_at(&params, (end + 6 * HOUR_MS) as f64);
             assert!((steady - 10.0).abs() < 2.5, "{interval}: {steady}");
         }
+    }
+
+    #[test]
+    fn an_hour_of_one_tick_is_closed_with_it() {
+        let params = HourlyParams::new(AUTO, HOUR_MS, 1.0);
+        let mut hourly = Hourly::new(0);
+        for hour in 0..100 {
+            assert!(hourly.tick(&params, hour * HOUR_MS, hour as f64));
+            assert!((hourly.members.back(0) - hour as f64).abs() < 0.1);
+        }
+        assert!(!hourly.tick(&params, 99 * HOUR_MS + 60_000, 5.0), "a second tick in that hour");
+        assert_eq!(hourly.members.hours(), 100);
+        hourly.tick(&params, 103 * HOUR_MS, 103.0);
+        assert_eq!(hourly.members.hours(), 104, "the hours between are filled");
+        let fine = HourlyParams::new(AUTO, MINUTES_5, 1.0);
+        let mut hourly = Hourly::new(0);
+        assert!((0..12).all(|i| !hourly.tick(&fine, i * MINUTES_5, 1.0)) && hourly.tick(&fine, HOUR_MS, 1.0));
     }
 
     #[test]

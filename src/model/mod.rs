@@ -5,6 +5,7 @@
 
 mod baseline;
 mod budget;
+mod cells;
 mod compact;
 mod detector;
 #[cfg(test)]
@@ -19,7 +20,9 @@ mod hourly;
 mod members;
 mod outlook;
 mod peers;
+mod probe;
 mod profile;
+mod quantiles;
 mod range;
 mod ratchet;
 mod saved;
@@ -27,10 +30,12 @@ mod saved;
 mod saved_tests;
 mod sawtooth;
 mod segment;
+mod smoothing;
 #[cfg(test)]
 mod synthetic;
 mod tail;
 mod trend;
+mod week;
 
 pub use detector::{Detector, DetectorParams, Score};
 pub use explanation::{

@@ -20,16 +20,25 @@ const FEWEST_TICKS: u32 = 20;
 const HISTORY_REACH: f64 = 30.0;
 /// The ensemble has lost the series when the newest value is off by this many mean absolute errors.
 const LOST: f64 = 2.5;
-/// Hours in which it got there, on average.
+/// Hours in which it got there, on average, and after which the ensemble has seen what led there.
 const LOST_WITHIN_MS: f64 = 1_800_000.0;
+const FOUND_AFTER_MS: f64 = 21_600_000.0;
 /// Beside the ensemble, those that know no season are believed for this long: their errors are extrapolated from lags and
 /// probes that were shorter than a season.
 const FLAT_BELIEVED_MS: f64 = 1_800_000.0;
 const LINES_BELIEVED_MS: f64 = 7_200_000.0;
+const DISBELIEF: i32 = 3;
+/// What a season can do to a line it has done by then.
+const HALF_A_DAY_MS: f64 = 43_200_000.0;
+/// Share of the ensemble from which on errors count as measured at the horizon asked for, not as extrapolated.
+const MEASURED_SHARE: f64 = 0.5;
 /// A mean absolute error times this is a standard deviation of a normal distribution.
 const MAD_TO_SD: f64 = 1.2533;
 /// Within this share of a sawtooth's period its present tooth still tells.
 const TOOTH_TELLS: f64 = 0.25;
+/// Teeth are a season if the ensemble misses them, a day ahead, by less than this share of their height.
+const SEASON_MISS: f64 = 0.2;
+const DAY_HOURS: f64 = 24.0;
 /// Horizons tried for a crossing lie that share of themselves apart, and never so far that a season's peak hides between.
 const SEARCH_GROWTH: f64 = 0.5;
 const SEARCH_STEP_MS: f64 = 2.0 * 3_600_000.0;
@@ -75,10 +84,22 @@ impl<'a> Outlook<'a> {
         Some(Self { long, envelope, ..Self::without_long(params, state) })
     }
 
-    /// The outlook without the hourly ensemble; None where that will do, or where too little is known.
-    pub(super) fn short(params: &'a ForecasterParams, state: &'a State) -> Option<Self> {
-        let needed = state.ticks >= FEWEST_TICKS && state.hourly.view(&params.hourly).is_none();
-        needed.then(|| Self::without_long(params, state))
+    /// Median and standard deviation, less the origin, of the tick that is about to come at `t`. None where the hourly
+    /// ensemble can say so afterwards, since its hour is still open, and where too little is known.
+    pub(super) fn expected(params: &'a ForecasterParams, state: &'a State, t: Millis) -> Option<(f32, f32)> {
+        let (median, sd) = match state.hourly.view(&params.hourly) {
+            Some(_) if !params.hourly.one_tick => return None,
+            Some(view) => {
+                let (forecast, error) = view.at(t as f64);
+                (forecast, MAD_TO_SD * error)
+            }
+            None if state.ticks < FEWEST_TICKS => return None,
+            None => {
+                let mixture = Self::without_long(params, state).mixture(t.saturating_sub(state.last) as f64);
+                (mixture.median, mixture.sd)
+            }
+        };
+        Some((median as f32, sd as f32))
     }
 
     fn without_long(params: &'a ForecasterParams, state: &'a State) -> Self {
@@ -88,12 +109,6 @@ impl<'a> Outlook<'a> {
         }
         let season_now = state.hourly.season_at(&params.hourly, state.last as f64);
         Self { params, state, lines, long: None, envelope: None, season_now }
-    }
-
-    /// Median and standard deviation for a tick that is about to come, less the origin.
-    pub(super) fn next_tick(&self, ticks: f64) -> (f32, f32) {
-        let mixture = self.mixture(ticks * self.params.tick_ms);
-        (mixture.median as f32, mixture.sd as f32)
     }
 
     /// See [`super::Forecaster::quantile`].
@@ -148,12 +163,12 @@ impl<'a> Outlook<'a> {
             return None;
         }
         let mixture = self.mixture(ahead_ms);
-        let of_mixture = mixture.median + mixture.sd * self.multiplier(&mixture, probit);
-        let quantile = match &self.envelope {
+        let of_mixture = mixture.median + mixture.sd * self.multiplier(&mixture, probit, ahead_ms);
+        let quantile = match self.envelope.as_ref().filter(|envelope| !self.season_explains(envelope)) {
             None => {
                 let span = f64::from(self.state.high - self.state.low);
                 let change = (mixture.median - self.state.newest).abs();
-                if mixture.sd > span.max(change) {
+                if mixture.sd > span.max(change) && mixture.long_share < MEASURED_SHARE {
                     return None;
                 }
                 of_mixture
@@ -162,21 +177,35 @@ impl<'a> Outlook<'a> {
                 let seconds = ahead_ms / 1000.0;
                 let tells = (-seconds / (TOOTH_TELLS * envelope.period)).exp();
                 let tooth = envelope.clip(of_mixture, seconds);
-                tells * tooth + (1.0 - tells) * envelope.quantile(phi, probit, seconds)
+                // The ensemble knows teeth that do not rise as well as anybody, and better where they are a season.
+                let teeth = match &self.long {
+                    Some(long) if envelope.is_level() => long.quantile(probit, self.state.last as f64 + ahead_ms),
+                    _ => envelope.quantile(phi, probit, seconds),
+                };
+                tells * tooth + (1.0 - tells) * teeth
             }
         };
         self.told(quantile)
     }
 
+    /// Whether the teeth are a season that the ensemble knows: with one tick an hour it cannot be told from a sawtooth
+    /// otherwise; with more its error a day ahead is less than the quarter of a tooth by which it misses real ones.
+    fn season_explains(&self, envelope: &Envelope) -> bool {
+        let explains = |long: &Long<'_>| long.view.error(DAY_HOURS) < SEASON_MISS * envelope.amplitude;
+        self.long.as_ref().is_some_and(|long| self.params.hourly.one_tick || explains(long))
+    }
+
     /// The quantile of what was expected for the newest value.
     fn expected_now(&self, probit: f64) -> Option<f64> {
-        match &self.long {
-            Some(long) => {
-                let (forecast, error) = long.view.at(self.state.last as f64);
-                self.told(forecast + error * long.view.multiplier(probit))
+        let now = self.state.last as f64;
+        match (&self.long, self.state.expected) {
+            (Some(long), None) => self.told(long.quantile(probit, now)),
+            (Some(long), Some((median, sd))) => {
+                let error = f64::from(sd) / MAD_TO_SD;
+                self.told(f64::from(median) + error * long.view.multiplier(probit, now))
             }
-            None => {
-                let (median, sd) = self.state.expected?;
+            (None, expected) => {
+                let (median, sd) = expected?;
                 self.told(f64::from(median) + f64::from(sd) * probit)
             }
         }
@@ -187,10 +216,10 @@ impl<'a> Outlook<'a> {
         v.is_finite().then(|| self.params.profile.clip(v))
     }
 
-    fn multiplier(&self, mixture: &Mixture, probit: f64) -> f64 {
+    fn multiplier(&self, mixture: &Mixture, probit: f64, ahead_ms: f64) -> f64 {
         match &self.long {
             Some(long) if mixture.long_share > 0.0 => {
-                let of_long = long.view.multiplier(probit) / MAD_TO_SD;
+                let of_long = long.view.multiplier(probit, self.state.last as f64 + ahead_ms) / MAD_TO_SD;
                 probit + mixture.long_share * (of_long - probit)
             }
             _ => probit,
@@ -217,15 +246,31 @@ impl<'a> Outlook<'a> {
             }
         }
         if let Some(long) = &self.long {
-            members[0].1 *= (1.0 + ahead_ms / FLAT_BELIEVED_MS).powi(2);
+            members[0].1 *= (1.0 + ahead_ms / FLAT_BELIEVED_MS).powi(DISBELIEF);
+            // Where the ensemble is lost a line may know better.
+            let disbelief = if long.lost > 0.0 { 1 } else { DISBELIEF };
             for member in &mut members[1..MEMBERS - 1] {
-                member.1 *= 1.0 + ahead_ms / LINES_BELIEVED_MS;
+                member.1 *= (1.0 + ahead_ms.min(HALF_A_DAY_MS) / LINES_BELIEVED_MS).powi(disbelief);
             }
             let (forecast, error) = long.view.at(then);
-            let lost = long.lost * (1.0 + ahead_ms / LOST_WITHIN_MS);
+            let lost = long.lost_at(ahead_ms);
             members[MEMBERS - 1] = (forecast, (MAD_TO_SD * error).powi(2) + lost * lost);
         }
         mix(&members)
+    }
+}
+
+impl Long<'_> {
+    /// The ensemble's own quantile at a time, less the origin.
+    fn quantile(&self, probit: f64, t: f64) -> f64 {
+        let (forecast, error) = self.view.at(t);
+        forecast + error * self.view.multiplier(probit, t)
+    }
+
+    /// What the newest value's departure makes the ensemble wrong by: more while it goes on, nothing once the ensemble has
+    /// had time to see it. A spike in one hour says nothing of tomorrow.
+    fn lost_at(&self, ahead_ms: f64) -> f64 {
+        self.lost * (1.0 + ahead_ms / LOST_WITHIN_MS) / (1.0 + (ahead_ms / FOUND_AFTER_MS).powi(4))
     }
 }
 

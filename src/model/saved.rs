@@ -37,39 +37,76 @@ pub(super) mod floats {
     }
 }
 
-/// Numbers of 16 bits, as bytes: all of them are in use, so that a form of varying length would be longer.
+/// A number that is saved in always as many bytes.
+pub(super) trait Fixed: Copy + Default {
+    /// So many.
+    const BYTES: usize;
+    /// Appends them, the lowest first.
+    fn write(self, out: &mut Vec<u8>);
+    /// Reads [`Self::BYTES`] bytes.
+    fn read(bytes: &[u8]) -> Option<Self>;
+}
+
+/// Implements [`Fixed`] by the primitive's own bytes.
+macro_rules! fixed {
+    ($($number:ty),*) => {$(
+        impl Fixed for $number {
+            const BYTES: usize = size_of::<Self>();
+            fn write(self, out: &mut Vec<u8>) {
+                out.extend_from_slice(&self.to_le_bytes());
+            }
+            fn read(bytes: &[u8]) -> Option<Self> {
+                bytes.try_into().ok().map(Self::from_le_bytes)
+            }
+        }
+    )*};
+}
+
+fixed!(i8, i16, u16);
+
+/// Whole numbers, as bytes: all of their bits are in use, so that a form of varying length would be longer.
 pub(super) mod words {
     use std::fmt;
+    use std::marker::PhantomData;
 
     use serde::de::{Error, Visitor};
     use serde::{Deserializer, Serializer};
 
-    pub fn serialize<S: Serializer, const N: usize>(values: &[u16; N], serializer: S) -> Result<S::Ok, S::Error> {
-        let mut bytes = Vec::with_capacity(2 * N);
-        values.iter().for_each(|v| bytes.extend_from_slice(&v.to_le_bytes()));
+    use super::Fixed;
+
+    pub fn serialize<S: Serializer, T: Fixed, const N: usize>(
+        values: &[T; N],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let mut bytes = Vec::with_capacity(T::BYTES * N);
+        values.iter().for_each(|v| v.write(&mut bytes));
         serializer.serialize_bytes(&bytes)
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>, const N: usize>(deserializer: D) -> Result<[u16; N], D::Error> {
-        deserializer.deserialize_bytes(Words)
+    pub fn deserialize<'de, D: Deserializer<'de>, T: Fixed, const N: usize>(
+        deserializer: D,
+    ) -> Result<[T; N], D::Error> {
+        deserializer.deserialize_bytes(Words(PhantomData))
     }
 
-    struct Words<const N: usize>;
+    struct Words<T, const N: usize>(PhantomData<T>);
 
-    impl<const N: usize> Visitor<'_> for Words<N> {
-        type Value = [u16; N];
+    impl<T: Fixed, const N: usize> Visitor<'_> for Words<T, N> {
+        type Value = [T; N];
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            write!(f, "{N} numbers of 16 bits")
+            write!(f, "{N} numbers of {} bytes", T::BYTES)
         }
 
-        fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<[u16; N], E> {
-            let (pairs, rest) = bytes.as_chunks::<2>();
-            if pairs.len() != N || !rest.is_empty() {
-                return Err(E::invalid_length(bytes.len(), &self));
+        fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<[T; N], E> {
+            let unfit = || E::invalid_length(bytes.len(), &self);
+            if bytes.len() != T::BYTES * N {
+                return Err(unfit());
             }
-            let mut values = [0; N];
-            values.iter_mut().zip(pairs).for_each(|(value, pair)| *value = u16::from_le_bytes(*pair));
+            let mut values = [T::default(); N];
+            for (value, bytes) in values.iter_mut().zip(bytes.chunks_exact(T::BYTES)) {
+                *value = T::read(bytes).ok_or_else(unfit)?;
+            }
             Ok(values)
         }
     }

@@ -58,7 +58,7 @@ pub(super) struct Envelope {
     level: f64,
     slope: f64,
     /// Height of a tooth.
-    amplitude: f64,
+    pub amplitude: f64,
     /// Standard deviation of the peaks around the envelope.
     sd: f64,
     /// Seconds from the peaks' mean time to now; sum of squared distances from it; number of peaks.
@@ -176,6 +176,11 @@ impl Envelope {
         let sd = self.sd * (1.0 + 1.0 / self.count + lever).sqrt();
         let top = self.level + self.slope * ahead;
         self.sign * (top - (1.0 - phi) * self.amplitude + probit * sd)
+    }
+
+    /// Whether the peaks neither rise nor fall.
+    pub fn is_level(&self) -> bool {
+        self.slope == 0.0
     }
 
     /// The value moved into the teeth, two standard deviations of the peaks allowed.

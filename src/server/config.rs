@@ -40,8 +40,8 @@ pub struct Config {
     pub otlp: OtlpSettings,
     /// What is learnt from before the start.
     pub warm_up: WarmUp,
-    /// Other sinks.
-    pub sinks: Vec<SinkConfig>,
+    /// Other sinks, or `log only`.
+    pub sinks: crate::sink::Sinks,
     /// What survives a restart.
     pub state: StateConfig,
     /// The HTTP server.
@@ -221,7 +221,8 @@ impl Config {
         let alertmanagers = self.alerting.alertmanagers.iter().cloned();
         let named = alertmanagers.map(|a| SinkConfig::Alertmanager(Box::new(a))).chain(self.sinks.iter().cloned());
         let mut sinks: Vec<SinkConfig> = named.collect();
-        if sinks.is_empty() {
+        // In a dry run somebody wants to see what comes of it.
+        if sinks.is_empty() || self.sinks.is_log_only() {
             sinks.push(SinkConfig::Stdout(StdoutConfig::default()));
         }
         sinks
@@ -360,5 +361,8 @@ mod tests {
         assert!(matches!(sinks[..], [SinkConfig::Alertmanager(_), SinkConfig::Stdout(_)]));
         // Alerts must go somewhere.
         assert!(matches!(parse("").unwrap().all_sinks()[..], [SinkConfig::Stdout(_)]));
+        let dry = parse(&yaml.replace("[stdout: {}]", "log only")).unwrap();
+        assert!(matches!(dry.all_sinks()[..], [SinkConfig::Alertmanager(_), SinkConfig::Stdout(_)]));
+        assert!(dry.sinks.is_log_only());
     }
 }

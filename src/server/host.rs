@@ -2,6 +2,8 @@
 
 mod keeping;
 mod parts;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -378,76 +380,4 @@ impl std::fmt::Debug for Host {
 #[must_use]
 pub fn outlet(mut f: impl FnMut(Arc<[Transition]>) + Send + 'static) -> Outlet {
     Box::new(move |transitions| f(transitions.into()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::handle::EngineHandle;
-    use super::*;
-    use crate::base::{BatchBuilder, Labels, Limits};
-    use crate::engine::{EngineOptions, Inline, builtin_profiles};
-    use crate::rules::{RuleSet, load_file};
-    use crate::telemetry::Metrics;
-
-    #[tokio::test]
-    async fn samples_that_come_before_the_rules_wait_for_them() {
-        let metrics = Metrics::new().unwrap();
-        let known = KnownSource {
-            id: SourceId(0),
-            of: SourceId(0),
-            pace: Pace::Recorded,
-            silence_max: 0,
-            metrics: metrics.source.of("replay"),
-        };
-        let engine = Engine::new(EngineOptions::default());
-        let host = Host::new(
-            engine,
-            Box::new(Inline),
-            vec![known],
-            metrics.engine.clone(),
-            Board::default(),
-            outlet(|_: Arc<[Transition]>| {}),
-        );
-        let mut warm = host.warm();
-        let (handle, commands) = EngineHandle::new();
-        let (queue, events) = mpsc::channel(4);
-        let ended = host.spawn(Inputs { events, commands }).unwrap();
-
-        let mut batch = BatchBuilder::new(&Limits::default());
-        batch.series(Labels::from_pairs([("__name__", "up")]).as_ref());
-        batch.sample(60_000, 0.0);
-        queue.send(SourceEvent::Batch(SourceId(0), batch.finish())).await.unwrap();
-        queue.send(SourceEvent::End(SourceId(0))).await.unwrap();
-        // Time enough to do the wrong thing.
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        assert!(!*warm.borrow());
-
-        let (groups, _) = load_file("rules.yml", "groups: [{name: g, rules: [{alert: Down, expr: up == 0}]}]");
-        let rules = RuleSet { groups: groups.into_iter().map(Arc::new).collect() };
-        handle.load(rules, builtin_profiles()).await.unwrap().unwrap();
-        warm.wait_for(|warm| *warm).await.unwrap();
-        assert_eq!(handle.holdings().await.unwrap().series, 1);
-        drop(queue);
-        ended.await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn nothing_is_done_for_those_who_have_gone_away() {
-        let metrics = Metrics::new().unwrap();
-        let (engine, sent) = (Engine::new(EngineOptions::default()), outlet(|_: Arc<[Transition]>| {}));
-        let mut host = Host::new(engine, Box::new(Inline), vec![], metrics.engine.clone(), Board::default(), sent);
-        let (reply, answer) = oneshot::channel();
-        host.obey(Command::Groups(reply));
-        assert!(answer.await.unwrap().is_empty());
-        let (reply, answer) = oneshot::channel();
-        drop(answer);
-        assert!(Host::is_for_nobody(&Command::Groups(reply)));
-        // Rules are put in force, whoever hears of it.
-        let (groups, _) = load_file("rules.yml", "groups: [{name: g, rules: [{alert: Down, expr: up == 0}]}]");
-        let rules = RuleSet { groups: groups.into_iter().map(Arc::new).collect() };
-        let (reply, answer) = oneshot::channel();
-        drop(answer);
-        host.obey(Command::Load { rules, profiles: builtin_profiles(), reply });
-        assert_eq!(host.engine.groups().len(), 1);
-    }
 }

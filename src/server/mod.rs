@@ -16,6 +16,8 @@ mod recorded;
 mod rules;
 mod run;
 mod signals;
+mod sink_status;
+mod sinks;
 mod sources;
 mod teller;
 mod trace_links;

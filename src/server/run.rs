@@ -11,12 +11,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::engine::Engine;
 use crate::rules::selectors_of;
 use crate::sink::outbox::Outbox;
-use crate::sink::{
-    Backoff, Dispatcher, LineFormat, Origin, RecordedMetrics, RecordedTopic, SinkConfig, SinkContext, SinkMetrics,
-};
-use crate::source::durable::DurablePoint;
 use crate::source::host::host_name;
-use crate::source::{Positions, clock, remote_write};
+use crate::source::{clock, remote_write};
 use crate::telemetry::{Exporting, Metrics, Register, Traces};
 
 use super::board::Board;
@@ -31,6 +27,7 @@ use super::parts::{LastReload, summary};
 use super::recorded::recorded_outlet;
 use super::rules::{Reloaded, RuleLoader, RuleSource};
 use super::signals::{Signals, interrupted};
+use super::sinks;
 use super::sources::{self, Restart, Started};
 use super::teller::{Teller, Told};
 use super::warm_up::{Past, totals};
@@ -118,6 +115,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     })?;
     let otlp_ports = OtlpPorts::bind(config.sources.otlp.as_ref()).await?;
 
+    let dry_run = options.dry_run || config.sinks.is_log_only();
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let engine_options = config.engine_options(processors);
     let opened = durable::open(&config.state, &engine_options, &metrics.state, started_at)?;
@@ -125,7 +123,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         Some(Opened { engine, watermark, positions, log, durable, teller, kept, outbox, lock }) => {
             let outbox = Outbox::open(&outbox, metrics.registry()).map_err(|e| StartError::System(e.to_string()))?;
             let outbox = Arc::new(outbox);
-            tokio::spawn(forget_what_will_not_come_again(durable.clone(), Arc::clone(&outbox)));
+            tokio::spawn(durable::forget_what_will_not_come_again(durable.clone(), Arc::clone(&outbox)));
             let restart = Restart { watermark, positions, log: Some(log) };
             (restart, Some(kept), teller, engine, Some(outbox), Some(lock), Some(durable))
         }
@@ -135,8 +133,8 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         }
     };
 
-    let dispatcher = Arc::new(start_sinks(&config, &metrics, options.dry_run, outbox.clone())?);
-    let recorded = Arc::new(start_recorded(&config, &metrics, options.dry_run)?);
+    let dispatcher = Arc::new(sinks::start(&config, &metrics, dry_run, outbox.clone())?);
+    let recorded = Arc::new(sinks::start_recorded(&config, &metrics, dry_run)?);
     let (engine, commands) = EngineHandle::new();
     let (queue, events) = mpsc::channel(config.limits.queued_batches.max(1));
     let board = Board::default();
@@ -144,7 +142,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     // The engine takes no sample before it has rules, see `Host`.
     let executor = Parallel::for_shards(engine_options.shards).map_err(|e| StartError::System(e.to_string()))?;
     let (followed, durable) = watch::channel(Arc::default());
-    let followed = follow(checkpoints, followed);
+    let followed = durable::follow(checkpoints, followed);
     let Started { known, remote_write, otlp, traces, mut tasks, closing, progress, described } =
         sources::start(&config, &dir, warm_up_selectors(&config, &dir).await?, queue, restart, durable, &metrics)?;
     for (name, description) in &described {
@@ -152,7 +150,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         let silence_max = of_name().map(|source| source.silence_max).max().unwrap_or(0);
         board.add(of_name().map(|source| source.id).collect(), silence_max, name, description);
     }
-    let past = Past::new(line_format(&config));
+    let past = Past::new(sinks::line_format(&config));
     let findings = RecentFindings::default();
     let tell = {
         let (past, findings, dispatcher) = (past.clone(), findings.clone(), Arc::clone(&dispatcher));
@@ -174,7 +172,6 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     }
     let keeps = kept.is_some();
     if let (Some(kept), Some(outbox)) = (kept, outbox) {
-        let dry_run = options.dry_run;
         host.keep(kept, config.limits.clone(), Box::new(move || dry_run || outbox.is_durable()));
     }
     let warm = host.warm();
@@ -191,7 +188,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         metrics: metrics.clone(),
         ready: readiness,
         reload: reloader,
-        summary: summary(&config, board, Arc::clone(&last_reload)),
+        summary: summary(&config, board, Arc::clone(&last_reload), dispatcher.states()),
         findings,
         external_url: config.external_url(),
         started: started_at,
@@ -353,69 +350,4 @@ fn rule_source(config: &Config, dir: &Path) -> RuleSource {
 fn start_traces(config: &Config, metrics: &Metrics, traces: Option<&Traces>) -> Result<Option<Exporting>, StartError> {
     let started = traces.map(|traces| traces.start(&config.tracing, Register::new(metrics.registry())));
     started.transpose().map(Option::flatten).map_err(|e| StartError::Config(e.to_string()))
-}
-
-/// Who tells the sources what need not be read again: checkpoints where state is kept, else the engine, which then gets the
-/// sender back.
-fn follow(
-    checkpoints: Option<watch::Receiver<DurablePoint>>,
-    sources: watch::Sender<Arc<Positions>>,
-) -> Option<watch::Sender<Arc<Positions>>> {
-    let Some(mut durable) = checkpoints else { return Some(sources) };
-    tokio::spawn(async move {
-        while durable.changed().await.is_ok() {
-            let positions = durable.borrow_and_update().positions.clone();
-            let positions = positions.into_iter().map(|(stream, next)| (stream.into(), next));
-            sources.send_replace(Arc::new(positions.collect()));
-        }
-    });
-    None
-}
-
-/// Identities of transitions are needed for as long as a restart could bring their ticks again.
-async fn forget_what_will_not_come_again(mut durable: watch::Receiver<DurablePoint>, outbox: Arc<Outbox>) {
-    while durable.changed().await.is_ok() {
-        let watermark = durable.borrow_and_update().watermark;
-        watermark.into_iter().for_each(|watermark| outbox.forget_upto(watermark));
-    }
-}
-
-fn start_sinks(
-    config: &Config,
-    metrics: &Metrics,
-    dry_run: bool,
-    outbox: Option<Arc<Outbox>>,
-) -> Result<Dispatcher, StartError> {
-    let labels = config.global.external_labels.iter();
-    let context = SinkContext {
-        origin: Origin {
-            external_labels: labels.map(|(n, v)| (n.clone(), v.clone())).collect(),
-            external_url: config.external_url(),
-        },
-        queued_alerts: config.limits.queued_alerts,
-        backoff: Backoff::default(),
-        dry_run,
-        metrics: SinkMetrics::register(metrics.registry()).map_err(|e| StartError::System(e.to_string()))?,
-        outbox,
-    };
-    Dispatcher::start(&config.all_sinks(), &context).map_err(|e| StartError::Config(e.to_string()))
-}
-
-/// The topics that recorded series go to.
-fn start_recorded(config: &Config, metrics: &Metrics, dry_run: bool) -> Result<Vec<RecordedTopic>, StartError> {
-    let counted = RecordedMetrics::register(metrics.registry()).map_err(|e| StartError::System(e.to_string()))?;
-    let sinks = config.sinks.iter().filter(|_| !dry_run);
-    let topics = sinks.filter_map(|sink| match sink {
-        SinkConfig::Kafka(kafka) => RecordedTopic::start(kafka, counted.clone()),
-        _ => None,
-    });
-    Ok(topics.collect())
-}
-
-/// The form in which standard output shows alerts, if it does.
-fn line_format(config: &Config) -> Option<LineFormat> {
-    config.all_sinks().iter().find_map(|sink| match sink {
-        SinkConfig::Stdout(stdout) => Some(stdout.format.settle()),
-        _ => None,
-    })
 }

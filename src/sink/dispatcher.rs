@@ -54,6 +54,7 @@ pub struct Dispatcher {
 struct Sender {
     mailbox: Arc<Mailbox>,
     task: JoinHandle<()>,
+    kind: &'static str,
 }
 
 impl std::ops::Drop for Sender {
@@ -72,6 +73,7 @@ impl Dispatcher {
             context,
             origin: Arc::new(context.origin.clone()),
             names: HashSet::new(),
+            kind: "",
             dispatcher: Self { senders: Vec::new(), outbox: context.outbox.clone().filter(|_| !context.dry_run) },
         };
         for config in configs {
@@ -102,8 +104,8 @@ impl Dispatcher {
 
     /// How the sinks are at any time, in the order of the configuration.
     pub fn states(&self) -> impl Fn() -> Vec<SinkState> + Send + Sync + 'static {
-        let mailboxes: Vec<_> = self.senders.iter().map(|sender| Arc::clone(&sender.mailbox)).collect();
-        move || mailboxes.iter().map(|mailbox| mailbox.status()).collect()
+        let sinks: Vec<_> = self.senders.iter().map(|sender| (Arc::clone(&sender.mailbox), sender.kind)).collect();
+        move || sinks.iter().map(|(mailbox, kind)| mailbox.status(kind)).collect()
     }
 
     /// Delivers what waits, for at most `limit`, and ends all sinks. Gives the number of alerts left undelivered; with an
@@ -138,12 +140,15 @@ struct Starter<'a> {
     context: &'a SinkContext,
     origin: Arc<Origin>,
     names: HashSet<String>,
+    /// Of the sink that is being started.
+    kind: &'static str,
     dispatcher: Dispatcher,
 }
 
 impl Starter<'_> {
     fn start(&mut self, config: &SinkConfig) -> Result<(), SinkError> {
         let capacity = self.context.queued_alerts;
+        self.kind = config.kind();
         match config {
             SinkConfig::Stdout(config) => {
                 let meter = self.meter("stdout".to_owned());
@@ -202,6 +207,6 @@ impl Starter<'_> {
         let (slot, due) = attached.map_or((None, vec![]), |(slot, due)| (Some(slot), due));
         let mailbox = Arc::new(Mailbox::with_outbox(policy, meter, slot, due));
         let task = tokio::spawn(supervise(Arc::clone(&mailbox), Arc::new(receiver), self.context.backoff));
-        self.dispatcher.senders.push(Sender { mailbox, task });
+        self.dispatcher.senders.push(Sender { mailbox, task, kind: self.kind });
     }
 }

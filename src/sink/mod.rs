@@ -20,6 +20,7 @@ mod grafana;
 mod journal;
 mod kafka;
 mod key;
+mod list;
 mod metrics;
 mod origin;
 #[cfg(test)]
@@ -50,6 +51,7 @@ pub use kafka::{
     TransitionFormat,
 };
 pub use key::{AlertKey, TransitionId};
+pub use list::Sinks;
 pub use metrics::SinkMetrics;
 pub use origin::Origin;
 pub use stdout::{LineFormat, StdoutConfig, StdoutFormat};
@@ -94,6 +96,18 @@ impl SinkConfig {
     #[must_use]
     pub fn wants_recorded(&self) -> bool {
         matches!(self, Self::Kafka(config) if config.recorded.is_some())
+    }
+
+    /// What kind of sink it is, as people call it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Stdout(_) => "standard output",
+            Self::Alertmanager(_) => "Alertmanager",
+            Self::Webhook(_) => "webhook",
+            Self::Grafana(_) => "Grafana",
+            Self::Kafka(_) => "Kafka",
+        }
     }
 
     /// Makes relative file names relative to `dir`, the folder of the configuration file.

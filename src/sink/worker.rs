@@ -17,7 +17,7 @@ use crate::base::Millis;
 use super::backoff::Backoff;
 use super::failure::{Failure, Verdict};
 use super::metrics::{Drop, SinkMeter};
-use super::outbox::{Numbered, OutboxSlot, Restored};
+use super::outbox::{Numbered, OutboxSlot, Restored, SinkBacklog};
 use super::pending::{Outgoing, Policy};
 use super::waiting::Waiting;
 
@@ -32,10 +32,14 @@ pub trait Receiver: Send + Sync + 'static {
 pub struct SinkState {
     /// Its name, as in the metrics.
     pub name: String,
+    /// See [`super::SinkConfig::kind`].
+    pub kind: &'static str,
     /// Alerts that wait or are under way.
     pub waiting: usize,
     /// Since when all attempts have failed, by the wall clock, and how the last one did.
     pub trouble: Option<(Millis, String)>,
+    /// What waits for it on disk, if there is an outbox.
+    pub kept: Option<SinkBacklog>,
 }
 
 /// What waits for one receiver; see the module's text.
@@ -95,9 +99,12 @@ impl Mailbox {
     }
 
     /// The sink's name, what waits, and since when and why its attempts fail.
-    pub(super) fn status(&self) -> SinkState {
+    pub(super) fn status(&self, kind: &'static str) -> SinkState {
         let inner = self.lock();
-        SinkState { name: self.meter.name().to_owned(), waiting: inner.waiting.len(), trouble: inner.trouble.clone() }
+        let (waiting, trouble) = (inner.waiting.len(), inner.trouble.clone());
+        drop(inner);
+        let kept = self.slot.as_ref().and_then(OutboxSlot::backlog);
+        SinkState { name: self.meter.name().to_owned(), kind, waiting, trouble, kept }
     }
 
     /// Keeps to the capacity, and lets go of what is settled.

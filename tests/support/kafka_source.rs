@@ -151,8 +151,13 @@ pub fn now() -> Millis {
 
 /// A remote-write message with one sample: `seq{n="…"}`, whose value is `n` too.
 pub fn message(n: usize, t: Millis) -> Vec<u8> {
+    messages_of(n, t, 1)
+}
+
+/// The same with so many samples, a millisecond apart.
+pub fn messages_of(n: usize, t: Millis, samples: usize) -> Vec<u8> {
     let mut builder = BatchBuilder::new(&Limits::default());
     builder.series(Labels::from_pairs([("__name__", "seq".to_owned()), ("n", n.to_string())]).as_ref());
-    builder.sample(t, n as f64);
+    (0..samples).for_each(|i| builder.sample(t + i as Millis, n as f64));
     compress(&encode_write_request(&builder.finish()))
 }

@@ -12,6 +12,7 @@ pub mod disk;
 pub mod engine;
 pub mod exact;
 pub mod expressions;
+pub mod grafana;
 pub mod hard_series;
 pub mod http;
 pub mod input;

@@ -1,6 +1,8 @@
 //! The outline of a snapshot: how far it is, and which leaves, feeds and models the other records speak of by number. They are
 //! found again in the plan by what they are, so that a plan that is made otherwise costs what has changed and no more.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::record::{Writer, put};
@@ -88,12 +90,10 @@ impl Outline {
         let plan = &engine.plan;
         let tables = &engine.coordinator.evaluator.store.tables;
         let mut is_new = vec![true; plan.leaves.len()];
-        let mut leaf = |saved: SavedLeaf| {
-            let same = |&i: &usize| {
-                let leaf = &plan.leaves[i];
-                leaf.identity == saved.identity && leaf.kind == saved.kind && tables[i].intake == saved.intake
-            };
-            match (0..plan.leaves.len()).find(same) {
+        let known: HashMap<&str, usize> = plan.leaves.iter().enumerate().map(|(i, l)| (&*l.identity, i)).collect();
+        let leaf = |saved: SavedLeaf| {
+            let same = |&i: &usize| plan.leaves[i].kind == saved.kind && tables[i].intake == saved.intake;
+            match known.get(saved.identity.as_str()).copied().filter(same) {
                 Some(i) => {
                     is_new[i] = false;
                     MappedLeaf::At(i as u32)
@@ -101,20 +101,22 @@ impl Outline {
                 None => MappedLeaf::Gone(Box::new(Table::detached(saved.kind, saved.intake))),
             }
         };
-        let leaves = self.leaves.into_iter().map(&mut leaf).collect();
+        let leaves = self.leaves.into_iter().map(leaf).collect();
+        let known: HashMap<&str, FeedId> = plan.feeds.iter().enumerate().map(|(i, f)| (&*f.identity, i)).collect();
         let feeds: Vec<Option<FeedId>> =
-            self.feeds.iter().map(|feed| plan.feeds.iter().position(|f| f.identity == feed.identity)).collect();
+            self.feeds.iter().map(|feed| known.get(feed.identity.as_str()).copied()).collect();
+        let known: HashMap<&str, (NodeId, ModelKind)> =
+            models(engine).map(|model| (&*plan.nodes[model.0].identity, model)).collect();
+        let place = |(identity, kind): (String, ModelKind)| {
+            let same = known.get(identity.as_str()).filter(|(_, of)| *of == kind);
+            (same.map(|(id, _)| *id), kind)
+        };
+        let models = self.models.into_iter().map(place).collect();
         for (saved, feed) in self.feeds.iter().zip(&feeds) {
             if let Some(feed) = feed {
                 engine.feeds[*feed].next = saved.next;
             }
         }
-        let nodes: Vec<(NodeId, ModelKind)> = models(engine).collect();
-        let place = |(identity, kind): (String, ModelKind)| {
-            let same = |&&(id, of): &&(NodeId, ModelKind)| of == kind && engine.plan.nodes[id].identity == identity;
-            (nodes.iter().find(same).map(|(id, _)| *id), kind)
-        };
-        let models = self.models.into_iter().map(place).collect();
         let new_leaves = (0..is_new.len()).filter(|&i| is_new[i]).map(|i| i as u32).collect();
         Map { leaves, new_leaves, feeds, models, shards: self.shards }
     }

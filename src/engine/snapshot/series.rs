@@ -23,12 +23,11 @@ pub(super) fn save(engine: &Engine, writer: &mut Writer) {
         let store = &owner.of(engine).store;
         let mut pieces = writer.pieces(format!("series/{}", owner.name()));
         let mut numbers = vec![u32::MAX; store.series.len()];
-        let mut count = 0;
         // Series first: the elements made of them share their label sets.
-        for slot in (0..store.series.len()).filter(|&slot| store.holds(slot as u32) && store.series[slot].key != 0) {
+        let series = (0..store.series.len()).filter(|&slot| store.holds(slot as u32) && store.series[slot].key != 0);
+        for (number, slot) in series.enumerate() {
             save_one(store, slot, 0, pieces.item());
-            numbers[slot] = count;
-            count += 1;
+            numbers[slot] = number as u32;
         }
         for (slot, feed) in store.fed() {
             save_one(store, slot as usize, feed as u32 + 1, pieces.item());

@@ -4,11 +4,13 @@
 //! process before this one has left. What is on disk, and how, is `state/`'s business.
 
 mod config;
+mod following;
 mod host_record;
 mod keeper;
 mod opening;
 
 pub use config::StateConfig;
+pub(super) use following::{follow, forget_what_will_not_come_again};
 pub(super) use host_record::{HostRecord, SourceProgress};
 pub(super) use keeper::{Keeper, Taken};
 pub(super) use opening::{Kept, Opened, kept_teller, open};

@@ -47,6 +47,7 @@ impl Host {
         self.recorded.push(REPLAYED_LOG);
         self.warm.send_replace(false);
         self.keeping = Some(Keeping { keeper, teller, limits, told, replay: Some(replay), rules });
+        self.tell_event_time();
     }
 
     fn resume(&mut self, host: &HostRecord) {

@@ -82,7 +82,13 @@ impl Client {
 
     /// Makes a region of an annotation. Leaves alone what people may have written into it.
     pub(super) async fn close(&self, id: u64, end: Millis, now: Millis) -> Result<(), Refusal> {
-        self.send(Method::PATCH, self.of(id), Some(&json!({"timeEnd": end})), now).await.map(drop)
+        #[derive(Deserialize)]
+        struct Patched {
+            #[allow(dead_code)] // as with `Created`
+            message: String,
+        }
+        let body = self.send(Method::PATCH, self.of(id), Some(&json!({"timeEnd": end})), now).await?;
+        serde_json::from_slice::<Patched>(&body).map(drop).map_err(|e| not_grafana(&e))
     }
 
     pub(super) async fn delete(&self, id: u64, now: Millis) -> Result<(), Refusal> {

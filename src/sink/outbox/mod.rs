@@ -73,6 +73,13 @@ impl OutboxSlot {
     }
 }
 
+impl OutboxSlot {
+    /// What waits for the sink.
+    pub(super) fn backlog(&self) -> Option<SinkBacklog> {
+        backlog(&self.outbox.image()).into_iter().nth(self.index.into())
+    }
+}
+
 /// The outbox of a process. One thread of its own writes; it ends with the outbox, after all is written.
 #[derive(Debug)]
 pub struct Outbox {

@@ -25,6 +25,9 @@ const FORMAT: u64 = 1;
 /// Memory for pages. The image in memory answers all questions; pages are only read to be changed.
 const CACHE_BYTES: usize = 8 << 20;
 
+/// A file larger than this is shrunk at the start.
+const SHRINK_BYTES: u64 = 64 << 20;
+
 /// How the database is opened; tests give one with faults.
 pub(super) type Open = Box<dyn Fn() -> Result<Database, DatabaseError> + Send>;
 
@@ -95,8 +98,11 @@ pub(super) fn open_at_start(file: &Path, open: &Open) -> Result<(Option<Store>, 
     for attempt in 0..2 {
         match Store::open(open).and_then(|store| Ok((store.format()?, store))) {
             Ok((found, _)) if found > FORMAT => return Err(OutboxError::Later { file: file.to_owned(), found }),
-            Ok((_, store)) => match store.load() {
-                Ok(found) => return Ok((Some(store), found)),
+            Ok((_, mut store)) => match store.load() {
+                Ok(found) => {
+                    store.shrink(file);
+                    return Ok((Some(store), found));
+                }
                 Err(error) if attempt == 0 && error.is_damage() => set_aside(file, &error)?,
                 Err(error) => return failed(&error),
             },
@@ -146,6 +152,15 @@ impl StoreError {
 impl Store {
     pub(super) fn open(open: &Open) -> Result<Self, StoreError> {
         Ok(Self(open()?))
+    }
+
+    /// Gives back the room that a long backlog has taken; the database itself only reuses it.
+    fn shrink(&mut self, file: &Path) {
+        if std::fs::metadata(file).is_ok_and(|meta| meta.len() > SHRINK_BYTES)
+            && let Err(error) = self.0.compact()
+        {
+            tracing::warn!(%error, "the outbox stays as large as it is");
+        }
     }
 
     /// Writes what has changed; durable when it returns.

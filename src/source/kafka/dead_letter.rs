@@ -1,13 +1,13 @@
 //! Where messages go that cannot be decoded: a topic of the same cluster, or a file of JSON lines.
 //!
 //! A letter in a topic has the message's own key and payload, and headers that say where it came from and why. The stream
-//! goes on whatever becomes of the letter; one that cannot be written is counted and told of in the log with its place.
+//! goes on whatever becomes of the letter; one that cannot be written is counted. The log tells of one a minute.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -25,6 +25,8 @@ use crate::telemetry::KafkaMetrics;
 
 /// How long letters may take to be written before the stream goes on without knowing of them.
 const SETTLE: Duration = Duration::from_secs(5);
+/// How often the log is told.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 /// Size of the file, in bytes, if nothing is said.
 const FILE_BYTES: u64 = 100 << 20;
 
@@ -34,6 +36,8 @@ pub struct DeadLetters {
     metrics: KafkaMetrics,
     place: Place,
     waiting: u64,
+    /// When the log was told of a message, and of one that was lost.
+    told: [Option<Instant>; 2],
 }
 
 enum Place {
@@ -72,14 +76,16 @@ impl DeadLetters {
             }
             (None, None) => Place::Nowhere,
         };
-        Ok(Self { source: config.name.clone(), metrics, place, waiting: 0 })
+        Ok(Self { source: config.name.clone(), metrics, place, waiting: 0, told: [None; 2] })
     }
 
     /// Puts a message aside. [`Self::settle`] says when it is there.
     pub fn put(&mut self, message: &impl Message, poison: &Poison) {
         let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
         let reason = &poison.text;
-        tracing::warn!(source = self.source, topic, partition, offset, reason, "a message cannot be decoded");
+        if is_due(&mut self.told[0]) {
+            tracing::warn!(source = self.source, topic, partition, offset, reason, "a message cannot be decoded");
+        }
         let written = match &mut self.place {
             Place::Nowhere => {
                 self.metrics.dead_letters(&self.source, "not_wanted", 1);
@@ -127,10 +133,21 @@ impl DeadLetters {
         }
     }
 
-    fn lost(&self, letters: u64, error: &str) {
+    fn lost(&mut self, letters: u64, error: &str) {
         self.metrics.dead_letters(&self.source, "lost", letters);
-        tracing::error!(source = self.source, letters, error, "dead letters were not written");
+        if is_due(&mut self.told[1]) {
+            tracing::error!(source = self.source, letters, error, "dead letters were not written");
+        }
     }
+}
+
+/// Once a minute; the others are counted.
+fn is_due(told: &mut Option<Instant>) -> bool {
+    let due = told.is_none_or(|at| at.elapsed() >= TELL_EVERY);
+    if due {
+        *told = Some(Instant::now());
+    }
+    due
 }
 
 fn send(producer: &BaseProducer<Deliveries>, to: &str, message: &impl Message, poison: &Poison) -> Result<(), String> {

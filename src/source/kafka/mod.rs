@@ -41,6 +41,8 @@ use crate::telemetry::{KafkaMetrics, OneSource};
 
 /// Hand-overs between the thread and the task that wait for the engine's queue.
 const HAND_OVERS: usize = 2;
+/// What librdkafka must be allowed to take at once, in bytes: `fetch.max.bytes` (50 MiB if not set) and some.
+const RESPONSE_MIN: usize = 51 << 20;
 /// How often it is looked for room there.
 const LOOK: Duration = Duration::from_millis(2);
 /// How long after a failure another client is set up, at first and at most.
@@ -173,7 +175,7 @@ impl Kafka {
         let letters = DeadLetters::open(config, self.metrics.clone())?;
         let fetched_ahead = config.fetched_ahead_kib.to_string();
         // A response is unpacked in memory; what librdkafka takes of one is bounded by what it takes from the wire.
-        let response = self.limits.decompressed_bytes.clamp(1_000_000, i32::MAX as usize).to_string();
+        let response = self.limits.decompressed_bytes.clamp(RESPONSE_MIN, i32::MAX as usize).to_string();
         let mut defaults = vec![
             ("queued.max.messages.kbytes", fetched_ahead.as_str()),
             ("receive.message.max.bytes", response.as_str()),

@@ -47,7 +47,8 @@ impl Partition {
             gather: Gather::default(),
             newest: None,
             next,
-            committed: None,
+            // What was committed of it before, while it was ours or another's, is not to be taken back.
+            committed: next,
             waits: false,
             at_end: false,
             is_read: false,

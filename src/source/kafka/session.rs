@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 
 use super::Kafka;
@@ -15,7 +15,6 @@ use super::context::{Context, Notice, TopicPartition, commit};
 use super::dead_letter::DeadLetters;
 use super::partitions::{Partition, Partitions, reached};
 use crate::base::format_duration;
-use crate::kafka_client::reason_of;
 use crate::source::{Part, SourceEvent, clock};
 
 /// How long a poll waits for a message.
@@ -28,6 +27,11 @@ const HOLD_UP: Duration = Duration::from_millis(500);
 const CHORES: Duration = Duration::from_secs(1);
 /// How long the end of the engine is waited for at the end, to commit what it has done.
 const LAST_COMMIT: Duration = Duration::from_secs(5);
+
+/// How long trouble with connections is shown at least, though a broker answers.
+const PASSING: Duration = Duration::from_secs(5);
+/// The same for other trouble, a topic that is not there for example: longer than librdkafka takes to tell of it again.
+const LASTING: Duration = Duration::from_secs(90);
 
 /// Why a session ended.
 #[derive(Debug)]
@@ -49,6 +53,7 @@ pub struct Session<'a> {
     gathered_since: Option<Instant>,
     chores_at: Instant,
     trouble: Option<String>,
+    trouble_until: Option<Instant>,
 }
 
 impl<'a> Session<'a> {
@@ -64,6 +69,7 @@ impl<'a> Session<'a> {
             gathered_since: None,
             chores_at: Instant::now(),
             trouble: None,
+            trouble_until: None,
         }
     }
 
@@ -191,12 +197,14 @@ impl<'a> Session<'a> {
                     for report in partitions {
                         self.report(&report);
                     }
-                    if connected {
+                    if connected && self.trouble_until.is_none_or(|until| Instant::now() >= until) {
                         self.tell(None);
                     }
                 }
                 Notice::Fault { reason, text } => {
                     self.kafka.metrics.fault(&self.kafka.config.name, reason);
+                    let passes = matches!(reason, "connection" | "all_brokers_down" | "timeout");
+                    self.trouble_until = Some(Instant::now() + if passes { PASSING } else { LASTING });
                     self.tell(Some(text));
                 }
             }
@@ -207,7 +215,11 @@ impl<'a> Session<'a> {
         let Kafka { config, ids, inlet_id, limits, .. } = self.kafka;
         let pace = self.kafka.pace();
         for (name, begin) in partitions {
-            let Some(topic) = config.topics.iter().find(|t| t.has(&name.0)) else { continue };
+            let Some(topic) = config.topics.iter().find(|t| t.has(&name.0)) else {
+                let (source, topic) = (&config.name, &name.0);
+                tracing::error!(source, topic, "librdkafka reads the patterns otherwise: this topic is not decoded");
+                continue;
+            };
             let stream = format!("kafka/{}/{}/{}", config.name, name.0, name.1).into();
             let otlp = config.otlp.clone().unwrap_or_default();
             let decoding = topic.decoder.start(&otlp, limits);
@@ -267,13 +279,7 @@ impl<'a> Session<'a> {
             KafkaError::MessageConsumptionFatal(_) => return Err(End::Failed(error.to_string())),
             _ => {}
         }
-        // Those that concern the whole client came to the context as well.
-        if let KafkaError::MessageConsumption(code) = error
-            && !matches!(code, RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure)
-        {
-            let topics: Vec<_> = self.kafka.config.topics.iter().filter_map(|t| t.name.as_deref()).collect();
-            tracing::warn!(source = self.kafka.config.name, reason = reason_of(error), %error, ?topics, "Kafka");
-        }
+        // The others came to the context as well, and are told from there.
         Ok(())
     }
 
@@ -291,10 +297,10 @@ impl<'a> Session<'a> {
 
     /// Commits what need not be read again.
     fn commit(&mut self) {
-        commit(self.consumer, &self.to_commit(), false);
+        commit(self.consumer, &self.safe_positions(), false);
     }
 
-    fn to_commit(&mut self) -> Vec<(TopicPartition, i64)> {
+    fn safe_positions(&mut self) -> Vec<(TopicPartition, i64)> {
         let durable = self.kafka.durable.borrow().clone();
         let mut positions = Vec::new();
         for (topic, number, partition) in self.partitions.iter_mut() {
@@ -318,7 +324,7 @@ impl<'a> Session<'a> {
             // Messages that were under way are read again after the restart.
             self.consumer.poll(Duration::from_millis(20));
         }
-        commit(self.consumer, &self.to_commit(), true);
+        commit(self.consumer, &self.safe_positions(), true);
     }
 
     fn align(&mut self) {
@@ -337,7 +343,9 @@ impl<'a> Session<'a> {
             return;
         }
         let mut list = TopicPartitionList::with_capacity(partitions.len());
-        partitions.iter().for_each(|(topic, number)| drop(list.add_partition(topic, *number)));
+        for (topic, number) in partitions {
+            list.add_partition(topic, *number);
+        }
         let done = if pause { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
         if let Err(error) = done {
             tracing::warn!(source = self.kafka.config.name, %error, "Kafka");

@@ -1,0 +1,57 @@
+//! The sinks that the configuration names: one place, as `sources.rs` is for sources. What each does is its own business.
+
+use std::sync::Arc;
+
+use crate::sink::outbox::Outbox;
+use crate::sink::{
+    Backoff, Dispatcher, LineFormat, Origin, RecordedMetrics, RecordedTopic, SinkConfig, SinkContext, SinkMetrics,
+};
+use crate::telemetry::Metrics;
+
+use super::StartError;
+use super::config::Config;
+
+/// Starts all sinks.
+pub(super) fn start(
+    config: &Config,
+    metrics: &Metrics,
+    dry_run: bool,
+    outbox: Option<Arc<Outbox>>,
+) -> Result<Dispatcher, StartError> {
+    let labels = config.global.external_labels.iter();
+    let context = SinkContext {
+        origin: Origin {
+            external_labels: labels.map(|(n, v)| (n.clone(), v.clone())).collect(),
+            external_url: config.external_url(),
+        },
+        queued_alerts: config.limits.queued_alerts,
+        backoff: Backoff::default(),
+        dry_run,
+        metrics: SinkMetrics::register(metrics.registry()).map_err(|e| StartError::System(e.to_string()))?,
+        outbox,
+    };
+    Dispatcher::start(&config.all_sinks(), &context).map_err(|e| StartError::Config(e.to_string()))
+}
+
+/// The topics that recorded series go to; none in a dry run.
+pub(super) fn start_recorded(
+    config: &Config,
+    metrics: &Metrics,
+    dry_run: bool,
+) -> Result<Vec<RecordedTopic>, StartError> {
+    let counted = RecordedMetrics::register(metrics.registry()).map_err(|e| StartError::System(e.to_string()))?;
+    let sinks = config.sinks.iter().filter(|_| !dry_run);
+    let topics = sinks.filter_map(|sink| match sink {
+        SinkConfig::Kafka(kafka) => RecordedTopic::start(kafka, counted.clone()),
+        _ => None,
+    });
+    Ok(topics.collect())
+}
+
+/// The form in which standard output shows alerts, if it does.
+pub(super) fn line_format(config: &Config) -> Option<LineFormat> {
+    config.all_sinks().iter().find_map(|sink| match sink {
+        SinkConfig::Stdout(stdout) => Some(stdout.format.settle()),
+        _ => None,
+    })
+}
