@@ -35,6 +35,9 @@ pub(super) struct EvaluateArgs {
     /// Seed of the simulation; odd and even ones take different halves of the data
     #[arg(long, default_value_t = 2)]
     seed: u64,
+    /// Series of made-up noise of each of four kinds in the simulation
+    #[arg(long, default_value_t = 6)]
+    made_up: usize,
 }
 
 /// Evaluates. The exit code is 1 where the data cannot be read.
@@ -66,7 +69,7 @@ fn evaluate(args: &EvaluateArgs) -> Result<String, String> {
     }
     if args.breaches {
         let named: Vec<_> = named.into_iter().map(|(name, series)| (name.display().to_string(), series)).collect();
-        return super::evaluate_breaches::figures(&profile, &named, args.seed);
+        return super::evaluate_breaches::figures(&profile, &named, args.seed, args.made_up);
     }
     let (mut all, mut detections, mut seconds) = (Vec::new(), Vec::new(), 0.0);
     for (name, series) in named {

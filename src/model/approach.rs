@@ -150,7 +150,9 @@ mod tests {
             let teeth = believed(6_000, 1_000, |i| f64::from(i % 60) + noise.normal());
             assert!(teeth < 150, "teeth: {teeth} of 5,000");
             let mut noise = Noise::new(seed);
-            let waves = believed(6_000, 1_000, |i| 30.0 * (f64::from(i) / 288.0 * std::f64::consts::TAU).sin() + noise.normal());
+            let waves = believed(6_000, 1_000, |i| {
+                30.0 * (f64::from(i) / 288.0 * std::f64::consts::TAU).sin() + noise.normal()
+            });
             assert!(waves < 1_000, "waves: {waves} of 5,000");
         }
     }

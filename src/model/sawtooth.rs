@@ -33,7 +33,9 @@ const LEAST_SCATTER: f64 = 0.03;
 const MARGIN: f64 = 0.2;
 /// From this share of a period on, the present tooth's own pace tells when it will be at its tip.
 const PACE_TELLS: f64 = 0.25;
-/// Teeth ahead that are looked at.
+/// A crossing is told at most this many times as far ahead as the tips kept reach back.
+const TOLD_SPANS: f64 = 2.0;
+/// Teeth ahead that are looked at, at most.
 const TEETH_AHEAD: u32 = 60;
 /// Peaks of a sawtooth lie on its envelope: their standard deviation is at most this share of a tooth.
 const PEAK_JITTER: f64 = 0.5;
@@ -237,6 +239,8 @@ impl Envelope {
         let (v, threshold) = (side * x, side * (x + room));
         let scatter = self.sd.max(LEAST_SCATTER * self.amplitude);
         let due = (self.period - self.silent).max(0.0);
+        // A line through the tips tells no farther than twice the time that they cover.
+        let farthest = farthest.min(TOLD_SPANS * (self.count - 1.0) * self.period);
         let (mut spared, mut ahead) = (1.0, due);
         for tooth in 0..TEETH_AHEAD {
             let top = self.level + self.slope * ahead;
@@ -307,7 +311,8 @@ mod tests {
             let tooth = |i: u32| sign * (100.0 + f64::from(i % 40));
             let (saw, now, x) = fed(150, tooth);
             let envelope = saw.envelope(now, x).unwrap();
-            assert_eq!((envelope.sign, envelope.slope), (sign, 0.0));
+            assert_eq!(envelope.sign, sign);
+            assert!(envelope.slope.abs() < 1e-9);
             assert!((envelope.level - 139.0).abs() < 1e-3, "{envelope:?}");
             assert!((envelope.period - 400.0).abs() < 1e-9);
             let (high, low) = (envelope.quantile(0.99, 2.33, 5000.0), envelope.quantile(0.01, -2.33, 5000.0));
@@ -323,6 +328,48 @@ mod tests {
         let envelope = saw.envelope(now, x).unwrap();
         assert!((envelope.slope - 0.005).abs() < 0.001, "{envelope:?}");
         assert!(envelope.quantile(0.5, 0.0, 10_000.0) > 90.0);
+    }
+
+    #[test]
+    fn a_crossing_is_told_when_chances_add_up() {
+        // Tips at 100 on a level envelope, a tooth an hour, the next one due in half an hour, standard deviation 4.
+        let level = Envelope {
+            sign: 1.0,
+            level: 100.0,
+            slope: 0.0,
+            amplitude: 40.0,
+            sd: 4.0,
+            since_mean: 0.0,
+            spread: 42.0 * 3600.0 * 3600.0,
+            count: 8.0,
+            period: 3600.0,
+            silent: 1800.0,
+            start: 60.0,
+            outgrown: false,
+        };
+        // Now at 80, which it takes 20 a half hour to be 100. At the middle of the scatter each tooth has an even chance:
+        // asked for .6, the second tooth (.75) tells, for which it is an hour and a half.
+        assert_eq!(level.until(80.0, 20.0, 1.0, 0.5, 1e5), Some(1800.0 + 3600.0));
+        // A quantile of .95 asks for .24: the first tooth tells, at the pace of 20 a half hour.
+        assert_eq!(level.until(80.0, 20.0, 1.0, 0.95, 1e5), Some(1800.0));
+        // Six standard deviations away nothing tells, unless the tooth has come half of that way already.
+        assert_eq!(level.until(80.0, 45.0, 1.0, 0.5, 1e5), None);
+        assert!(level.until(124.9, 0.1, 1.0, 0.5, 1e5).is_some());
+        // Against the teeth it is the next jump that crosses.
+        assert_eq!(level.until(80.0, -10.0, -1.0, 0.5, 1e5), Some(1800.0));
+        // An envelope that rises by 4 an hour reaches 120 with the sixth tooth or so.
+        let rising = Envelope { slope: 4.0 / 3600.0, ..level };
+        let hours = rising.until(80.0, 40.0, 1.0, 0.5, 1e5).unwrap() / 3600.0;
+        assert!((4.0..=6.0).contains(&hours), "{hours}");
+        assert!(rising.until(80.0, 400.0, 1.0, 0.5, 1e9).is_none(), "not farther than twice what the tips cover");
+    }
+
+    #[test]
+    fn room_that_was_made_begins_a_new_envelope() {
+        let value = |i: u32| f64::from(i % 50) + if i < 1_000 { 0.1 * f64::from(i) } else { 0.0 };
+        let (saw, now, x) = fed(1_120, value);
+        let envelope = saw.envelope(now, x).unwrap();
+        assert!((envelope.level - 49.0).abs() < 2.0 && envelope.slope.abs() < 1e-3, "{envelope:?}");
     }
 
     #[test]

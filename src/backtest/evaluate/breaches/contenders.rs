@@ -34,15 +34,19 @@ pub struct Outcome {
 ///
 /// # Errors
 /// What the engine says of a profile that it cannot load.
-pub fn contend(profile: &Profile, scenes: &[Scene], shards: usize, executor: &dyn Executor) -> Result<Vec<Outcome>, String> {
+pub fn contend(
+    profile: &Profile,
+    scenes: &[Scene],
+    shards: usize,
+    executor: &dyn Executor,
+) -> Result<Vec<Outcome>, String> {
     let (groups, diagnostics) = load_file("breaches", &rules(&profile.name));
     if let Some(fault) = diagnostics.iter().find(|diagnostic| diagnostic.severity == Severity::Error) {
         return Err(fault.message.clone());
     }
     let rules = RuleSet { groups: groups.into_iter().map(Arc::new).collect() };
     let profiles: Profiles = [(profile.name.clone(), Arc::new(profile.clone()))].into();
-    let options =
-        EngineOptions { shards, evaluation_interval: BIN, explain_alerts: false, ..EngineOptions::default() };
+    let options = EngineOptions { shards, evaluation_interval: BIN, explain_alerts: false, ..EngineOptions::default() };
     let loaded = Backtest::new(options, &rules, &profiles, Period::default(), false);
     let mut backtest = loaded.map_err(|e| e.first().map_or_else(String::new, ToString::to_string))?;
     let bins = scenes.iter().map(|scene| scene.values.len()).max().unwrap_or(0);
@@ -65,7 +69,9 @@ pub fn contend(profile: &Profile, scenes: &[Scene], shards: usize, executor: &dy
 fn outcome(scenes: &[Scene], findings: &crate::backtest::RuleFindings) -> Outcome {
     let mut alerts = vec![vec![]; scenes.len()];
     for page in &findings.pages {
-        if let Some(own) = page.labels.as_ref().get(SCENE).and_then(|number| alerts.get_mut(number.parse::<usize>().ok()?)) {
+        if let Some(own) =
+            page.labels.as_ref().get(SCENE).and_then(|number| alerts.get_mut(number.parse::<usize>().ok()?))
+        {
             own.push((page.fired_at / BIN) as usize);
         }
     }

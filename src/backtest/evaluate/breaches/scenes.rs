@@ -36,15 +36,8 @@ pub enum Kind {
 }
 
 /// Scenes that every base gets.
-pub(super) const SCENES: [Kind; 7] = [
-    Kind::Quiet,
-    Kind::Ramps,
-    Kind::Ramps,
-    Kind::Bursts,
-    Kind::Steps,
-    Kind::FlatSawtooth,
-    Kind::RisingSawtooth,
-];
+pub(super) const SCENES: [Kind; 7] =
+    [Kind::Quiet, Kind::Ramps, Kind::Ramps, Kind::Bursts, Kind::Steps, Kind::FlatSawtooth, Kind::RisingSawtooth];
 
 /// A simulated series.
 #[derive(Clone, Debug)]
@@ -98,10 +91,8 @@ impl Scene {
     pub fn new(kind: Kind, base: &Base, seed: u64) -> Self {
         let random = &mut Random::new(seed);
         let mut sorted = base.values.clone();
-        let room = Room {
-            middle: crate::backtest::evaluate::quantile_of(&mut sorted, 0.5),
-            above: random.scale(0.3, 4.0),
-        };
+        let room =
+            Room { middle: crate::backtest::evaluate::quantile_of(&mut sorted, 0.5), above: random.scale(0.3, 4.0) };
         let top = room.limit() - CLEARANCE * room.above;
         let calm: Vec<f64> = base.values.iter().map(|v| v.clamp(-1.0, top)).collect();
         let laid = match kind {
