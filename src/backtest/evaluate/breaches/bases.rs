@@ -21,9 +21,10 @@ pub struct Base {
     pub(super) values: Vec<f64>,
 }
 
+type Make = fn(&mut Random) -> Vec<f64>;
+
 /// Kinds of noise that are made up.
-const KINDS: [(&str, fn(&mut Random) -> Vec<f64>); 4] =
-    [("web", web), ("memory", memory), ("heavy", heavy), ("smooth", smooth)];
+const KINDS: [(&str, Make); 4] = [("web", web), ("memory", memory), ("heavy", heavy), ("smooth", smooth)];
 
 /// Made-up bases, so many of each kind.
 #[must_use]
