@@ -81,7 +81,7 @@ fn mistakes_say_where() {
     for (args, want) in [
         ("--data data", "a.csv:3: the second column is no number"),
         ("--data empty", "no CSV file"),
-        ("--data data --profile nonesuch", "the program carries default, latency"),
+        ("--data data --profile nonesuch", "the program carries batch-job, default, error-ratio, latency"),
     ] {
         let output = evaluate(dir.path(), args);
         let text = String::from_utf8_lossy(&output.stderr).into_owned();

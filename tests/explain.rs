@@ -137,7 +137,7 @@ fn a_history_is_explained_at_any_instant() {
     assert_eq!(text.matches("profile").count(), 1);
     let before = explain(&["Unusual{x=\"a\"}", "--at", "2026-01-02T23:00:00Z"]);
     assert!(before.contains("\n  value 59.") && before.contains("recent level normal"), "{before}");
-    let young = explain(&["Unusual{x=\"a\"}", "--at", "2026-01-01T03:00:00Z"]);
+    let young = explain(&["Unusual{x=\"a\"}", "--at", "2026-01-01T00:10:00Z"]);
     assert!(young.contains("no score yet, still learning"), "{young}");
     let series = explain(&["temperature{x=\"b\"}"]);
     assert!(

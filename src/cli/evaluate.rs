@@ -135,9 +135,10 @@ fn forecast_figures(profile: &Profile, all: &[RecordedSeries]) -> String {
         )
     }));
     lines.extend(ramps(profile, all).iter().map(|f| {
+        let before = if f.foretold > 0 { format!(", {:.1} h before (median)", f.lead_hours) } else { String::new() };
         format!(
-            "ramps of {} h, φ {}: {} of {} breaches foretold, {:.1} h before (median); {:.3} false alerts a series-week",
-            f.hours, f.phi, f.foretold, f.breaches, f.lead_hours, f.false_a_week
+            "ramps of {} h, φ {}: {} of {} breaches foretold{before}; {:.3} false alerts a series-week",
+            f.hours, f.phi, f.foretold, f.breaches, f.false_a_week
         )
     }));
     lines.join("\n") + "\n"

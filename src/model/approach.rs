@@ -26,6 +26,8 @@ const STANDS_OUT: f64 = 1.1;
 /// that a spike leaves little.
 const FADE_SPANS: [f64; LINES] = [4.0, 4.0, 1.0];
 const ATTACK: f64 = 1.2;
+/// What the first departure is divided by: it has become a habit after a dozen ticks.
+const FIRST: f64 = 9.0;
 /// The slope of the whole history forgets with this time constant.
 const DRIFT_MS: f64 = 7.0 * 86_400_000.0;
 
@@ -91,7 +93,8 @@ impl Approach {
             if f64::from(changes) > params.spans[i] {
                 let departure = (fit.slope - longer).abs();
                 let next = match habit {
-                    h if h <= 0.0 => departure,
+                    // The first departure of a series that was flat so far is approached from as far as the others.
+                    h if h <= 0.0 => departure / FIRST,
                     h if departure > h => departure.min(ATTACK * h),
                     h => departure.max(h * (1.0 - params.fades[i])),
                 };
