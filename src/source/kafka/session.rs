@@ -5,10 +5,10 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::Kafka;
 use super::context::{Context, Notice, TopicPartition, commit};
@@ -51,6 +51,8 @@ pub struct Session<'a> {
     out: Vec<SourceEvent>,
     scratch: Vec<u8>,
     gathered_since: Option<Instant>,
+    /// Whether the engine is behind, and nothing is fetched.
+    is_held_up: bool,
     chores_at: Instant,
     trouble: Option<String>,
     trouble_until: Option<Instant>,
@@ -67,6 +69,7 @@ impl<'a> Session<'a> {
             out: Vec::new(),
             scratch: Vec::new(),
             gathered_since: None,
+            is_held_up: false,
             chores_at: Instant::now(),
             trouble: None,
             trouble_until: None,
@@ -101,12 +104,9 @@ impl<'a> Session<'a> {
 
     fn step(&mut self) -> Result<(), End> {
         let wait = if self.gathered_since.is_some() { Duration::ZERO } else { POLL };
-        match self.consumer.poll(wait) {
-            Some(Ok(message)) => self.take(&message),
-            Some(Err(error)) => self.failed(&error)?,
-            None => self.hand_over(),
+        if !self.poll(wait)? {
+            self.hand_over();
         }
-        self.heed();
         if self.gathered_since.is_some_and(|since| since.elapsed() >= GATHER) {
             self.hand_over();
         }
@@ -122,12 +122,27 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    /// Polls once; says whether a message or anything else came.
+    fn poll(&mut self, wait: Duration) -> Result<bool, End> {
+        let polled = self.consumer.poll(wait);
+        // A partition can be given and its first message returned by the same poll.
+        self.heed();
+        match polled {
+            Some(Ok(message)) => self.take(&message),
+            Some(Err(error)) => self.failed(&error)?,
+            None => return Ok(false),
+        }
+        Ok(true)
+    }
+
     fn take(&mut self, message: &BorrowedMessage<'_>) {
         let (topic, next) = (message.topic(), message.offset() + 1);
         let Kafka { config, limits, metrics, source, .. } = self.kafka;
         let payload = message.payload().unwrap_or_default();
         metrics.read(&config.name, topic, payload.len());
-        let Some(partition) = self.partitions.get_mut(topic, message.partition()) else { return };
+        let Some(partition) = self.partitions.get_mut(topic, message.partition()) else {
+            return self.leave(message);
+        };
         self.gathered_since.get_or_insert_with(Instant::now);
         match partition.decoding.decode(payload, clock::now(), limits, &mut self.scratch) {
             Ok(decoded) => {
@@ -145,6 +160,18 @@ impl<'a> Session<'a> {
         }
         if partition.gather.is_enough() {
             self.hand_over();
+        }
+    }
+
+    /// A message of a partition that is not known is left where it is, to be read when the partition is.
+    fn leave(&mut self, message: &BorrowedMessage<'_>) {
+        let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
+        self.kafka.metrics.not_decoded(&self.kafka.config.name, topic, "unknown_partition");
+        tracing::error!(source = self.kafka.config.name, topic, partition, offset, "a message of no partition of ours");
+        self.pause(&[(topic.to_owned(), partition)], true);
+        // Nothing is waited for: what comes of it shows when the partition is read on.
+        if let Err(error) = self.consumer.seek(topic, partition, Offset::Offset(offset), Duration::ZERO) {
+            tracing::warn!(source = self.kafka.config.name, topic, partition, %error, "Kafka");
         }
     }
 
@@ -168,18 +195,20 @@ impl<'a> Session<'a> {
         let name = &self.kafka.config.name;
         self.kafka.metrics.set_held_up(name, true);
         self.pause(&self.partitions.names(), true);
+        self.is_held_up = true;
         loop {
             // A message that was under way is kept.
-            match self.consumer.poll(Duration::ZERO) {
-                Some(Ok(message)) => self.take(&message),
-                Some(Err(error)) => self.failed(&error)?,
-                None => {}
+            if let Err(end) = self.poll(Duration::ZERO) {
+                // They come before all that has been gathered since.
+                self.out.splice(0..0, events);
+                return Err(end);
             }
             match self.kafka.send(events, HOLD_UP) {
                 Ok(()) => break,
                 Err(back) => events = back.ok_or(End::Closed)?,
             }
         }
+        self.is_held_up = false;
         let going: Vec<_> =
             self.partitions.iter_mut().filter(|(_, _, p)| !p.waits).map(|(t, n, _)| (t.to_owned(), n)).collect();
         self.pause(&going, false);
@@ -214,10 +243,15 @@ impl<'a> Session<'a> {
     fn assigned(&mut self, partitions: Vec<(TopicPartition, Option<i64>)>) {
         let Kafka { config, ids, inlet_id, limits, .. } = self.kafka;
         let pace = self.kafka.pace();
+        if self.is_held_up {
+            let names: Vec<_> = partitions.iter().map(|(name, _)| name.clone()).collect();
+            self.pause(&names, true);
+        }
         for (name, begin) in partitions {
             let Some(topic) = config.topics.iter().find(|t| t.has(&name.0)) else {
                 let (source, topic) = (&config.name, &name.0);
                 tracing::error!(source, topic, "librdkafka reads the patterns otherwise: this topic is not decoded");
+                self.pause(&[name], true);
                 continue;
             };
             let stream = format!("kafka/{}/{}/{}", config.name, name.0, name.1).into();
