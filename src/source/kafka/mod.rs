@@ -224,6 +224,13 @@ impl Kafka {
         }
     }
 
+    /// Hands events over, however long the engine takes; what a host that has shut down does not get nobody needs.
+    fn send_all(&self, mut events: Vec<SourceEvent>) {
+        while let Err(Some(back)) = self.send(events, RETRY.0) {
+            events = back;
+        }
+    }
+
     fn is_closed(&self) -> bool {
         self.hand_over.is_closed()
     }
@@ -251,6 +258,37 @@ fn known(name: &str, restored: &Positions) -> HashMap<TopicPartition, Known> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_failed_client_has_read_waits_for_the_engine() {
+        let config = "{name: k, brokers: ['k:9092'], group_id: g, topics: []}";
+        let registry = prometheus::Registry::new();
+        let metrics = KafkaMetrics::register(&crate::telemetry::Register::new(&registry)).unwrap();
+        let source = crate::telemetry::Metrics::new().unwrap().source.of("k");
+        let (hand_over, mut handed_over) = mpsc::channel(1);
+        let (_safe, durable) = watch::channel(Arc::default());
+        let kafka = Kafka {
+            config: serde_saphyr::from_str(config).unwrap(),
+            inlet_id: SourceId(0),
+            ids: SourceIds::default(),
+            limits: Arc::default(),
+            metrics,
+            source,
+            durable,
+            hand_over,
+        };
+        kafka.send_all(vec![SourceEvent::Close(SourceId(1))]);
+        let engine = std::thread::spawn(move || {
+            // Longer than one attempt.
+            std::thread::sleep(RETRY.0 + Duration::from_millis(200));
+            let got: Vec<usize> = (0..2).map(|_| handed_over.blocking_recv().unwrap().len()).collect();
+            got
+        });
+        kafka.send_all(vec![SourceEvent::Close(SourceId(2)), SourceEvent::Close(SourceId(3))]);
+        assert_eq!(engine.join().unwrap(), [1, 2]);
+        // The host is gone: nothing is waited for.
+        kafka.send_all(vec![SourceEvent::Close(SourceId(4))]);
+    }
 
     #[test]
     fn positions_of_a_checkpoint_are_told_apart() {

@@ -83,8 +83,10 @@ impl<'a> Session<'a> {
                 break end;
             }
         };
-        if matches!(end, End::Closed) {
-            self.commit_last();
+        match end {
+            End::Closed => self.commit_last(),
+            // The next client goes on behind what was read: that has to be on its way first.
+            End::Failed(_) => self.hand_over(),
         }
         for (topic, number, partition) in self.partitions.iter_mut() {
             self.kafka.metrics.set_lag(&self.kafka.config.name, topic, number, None);
@@ -97,7 +99,8 @@ impl<'a> Session<'a> {
             self.out.extend(ids.into_iter().map(SourceEvent::Close));
             self.out.push(self.joining());
             // A host that has shut down meanwhile needs none of it.
-            let _ = self.kafka.send(std::mem::take(&mut self.out), HOLD_UP);
+            self.kafka.send_all(std::mem::take(&mut self.out));
+            self.kafka.metrics.set_held_up(&self.kafka.config.name, false);
         }
         end
     }
