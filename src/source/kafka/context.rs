@@ -121,7 +121,6 @@ impl Context {
     /// The offset in librdkafka's terms; None leaves it to the group's.
     fn offset(&self, consumer: &BaseConsumer<Self>, partition: &TopicPartition, begin: Begin) -> Option<Offset> {
         match begin {
-            Begin::At(position) => Some(Offset::Offset(position)),
             Begin::AtOrCommitted(position) => {
                 let committed = self.ask(partition, || committed(consumer, partition)).flatten();
                 Some(Offset::Offset(committed.unwrap_or(position).max(position)))

@@ -82,6 +82,11 @@ impl Partition {
     }
 }
 
+/// Name of a partition's position.
+pub fn stream(source: &str, (topic, number): &TopicPartition) -> Arc<str> {
+    format!("kafka/{source}/{topic}/{number}").into()
+}
+
 /// The event that says how far a stream was read.
 pub fn reached(stream: &Arc<str>, next: i64) -> Option<SourceEvent> {
     let next = u64::try_from(next).ok()?;

@@ -13,7 +13,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::Kafka;
 use super::context::{Context, Notice, TopicPartition, commit};
 use super::dead_letter::DeadLetters;
-use super::partitions::{Partition, Partitions, reached};
+use super::partitions::{Partition, Partitions, reached, stream};
 use crate::base::format_duration;
 use crate::source::{Part, SourceEvent, clock};
 
@@ -48,6 +48,8 @@ pub struct Session<'a> {
     consumer: &'a BaseConsumer<Context>,
     letters: DeadLetters,
     partitions: Partitions,
+    /// Partitions that were taken away while all are given anew: who has them shows then.
+    away: Vec<TopicPartition>,
     out: Vec<SourceEvent>,
     scratch: Vec<u8>,
     gathered_since: Option<Instant>,
@@ -66,6 +68,7 @@ impl<'a> Session<'a> {
             consumer,
             letters,
             partitions: Partitions::default(),
+            away: Vec::new(),
             out: Vec::new(),
             scratch: Vec::new(),
             gathered_since: None,
@@ -257,13 +260,18 @@ impl<'a> Session<'a> {
                 self.pause(&[name], true);
                 continue;
             };
-            let stream = format!("kafka/{}/{}/{}", config.name, name.0, name.1).into();
+            let stream = stream(&config.name, &name);
             let otlp = config.otlp.clone().unwrap_or_default();
             let decoding = topic.decoder.start(&otlp, limits);
             let partition = Partition::new(ids.next(), stream, decoding, begin, Instant::now());
             self.out.push(SourceEvent::Open(Part { id: partition.id, of: *inlet_id, pace }));
             self.out.extend(begin.and_then(|next| reached(&partition.stream, next)));
             self.partitions.insert(name, partition);
+        }
+        for name in std::mem::take(&mut self.away) {
+            if self.partitions.get_mut(&name.0, name.1).is_none() {
+                self.out.push(SourceEvent::Left(stream(&config.name, &name)));
+            }
         }
         // From now on they hold time back, where they have to.
         self.out.push(SourceEvent::AtEnd(*inlet_id, true));
@@ -281,6 +289,11 @@ impl<'a> Session<'a> {
             }
             self.kafka.metrics.set_lag(&config.name, &name.0, name.1, None);
             self.out.push(SourceEvent::Close(partition.id));
+            if all {
+                self.away.push(name.clone());
+            } else {
+                self.out.push(SourceEvent::Left(partition.stream));
+            }
         }
         if all {
             self.out.push(self.joining());
