@@ -51,6 +51,7 @@ impl Reading {
             metrics: metrics.kafka.clone(),
             limits: Arc::new(limits),
             durable: followed,
+            event_time: Default::default(),
             config,
             id,
             ids,

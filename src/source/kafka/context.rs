@@ -217,11 +217,7 @@ fn committed_by(
 }
 
 /// There is no request for several at once. Those that are told before one fails count.
-fn ends(
-    consumer: &BaseConsumer<Context>,
-    partitions: &[TopicPartition],
-    end: Instant,
-) -> KafkaResult<Answers<i64>> {
+fn ends(consumer: &BaseConsumer<Context>, partitions: &[TopicPartition], end: Instant) -> KafkaResult<Answers<i64>> {
     let mut answers = HashMap::new();
     for (topic, partition) in partitions {
         let left = end.saturating_duration_since(Instant::now());

@@ -87,7 +87,11 @@ impl DeadLetters {
                     ("queue.buffering.max.kbytes", UNDER_WAY),
                 ];
                 let client = config.connection().client(&defaults, &[("enable.idempotence", "true")])?;
-                let context = Deliveries { source: config.name.clone(), acknowledged: AtomicU64::new(0), is_away: AtomicBool::new(false) };
+                let context = Deliveries {
+                    source: config.name.clone(),
+                    acknowledged: AtomicU64::new(0),
+                    is_away: AtomicBool::new(false),
+                };
                 let producer = client.create_with_context(context);
                 let producer = producer.map_err(|e| KafkaConfigError(format!("dead_letter: {e}")))?;
                 Place::Topic { producer: Box::new(producer), topic: topic.clone() }

@@ -33,6 +33,7 @@ use self::begin::Known;
 use self::context::{Context, TopicPartition};
 use self::dead_letter::DeadLetters;
 use self::session::{End, Session};
+use super::clock::EventTime;
 use super::watermark::Pace;
 use super::{Positions, SourceEvent, SourceId, SourceIds};
 use crate::base::Limits;
@@ -67,6 +68,8 @@ pub struct KafkaParts {
     pub restored: Positions,
     /// Positions that need not be read again, whatever happens: these are committed. Its end is the engine's.
     pub durable: watch::Receiver<Arc<Positions>>,
+    /// How far event time has come: whether the clock can be believed.
+    pub event_time: EventTime,
 }
 
 /// How the watermark of a source of this configuration behaves, and those of its partitions.
@@ -89,9 +92,9 @@ pub fn start(
 ) -> std::io::Result<(impl Future<Output = ()> + Send + 'static, Closing)> {
     let (hand_over, mut handed_over) = mpsc::channel::<Vec<SourceEvent>>(HAND_OVERS);
     let (done, closed) = oneshot::channel();
-    let KafkaParts { config, id, ids, limits, metrics, source, restored, durable } = parts;
+    let KafkaParts { config, id, ids, limits, metrics, source, restored, durable, event_time } = parts;
     let name = config.name.clone();
-    let kafka = Kafka { config, inlet_id: id, ids, limits, metrics, source, durable, hand_over };
+    let kafka = Kafka { config, inlet_id: id, ids, limits, metrics, source, durable, event_time, hand_over };
     let closing = Closing { name, closed };
     std::thread::Builder::new().name("kafka".to_owned()).spawn(move || {
         kafka.run(&restored);
@@ -136,6 +139,7 @@ struct Kafka {
     metrics: KafkaMetrics,
     source: OneSource,
     durable: watch::Receiver<Arc<Positions>>,
+    event_time: EventTime,
     hand_over: mpsc::Sender<Vec<SourceEvent>>,
 }
 
@@ -275,6 +279,7 @@ mod tests {
             metrics,
             source,
             durable,
+            event_time: EventTime::default(),
             hand_over,
         };
         kafka.send_all(vec![SourceEvent::Close(SourceId(1))]);

@@ -25,6 +25,8 @@ const GATHER: Duration = Duration::from_millis(100);
 const HOLD_UP: Duration = Duration::from_millis(500);
 /// How often positions are committed and partitions aligned.
 const CHORES: Duration = Duration::from_secs(1);
+/// How long a client may take to go back to a position.
+const SEEK: Duration = Duration::from_secs(5);
 /// How long the end of the engine is waited for at the end, to commit what it has done.
 const LAST_COMMIT: Duration = Duration::from_secs(5);
 
@@ -121,6 +123,7 @@ impl<'a> Session<'a> {
             self.chores_at = Instant::now();
             self.commit();
             self.align();
+            self.look_at_clock()?;
             if self.kafka.is_closed() {
                 return Err(End::Closed);
             }
@@ -150,8 +153,17 @@ impl<'a> Session<'a> {
             return self.leave(message);
         };
         self.gathered_since.get_or_insert_with(Instant::now);
-        match partition.decoding.decode(payload, clock::now(), limits, &mut self.scratch) {
+        let now = clock::now();
+        // What was under way when it was stopped comes again.
+        if partition.for_clock.is_some() {
+            return;
+        }
+        match partition.decoding.decode(payload, now, limits, &mut self.scratch) {
             Ok(decoded) => {
+                let is_behind = self.kafka.event_time.is_ahead_of(now);
+                if partition.waits_for_clock(message.offset(), decoded.dropped.future, is_behind) {
+                    return self.pause(&[(topic.to_owned(), message.partition())], true);
+                }
                 decoded.dropped.iter().for_each(|(reason, samples)| source.dropped(reason, samples));
                 source.samples.inc_by(decoded.batch.all_samples().len() as u64);
                 partition.read(decoded.batch.newest(), next, Instant::now());
@@ -216,7 +228,7 @@ impl<'a> Session<'a> {
         }
         self.is_held_up = false;
         let going: Vec<_> =
-            self.partitions.iter_mut().filter(|(_, _, p)| !p.waits).map(|(t, n, _)| (t.to_owned(), n)).collect();
+            self.partitions.iter_mut().filter(|(_, _, p)| p.goes()).map(|(t, n, _)| (t.to_owned(), n)).collect();
         self.pause(&going, false);
         self.kafka.metrics.set_held_up(name, false);
         Ok(())
@@ -381,11 +393,37 @@ impl<'a> Session<'a> {
         let config = &self.kafka.config;
         let (stop, go) = self.partitions.align(config.max_drift.millis(), config.patience.0, Instant::now());
         self.pause(&stop, true);
+        let may_go = |name: &TopicPartition| self.partitions.get_mut(&name.0, name.1).is_some_and(|p| p.goes());
+        let go: Vec<_> = go.into_iter().filter(may_go).collect();
         self.pause(&go, false);
         if !stop.is_empty() {
             let drift = format_duration(config.max_drift.millis());
             tracing::debug!(source = config.name, ?stop, drift, "partitions wait for others to catch up");
         }
+    }
+
+    /// Goes on with what waits for the clock once it is right.
+    fn look_at_clock(&mut self) -> Result<(), End> {
+        if self.partitions.iter_mut().all(|(_, _, p)| p.for_clock.is_none()) {
+            return Ok(());
+        }
+        if self.kafka.event_time.is_ahead_of(clock::now()) {
+            self.trouble_until = Some(Instant::now() + PASSING);
+            self.tell(Some("the clock is behind the time that was evaluated: partitions wait for it".to_owned()));
+            return Ok(());
+        }
+        let mut going = Vec::new();
+        for (topic, number, partition) in self.partitions.iter_mut() {
+            let Some(offset) = partition.for_clock.take() else { continue };
+            let sought = self.consumer.seek(topic, number, Offset::Offset(offset), SEEK);
+            // Another client begins there: it was not read.
+            sought.map_err(|error| End::Failed(error.to_string()))?;
+            if partition.goes() {
+                going.push((topic.to_owned(), number));
+            }
+        }
+        self.pause(&going, false);
+        Ok(())
     }
 
     fn pause(&self, partitions: &[TopicPartition], pause: bool) {
