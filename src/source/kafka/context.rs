@@ -139,8 +139,12 @@ impl Context {
         let since = asked(|begin| matches!(begin, Begin::Since(_)));
         let t = if let Start::Timestamp(t) = self.start { t } else { 0 };
         let since = self.ask(since, end, |partitions, limit| first_since(consumer, partitions, t, limit));
-        let newest = asked(|begin| matches!(begin, Begin::Newest));
+        let mut newest = asked(|begin| matches!(begin, Begin::Newest));
+        // No message is as young as that.
+        newest.extend(since.iter().filter(|(_, at)| **at == Offset::End).map(|(partition, _)| partition.clone()));
         let newest = self.ask(newest, end, |partitions, limit| ends(consumer, partitions, Instant::now() + limit));
+        let behind_newest =
+            |partition: &TopicPartition| newest.get(partition).map_or(Offset::End, |at| Offset::Offset(*at));
         let offset = |partition: &TopicPartition, begin| match begin {
             Begin::AtOrCommitted(position) => {
                 let committed = committed.get(partition).copied().flatten();
@@ -148,9 +152,12 @@ impl Context {
             }
             Begin::Committed => None,
             Begin::Oldest => Some(Offset::Beginning),
-            Begin::Newest => Some(newest.get(partition).map_or(Offset::End, |at| Offset::Offset(*at))),
+            Begin::Newest => Some(behind_newest(partition)),
             // More than was asked for is better than less.
-            Begin::Since(_) => Some(since.get(partition).copied().unwrap_or(Offset::Beginning)),
+            Begin::Since(_) => Some(match since.get(partition) {
+                Some(Offset::End) => behind_newest(partition),
+                at => at.copied().unwrap_or(Offset::Beginning),
+            }),
         };
         begins.iter().map(|(partition, begin)| (partition.clone(), offset(partition, *begin))).collect()
     }
