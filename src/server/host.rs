@@ -17,6 +17,7 @@ use tracing::field::Empty;
 use crate::alert::Transition;
 use crate::base::{Batch, Millis};
 use crate::engine::{Engine, Executor, Ingested, Output};
+use crate::source::clock::EventTime;
 use crate::source::durable::LOG;
 use crate::source::watermark::{Pace, Watermarks};
 use crate::source::{Positions, SourceEvent, SourceId, clock};
@@ -76,6 +77,8 @@ pub struct Host {
     /// Who wants to know of it, and whether there is news.
     followed: Option<watch::Sender<Arc<Positions>>>,
     followed_at: Option<Instant>,
+    /// How far event time has come, for sources.
+    event_time: EventTime,
     /// What survives the process; None where nothing is kept.
     keeping: Option<Keeping>,
 }
@@ -125,6 +128,7 @@ impl Host {
             positions: Positions::new(),
             followed: None,
             followed_at: None,
+            event_time: EventTime::default(),
             keeping: None,
         }
     }
@@ -233,6 +237,7 @@ impl Host {
                 self.recorded.retain(|recorded| *recorded != id);
             }
             SourceEvent::Reached(position) => drop(self.positions.insert(position.stream, position.next)),
+            SourceEvent::Left(stream) => drop(self.positions.remove(&stream)),
             SourceEvent::Quiet(id, upto) => self.marks.quiet(id, upto, clock::now()),
             SourceEvent::Open(part) => self.open(part),
             SourceEvent::Close(id) => {

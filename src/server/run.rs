@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::engine::Engine;
 use crate::rules::selectors_of;
 use crate::sink::outbox::Outbox;
+use crate::source::clock::EventTime;
 use crate::source::host::host_name;
 use crate::source::{clock, remote_write};
 use crate::telemetry::{Exporting, Metrics, Register, Traces};
@@ -124,7 +125,8 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
             let outbox = Outbox::open(&outbox, metrics.registry()).map_err(|e| StartError::System(e.to_string()))?;
             let outbox = Arc::new(outbox);
             tokio::spawn(durable::forget_what_will_not_come_again(durable.clone(), Arc::clone(&outbox)));
-            let restart = Restart { watermark, positions, log: Some(log) };
+            let event_time = EventTime::at(watermark);
+            let restart = Restart { watermark, positions, event_time, log: Some(log) };
             (restart, Some(kept), teller, engine, Some(outbox), Some(lock), Some(durable))
         }
         None => {
@@ -143,6 +145,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let executor = Parallel::for_shards(engine_options.shards).map_err(|e| StartError::System(e.to_string()))?;
     // What comes after the checkpoint was not recorded for good.
     let recorded_since = restart.watermark.map_or(started_at, |watermark| watermark.saturating_add(1));
+    let event_time = restart.event_time.clone();
     let (followed, durable) = watch::channel(Arc::default());
     let followed = durable::follow(checkpoints, followed);
     let Started { known, remote_write, otlp, traces, mut tasks, closing, progress, described } =
@@ -168,6 +171,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         })
     };
     let mut host = Host::new(core, executor, known, metrics.engine.clone(), board.clone(), tell)
+        .tells(event_time)
         .recorded_to(recorded_outlet(Arc::clone(&recorded), recorded_since, config.limits.clone()));
     if let Some(followed) = followed {
         host = host.followed_by(followed);

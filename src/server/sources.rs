@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::base::Millis;
+use crate::source::clock::EventTime;
 use crate::source::durable::{Intake, SourceLog, gate};
 use crate::source::exemplars::Exemplars;
 use crate::source::host::{self, Host};
@@ -69,6 +70,8 @@ pub struct Restart {
     pub watermark: Option<Millis>,
     /// How far the streams had been read.
     pub positions: Positions,
+    /// The same as it goes on; whoever owns the engine tells it.
+    pub event_time: EventTime,
     /// The log for what cannot be read again; None where no state is kept.
     pub log: Option<SourceLog>,
 }
@@ -89,7 +92,7 @@ pub fn start(
 ) -> Result<Started, StartError> {
     let limits = Arc::new(config.limits.clone());
     let mut starter = Starter { queue, metrics, ids: SourceIds::default(), known: vec![], described: vec![] };
-    let Restart { watermark, positions, log } = restart;
+    let Restart { watermark, positions, event_time, log } = restart;
     let mut tasks = JoinSet::new();
     let mut progress = Vec::new();
     let dir: Arc<Path> = dir.into();
@@ -175,6 +178,7 @@ pub fn start(
             source: metrics.source.of(&kafka.name),
             restored: positions.clone(),
             durable: durable.clone(),
+            event_time: event_time.clone(),
         };
         let (task, end) = kafka::start(parts, inlet.queue).map_err(|e| StartError::System(e.to_string()))?;
         tasks.spawn(task);

@@ -1,8 +1,39 @@
 //! The host's clock, for live sources.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::base::Millis;
+
+/// How far event time has come. Clones share it.
+#[derive(Clone, Debug)]
+pub struct EventTime(Arc<AtomicI64>);
+
+impl EventTime {
+    /// As it was at a checkpoint; None if it has not begun.
+    #[must_use]
+    pub fn at(watermark: Option<Millis>) -> Self {
+        Self(Arc::new(AtomicI64::new(watermark.unwrap_or(Millis::MIN))))
+    }
+
+    /// Says how far it has come.
+    pub fn set(&self, watermark: Millis) {
+        self.0.store(watermark, Relaxed);
+    }
+
+    /// Whether it has come further than the clock: then the clock was set back, and cannot say what is the future.
+    #[must_use]
+    pub fn is_ahead_of(&self, now: Millis) -> bool {
+        self.0.load(Relaxed) > now
+    }
+}
+
+impl Default for EventTime {
+    fn default() -> Self {
+        Self::at(None)
+    }
+}
 
 /// Milliseconds since the Unix epoch, now.
 #[must_use]

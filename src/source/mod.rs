@@ -49,6 +49,8 @@ pub enum SourceEvent {
     End(SourceId),
     /// All before this position has been sent in the events before this one: a restart goes on from here.
     Reached(Position),
+    /// This stream is read by somebody else now: what we know of it is no concern of a restart.
+    Left(Arc<str>),
     /// A part of a source begins, with a watermark of its own; or a known source begins anew.
     Open(Part),
     /// A part of a source is no longer ours.

@@ -51,6 +51,7 @@ impl Reading {
             metrics: metrics.kafka.clone(),
             limits: Arc::new(limits),
             durable: followed,
+            event_time: Default::default(),
             config,
             id,
             ids,
@@ -101,6 +102,7 @@ impl Reading {
                 }
             }
             SourceEvent::Reached(position) => drop(self.positions.insert(position.stream, position.next)),
+            SourceEvent::Left(stream) => drop(self.positions.remove(&stream)),
             SourceEvent::Open(part) => {
                 self.marks.register(part.id, part.pace, now());
                 self.told.push(if part.id == part.of { "joining" } else { "open" }.to_owned());

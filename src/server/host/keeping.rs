@@ -181,9 +181,11 @@ impl Host {
         keeping.rules = fingerprint;
     }
 
-    /// Tells the log how far event time has come.
+    /// Tells the log and the sources how far event time has come.
     pub(super) fn tell_event_time(&self) {
-        if let (Some(keeping), Some(watermark)) = (&self.keeping, self.engine.watermark()) {
+        let Some(watermark) = self.engine.watermark() else { return };
+        self.event_time.set(watermark);
+        if let Some(keeping) = &self.keeping {
             keeping.keeper.log().set_event_time(watermark);
         }
     }

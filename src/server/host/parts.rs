@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use super::super::recorded::RecordedOutlet;
 use super::{Host, KnownSource};
+use crate::source::clock::EventTime;
 use crate::source::{Part, Positions, SourceId, clock};
 
 impl Host {
@@ -21,6 +22,13 @@ impl Host {
     #[must_use]
     pub fn followed_by(mut self, sources: watch::Sender<Arc<Positions>>) -> Self {
         self.followed = Some(sources);
+        self
+    }
+
+    /// Tells sources how far event time has come.
+    #[must_use]
+    pub fn tells(mut self, event_time: EventTime) -> Self {
+        self.event_time = event_time;
         self
     }
 

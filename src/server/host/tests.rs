@@ -68,3 +68,15 @@ async fn nothing_is_done_for_those_who_have_gone_away() {
     host.obey(Command::Load { rules, profiles: builtin_profiles(), reply });
     assert_eq!(host.engine.groups().len(), 1);
 }
+
+#[tokio::test]
+async fn a_stream_that_others_read_is_in_no_checkpoint_any_more() {
+    let metrics = Metrics::new().unwrap();
+    let (engine, sent) = (Engine::new(EngineOptions::default()), outlet(|_: Arc<[Transition]>| {}));
+    let mut host = Host::new(engine, Box::new(Inline), vec![], metrics.engine.clone(), Board::default(), sent);
+    for stream in ["kafka/k/t/0", "kafka/k/t/1"] {
+        host.take(SourceEvent::Reached(crate::source::Position { stream: stream.into(), next: 7 }));
+    }
+    host.take(SourceEvent::Left("kafka/k/t/0".into()));
+    assert_eq!(host.positions, Positions::from([("kafka/k/t/1".into(), 7)]));
+}

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
@@ -17,8 +17,10 @@ use super::config::Start;
 use crate::kafka_client::{FaultLog, reason_of};
 use crate::telemetry::KafkaMetrics;
 
-/// How long the cluster may take to tell one offset.
+/// How long the cluster may take for one answer.
 const OFFSET_PATIENCE: Duration = Duration::from_secs(5);
+/// How long it may take to tell all that is asked for when partitions are given.
+const OFFSETS_PATIENCE: Duration = Duration::from_secs(15);
 /// How often it is asked.
 const ATTEMPTS: usize = 3;
 
@@ -87,11 +89,14 @@ impl Context {
     }
 
     fn assigned(&self, consumer: &BaseConsumer<Self>, partitions: &mut TopicPartitionList) {
-        let names: Vec<TopicPartition> = names(partitions);
-        let mut begun = Vec::with_capacity(names.len());
-        for partition in names {
+        let begins = names(partitions).into_iter().map(|partition| {
             let known = lock(&self.known).get(&partition).copied().unwrap_or_default();
-            let offset = self.offset(consumer, &partition, begin(known, self.start));
+            let begin = begin(known, self.start);
+            (partition, begin)
+        });
+        let offsets = self.offsets(consumer, begins.collect());
+        let mut begun = Vec::with_capacity(offsets.len());
+        for (partition, offset) in offsets {
             if let Some(offset) = offset
                 && let Err(error) = partitions.set_partition_offset(&partition.0, partition.1, offset)
             {
@@ -118,46 +123,52 @@ impl Context {
         self.tell(Notice::Revoked { partitions: names(partitions), all });
     }
 
-    /// The offset in librdkafka's terms; None leaves it to the group's.
-    fn offset(&self, consumer: &BaseConsumer<Self>, partition: &TopicPartition, begin: Begin) -> Option<Offset> {
-        match begin {
-            Begin::At(position) => Some(Offset::Offset(position)),
+    /// The offsets in librdkafka's terms; None leaves it to the group's. The group waits meanwhile, so all of them are asked for
+    /// together and not for long.
+    fn offsets(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        begins: Vec<(TopicPartition, Begin)>,
+    ) -> Vec<(TopicPartition, Option<Offset>)> {
+        let asked = |of: fn(&Begin) -> bool| -> Vec<TopicPartition> {
+            begins.iter().filter(|(_, begin)| of(begin)).map(|(partition, _)| partition.clone()).collect()
+        };
+        let end = Instant::now() + OFFSETS_PATIENCE;
+        let committed = asked(|begin| matches!(begin, Begin::AtOrCommitted(_)));
+        let committed = self.ask(committed, end, |partitions, limit| committed_by(consumer, partitions, limit));
+        let since = asked(|begin| matches!(begin, Begin::Since(_)));
+        let t = if let Start::Timestamp(t) = self.start { t } else { 0 };
+        let since = self.ask(since, end, |partitions, limit| first_since(consumer, partitions, t, limit));
+        let mut newest = asked(|begin| matches!(begin, Begin::Newest));
+        // No message is as young as that.
+        newest.extend(since.iter().filter(|(_, at)| **at == Offset::End).map(|(partition, _)| partition.clone()));
+        let newest = self.ask(newest, end, |partitions, limit| ends(consumer, partitions, Instant::now() + limit));
+        let behind_newest =
+            |partition: &TopicPartition| newest.get(partition).map_or(Offset::End, |at| Offset::Offset(*at));
+        let offset = |partition: &TopicPartition, begin| match begin {
             Begin::AtOrCommitted(position) => {
-                let committed = self.ask(partition, || committed(consumer, partition)).flatten();
+                let committed = committed.get(partition).copied().flatten();
                 Some(Offset::Offset(committed.unwrap_or(position).max(position)))
             }
             Begin::Committed => None,
             Begin::Oldest => Some(Offset::Beginning),
-            Begin::Newest => {
-                let end = self.ask(partition, || end_of(consumer, partition));
-                Some(end.map_or(Offset::End, Offset::Offset))
-            }
-            Begin::Since(t) => {
-                let since = self.ask(partition, || since(consumer, partition, t));
-                // More than was asked for is better than less.
-                Some(since.map_or(Offset::Beginning, Offset::Offset))
-            }
-        }
+            Begin::Newest => Some(behind_newest(partition)),
+            // More than was asked for is better than less.
+            Begin::Since(_) => Some(match since.get(partition) {
+                Some(Offset::End) => behind_newest(partition),
+                at => at.copied().unwrap_or(Offset::Beginning),
+            }),
+        };
+        begins.iter().map(|(partition, begin)| (partition.clone(), offset(partition, *begin))).collect()
     }
 
-    /// Asks the cluster until it answers, a few times.
-    fn ask<T>(&self, partition: &TopicPartition, question: impl Fn() -> KafkaResult<T>) -> Option<T> {
-        let mut last = None;
-        for _ in 0..ATTEMPTS {
-            match question() {
-                Ok(answer) => return Some(answer),
-                Err(error) => last = Some(error),
-            }
+    /// Asks the cluster for what it has not answered yet, until all is answered or the time is up.
+    fn ask<T>(&self, partitions: Vec<TopicPartition>, end: Instant, question: impl Question<T>) -> Answers<T> {
+        let (answers, unanswered) = ask(partitions, end, question);
+        if let Some(((topic, partition), error)) = unanswered {
+            tracing::warn!(source = self.name, topic, partition, error, "the cluster does not tell an offset");
         }
-        let (topic, error) = (&partition.0, last.map(|e| e.to_string()).unwrap_or_default());
-        tracing::warn!(
-            source = self.name,
-            topic,
-            partition = partition.1,
-            error,
-            "the cluster does not tell an offset"
-        );
-        None
+        answers
     }
 
     fn report(&self, done: KafkaResult<()>) {
@@ -167,27 +178,82 @@ impl Context {
     }
 }
 
-fn committed(consumer: &BaseConsumer<Context>, partition: &TopicPartition) -> KafkaResult<Option<i64>> {
-    let mut asked = TopicPartitionList::new();
-    asked.add_partition(&partition.0, partition.1);
-    let answer = consumer.committed_offsets(asked, OFFSET_PATIENCE)?;
-    Ok(answer.elements().first().and_then(|e| if let Offset::Offset(at) = e.offset() { Some(at) } else { None }))
-}
+/// What the cluster says of partitions.
+type Answers<T> = HashMap<TopicPartition, T>;
 
-fn end_of(consumer: &BaseConsumer<Context>, partition: &TopicPartition) -> KafkaResult<i64> {
-    Ok(consumer.fetch_watermarks(&partition.0, partition.1, OFFSET_PATIENCE)?.1)
-}
+/// Asks for these partitions, for at most so long; those that it leaves out are asked for again.
+trait Question<T>: FnMut(&[TopicPartition], Duration) -> KafkaResult<Answers<T>> {}
+impl<T, F: FnMut(&[TopicPartition], Duration) -> KafkaResult<Answers<T>>> Question<T> for F {}
 
-fn since(consumer: &BaseConsumer<Context>, partition: &TopicPartition, t: i64) -> KafkaResult<i64> {
-    let mut asked = TopicPartitionList::new();
-    asked.add_partition_offset(&partition.0, partition.1, Offset::Offset(t))?;
-    let answer = consumer.offsets_for_times(asked, OFFSET_PATIENCE)?;
-    let element = answer.elements().into_iter().next();
-    match element.map(|e| e.error().map(|()| e.offset())).transpose()? {
-        Some(Offset::Offset(at)) => Ok(at),
-        // No message is as young as that.
-        _ => end_of(consumer, partition),
+/// The answers until `end`, and one partition without, with the last error.
+fn ask<T>(
+    mut partitions: Vec<TopicPartition>,
+    end: Instant,
+    mut question: impl Question<T>,
+) -> (Answers<T>, Option<(TopicPartition, String)>) {
+    let (mut answers, mut last) = (HashMap::new(), "no time was left".to_owned());
+    for _ in 0..ATTEMPTS {
+        let left = end.saturating_duration_since(Instant::now());
+        if partitions.is_empty() || left.is_zero() {
+            break;
+        }
+        match question(&partitions, left.min(OFFSET_PATIENCE)) {
+            Ok(told) => answers.extend(told),
+            Err(error) => last = error.to_string(),
+        }
+        partitions.retain(|partition| !answers.contains_key(partition));
     }
+    (answers, partitions.into_iter().next().map(|partition| (partition, last)))
+}
+
+fn committed_by(
+    consumer: &BaseConsumer<Context>,
+    partitions: &[TopicPartition],
+    limit: Duration,
+) -> KafkaResult<Answers<Option<i64>>> {
+    let mut asked = TopicPartitionList::with_capacity(partitions.len());
+    for (topic, partition) in partitions {
+        asked.add_partition(topic, *partition);
+    }
+    let answer = consumer.committed_offsets(asked, limit)?;
+    let told = answer.elements().into_iter().filter(|e| e.error().is_ok()).map(|e| {
+        let at = if let Offset::Offset(at) = e.offset() { Some(at) } else { None };
+        ((e.topic().to_owned(), e.partition()), at)
+    });
+    Ok(told.collect())
+}
+
+/// There is no request for several at once. Those that are told before one fails count.
+fn ends(consumer: &BaseConsumer<Context>, partitions: &[TopicPartition], end: Instant) -> KafkaResult<Answers<i64>> {
+    let mut answers = HashMap::new();
+    for (topic, partition) in partitions {
+        let left = end.saturating_duration_since(Instant::now());
+        match consumer.fetch_watermarks(topic, *partition, left) {
+            Ok((_, at)) => drop(answers.insert((topic.clone(), *partition), at)),
+            Err(error) if answers.is_empty() => return Err(error),
+            Err(_) => break,
+        }
+    }
+    Ok(answers)
+}
+
+fn first_since(
+    consumer: &BaseConsumer<Context>,
+    partitions: &[TopicPartition],
+    t: i64,
+    limit: Duration,
+) -> KafkaResult<Answers<Offset>> {
+    let mut asked = TopicPartitionList::with_capacity(partitions.len());
+    for (topic, partition) in partitions {
+        asked.add_partition_offset(topic, *partition, Offset::Offset(t))?;
+    }
+    let answer = consumer.offsets_for_times(asked, limit)?;
+    let told = answer.elements().into_iter().filter(|e| e.error().is_ok()).map(|e| {
+        // If no message is as young as that, behind the newest.
+        let at = if let Offset::Offset(at) = e.offset() { Offset::Offset(at) } else { Offset::End };
+        ((e.topic().to_owned(), e.partition()), at)
+    });
+    Ok(told.collect())
 }
 
 impl ClientContext for Context {
@@ -255,4 +321,43 @@ fn names(partitions: &TopicPartitionList) -> Vec<TopicPartition> {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing panics while one of them is held.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn partitions(n: i32) -> Vec<TopicPartition> {
+        (0..n).map(|n| ("t".to_owned(), n)).collect()
+    }
+
+    #[test]
+    fn all_are_asked_for_at_once_and_only_the_unanswered_again() {
+        let mut asked = Vec::new();
+        let soon = Instant::now() + Duration::from_secs(60);
+        let (answers, unanswered) = ask(partitions(100), soon, |partitions: &[TopicPartition], limit: Duration| {
+            assert!(limit <= OFFSET_PATIENCE);
+            asked.push(partitions.len());
+            Ok(partitions.iter().filter(|p| p.1 != 7 || partitions.len() == 1).map(|p| (p.clone(), p.1)).collect())
+        });
+        assert_eq!((asked, answers.len(), unanswered), (vec![100, 1], 100, None));
+    }
+
+    #[test]
+    fn a_cluster_that_does_not_answer_is_not_asked_for_each() {
+        let mut asked = 0;
+        let away = || KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut);
+        let soon = Instant::now() + Duration::from_secs(60);
+        let (answers, unanswered) = ask(partitions(100), soon, |_: &[TopicPartition], _: Duration| {
+            asked += 1;
+            Err::<Answers<i64>, _>(away())
+        });
+        assert_eq!((asked, answers.len()), (ATTEMPTS, 0));
+        assert_eq!(unanswered, Some((partitions(1).remove(0), away().to_string())));
+        // The time is up.
+        let (_, unanswered) = ask(partitions(1), Instant::now(), |_: &[TopicPartition], _: Duration| {
+            Err::<Answers<i64>, _>(KafkaError::Canceled)
+        });
+        assert!(unanswered.is_some_and(|(_, error)| error == "no time was left"));
+    }
 }

@@ -6,7 +6,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -15,7 +15,7 @@ use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig};
 use serde::Serialize;
 
 use super::config::KafkaConfig;
@@ -25,6 +25,17 @@ use crate::telemetry::KafkaMetrics;
 
 /// How long letters may take to be written before the stream goes on without knowing of them.
 const SETTLE: Duration = Duration::from_secs(5);
+/// The same for librdkafka, in milliseconds.
+const SETTLE_MS: &str = "5000";
+/// How long what was given up may take to be told of.
+const PURGE: Duration = Duration::from_secs(1);
+/// How long letters are counted as lost after a topic has not taken any, before the next is tried.
+const PAUSE: Duration = Duration::from_secs(30);
+/// Letters under way at most, in KiB, for librdkafka; a single one may be larger than those that wait together.
+const UNDER_WAY: &str = "131072";
+/// Letters, and bytes of them, that wait together at most.
+const ENOUGH: u64 = 10_000;
+const ENOUGH_BYTES: usize = 64 << 20;
 /// How often the log is told.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 /// Size of the file, in bytes, if nothing is said.
@@ -36,6 +47,11 @@ pub struct DeadLetters {
     metrics: KafkaMetrics,
     place: Place,
     waiting: u64,
+    /// Bytes of those that wait.
+    bytes_waiting: usize,
+    settle: Duration,
+    /// When the topic last took no letters.
+    failed: Option<Instant>,
     /// When the log was told of a message, and of one that was lost.
     told: [Option<Instant>; 2],
 }
@@ -50,6 +66,8 @@ enum Place {
 struct Deliveries {
     source: String,
     acknowledged: AtomicU64,
+    /// Whether letters got no answer at all; one that is refused says nothing of the next.
+    is_away: AtomicBool,
 }
 
 impl DeadLetters {
@@ -62,9 +80,18 @@ impl DeadLetters {
         let place = match (&letters.topic, &letters.file) {
             (Some(topic), _) => {
                 // What is too large for the broker is its to refuse.
-                let defaults = [("message.max.bytes", "1000000000"), ("linger.ms", "0")];
+                let defaults = [
+                    ("message.max.bytes", "1000000000"),
+                    ("linger.ms", "0"),
+                    ("message.timeout.ms", SETTLE_MS),
+                    ("queue.buffering.max.kbytes", UNDER_WAY),
+                ];
                 let client = config.connection().client(&defaults, &[("enable.idempotence", "true")])?;
-                let context = Deliveries { source: config.name.clone(), acknowledged: AtomicU64::new(0) };
+                let context = Deliveries {
+                    source: config.name.clone(),
+                    acknowledged: AtomicU64::new(0),
+                    is_away: AtomicBool::new(false),
+                };
                 let producer = client.create_with_context(context);
                 let producer = producer.map_err(|e| KafkaConfigError(format!("dead_letter: {e}")))?;
                 Place::Topic { producer: Box::new(producer), topic: topic.clone() }
@@ -76,7 +103,8 @@ impl DeadLetters {
             }
             (None, None) => Place::Nowhere,
         };
-        Ok(Self { source: config.name.clone(), metrics, place, waiting: 0, told: [None; 2] })
+        let source = config.name.clone();
+        Ok(Self { source, metrics, place, waiting: 0, bytes_waiting: 0, settle: SETTLE, failed: None, told: [None; 2] })
     }
 
     /// Puts a message aside. [`Self::settle`] says when it is there.
@@ -86,6 +114,15 @@ impl DeadLetters {
         if is_due(&mut self.told[0]) {
             tracing::warn!(source = self.source, topic, partition, offset, reason, "a message cannot be decoded");
         }
+        if self.failed.is_some_and(|at| at.elapsed() < PAUSE) {
+            return self.lost(1, "the cluster takes none; it is tried again soon");
+        }
+        let size = message.payload().map_or(0, <[u8]>::len) + message.key().map_or(0, <[u8]>::len);
+        if self.waiting > 0 && self.bytes_waiting.saturating_add(size) > ENOUGH_BYTES || self.waiting >= ENOUGH {
+            // Room comes with what is acknowledged, or given up.
+            self.settle();
+        }
+        self.bytes_waiting = self.bytes_waiting.saturating_add(size);
         let written = match &mut self.place {
             Place::Nowhere => {
                 self.metrics.dead_letters(&self.source, "not_wanted", 1);
@@ -112,16 +149,22 @@ impl DeadLetters {
     /// Waits until what was put aside is written, for a while; the positions behind it may then be passed on.
     pub fn settle(&mut self) {
         let waiting = std::mem::take(&mut self.waiting);
+        self.bytes_waiting = 0;
         if waiting == 0 {
             return;
         }
         match &mut self.place {
             Place::Nowhere => {}
             Place::Topic { producer, .. } => {
-                // What comes of it is in the deliveries.
-                let _ = producer.flush(SETTLE);
-                let done = producer.context().acknowledged.swap(0, Relaxed);
+                if producer.flush(self.settle).is_err() {
+                    // What is counted as lost must not be written later and counted again.
+                    producer.purge(PurgeConfig::default().queue().inflight());
+                    let _ = producer.flush(PURGE);
+                }
+                let done = producer.context().acknowledged.swap(0, Relaxed).min(waiting);
                 self.metrics.dead_letters(&self.source, "written", done);
+                let is_away = producer.context().is_away.swap(false, Relaxed);
+                self.failed = (is_away && done == 0).then(Instant::now);
                 if done < waiting {
                     self.lost(waiting - done, "the cluster has not acknowledged them");
                 }
@@ -169,15 +212,7 @@ fn send(producer: &BaseProducer<Deliveries>, to: &str, message: &impl Message, p
     if let Some(payload) = message.payload() {
         record = record.payload(payload);
     }
-    match producer.send(record) {
-        Ok(()) => Ok(()),
-        Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), record)) => {
-            // Room comes with what is acknowledged; what does not come of it, the second attempt tells.
-            let _ = producer.flush(SETTLE);
-            producer.send(record).map_err(|(e, _)| e.to_string())
-        }
-        Err((error, _)) => Err(error.to_string()),
-    }
+    producer.send(record).map_err(|(error, _)| error.to_string())
 }
 
 /// A letter as a line of JSON; bytes as base64.
@@ -227,8 +262,15 @@ impl ProducerContext for Deliveries {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if result.is_ok() {
-            self.acknowledged.fetch_add(1, Relaxed);
+        use RDKafkaErrorCode::{MessageTimedOut, PurgeInflight, PurgeQueue};
+        match result {
+            Ok(_) => drop(self.acknowledged.fetch_add(1, Relaxed)),
+            Err((error, _)) => {
+                let code = error.rdkafka_error_code();
+                if matches!(code, Some(MessageTimedOut | PurgeInflight | PurgeQueue)) {
+                    self.is_away.store(true, Relaxed);
+                }
+            }
         }
     }
 }
@@ -269,5 +311,33 @@ mod tests {
         let shown = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
         assert!(shown.contains(r#"forewarn_kafka_dead_letters_total{outcome="written",source="kafka"} 2"#), "{shown}");
         assert!(shown.contains(r#"forewarn_kafka_dead_letters_total{outcome="lost",source="kafka"} 1"#), "{shown}");
+    }
+
+    #[test]
+    fn a_topic_that_is_away_is_waited_for_once_and_its_letters_are_lost_for_good() {
+        // Nobody listens there.
+        let yaml = "{name: k, brokers: ['127.0.0.1:1'], group_id: g, topics: [], dead_letter: {topic: dead}}";
+        let config: KafkaConfig = serde_saphyr::from_str(yaml).unwrap();
+        let registry = Registry::new();
+        let metrics = KafkaMetrics::register(&Register::new(&registry)).unwrap();
+        let mut letters = DeadLetters::open(&config, metrics).unwrap();
+        letters.settle = Duration::from_millis(300);
+        let poison = Poison { reason: "malformed", text: "not JSON".to_owned() };
+        let message = OwnedMessage::new(Some(vec![1]), None, "t".to_owned(), Timestamp::CreateTime(5), 3, 42, None);
+        letters.put(&message, &poison);
+        letters.put(&message, &poison);
+        letters.settle();
+        let Place::Topic { producer, .. } = &letters.place else { unreachable!() };
+        assert_eq!(producer.in_flight_count(), 0, "they stay with the producer");
+        let started = Instant::now();
+        letters.put(&message, &poison);
+        letters.settle();
+        assert!(started.elapsed() < Duration::from_millis(200), "waited again");
+        let shown = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+        assert!(shown.contains(r#"forewarn_kafka_dead_letters_total{outcome="lost",source="k"} 3"#), "{shown}");
+        // When the pause is over it is tried again.
+        letters.failed = Instant::now().checked_sub(PAUSE);
+        letters.put(&message, &poison);
+        assert_eq!(letters.waiting, 1);
     }
 }

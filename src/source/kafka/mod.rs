@@ -33,6 +33,7 @@ use self::begin::Known;
 use self::context::{Context, TopicPartition};
 use self::dead_letter::DeadLetters;
 use self::session::{End, Session};
+use super::clock::EventTime;
 use super::watermark::Pace;
 use super::{Positions, SourceEvent, SourceId, SourceIds};
 use crate::base::Limits;
@@ -67,6 +68,8 @@ pub struct KafkaParts {
     pub restored: Positions,
     /// Positions that need not be read again, whatever happens: these are committed. Its end is the engine's.
     pub durable: watch::Receiver<Arc<Positions>>,
+    /// How far event time has come: whether the clock can be believed.
+    pub event_time: EventTime,
 }
 
 /// How the watermark of a source of this configuration behaves, and those of its partitions.
@@ -89,9 +92,9 @@ pub fn start(
 ) -> std::io::Result<(impl Future<Output = ()> + Send + 'static, Closing)> {
     let (hand_over, mut handed_over) = mpsc::channel::<Vec<SourceEvent>>(HAND_OVERS);
     let (done, closed) = oneshot::channel();
-    let KafkaParts { config, id, ids, limits, metrics, source, restored, durable } = parts;
+    let KafkaParts { config, id, ids, limits, metrics, source, restored, durable, event_time } = parts;
     let name = config.name.clone();
-    let kafka = Kafka { config, inlet_id: id, ids, limits, metrics, source, durable, hand_over };
+    let kafka = Kafka { config, inlet_id: id, ids, limits, metrics, source, durable, event_time, hand_over };
     let closing = Closing { name, closed };
     std::thread::Builder::new().name("kafka".to_owned()).spawn(move || {
         kafka.run(&restored);
@@ -136,6 +139,7 @@ struct Kafka {
     metrics: KafkaMetrics,
     source: OneSource,
     durable: watch::Receiver<Arc<Positions>>,
+    event_time: EventTime,
     hand_over: mpsc::Sender<Vec<SourceEvent>>,
 }
 
@@ -224,6 +228,13 @@ impl Kafka {
         }
     }
 
+    /// Hands events over, however long the engine takes; what a host that has shut down does not get nobody needs.
+    fn send_all(&self, mut events: Vec<SourceEvent>) {
+        while let Err(Some(back)) = self.send(events, RETRY.0) {
+            events = back;
+        }
+    }
+
     fn is_closed(&self) -> bool {
         self.hand_over.is_closed()
     }
@@ -251,6 +262,38 @@ fn known(name: &str, restored: &Positions) -> HashMap<TopicPartition, Known> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_failed_client_has_read_waits_for_the_engine() {
+        let config = "{name: k, brokers: ['k:9092'], group_id: g, topics: []}";
+        let registry = prometheus::Registry::new();
+        let metrics = KafkaMetrics::register(&crate::telemetry::Register::new(&registry)).unwrap();
+        let source = crate::telemetry::Metrics::new().unwrap().source.of("k");
+        let (hand_over, mut handed_over) = mpsc::channel(1);
+        let (_safe, durable) = watch::channel(Arc::default());
+        let kafka = Kafka {
+            config: serde_saphyr::from_str(config).unwrap(),
+            inlet_id: SourceId(0),
+            ids: SourceIds::default(),
+            limits: Arc::default(),
+            metrics,
+            source,
+            durable,
+            event_time: EventTime::default(),
+            hand_over,
+        };
+        kafka.send_all(vec![SourceEvent::Close(SourceId(1))]);
+        let engine = std::thread::spawn(move || {
+            // Longer than one attempt.
+            std::thread::sleep(RETRY.0 + Duration::from_millis(200));
+            let got: Vec<usize> = (0..2).map(|_| handed_over.blocking_recv().unwrap().len()).collect();
+            got
+        });
+        kafka.send_all(vec![SourceEvent::Close(SourceId(2)), SourceEvent::Close(SourceId(3))]);
+        assert_eq!(engine.join().unwrap(), [1, 2]);
+        // The host is gone: nothing is waited for.
+        kafka.send_all(vec![SourceEvent::Close(SourceId(4))]);
+    }
 
     #[test]
     fn positions_of_a_checkpoint_are_told_apart() {

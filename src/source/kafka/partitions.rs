@@ -28,6 +28,8 @@ pub struct Partition {
     pub next: Option<i64>,
     /// Position that was committed last.
     pub committed: Option<i64>,
+    /// The message that lies in the future as long as the clock is wrong: it is read again from there.
+    pub for_clock: Option<i64>,
     /// Whether it waits because it is ahead of the others.
     pub waits: bool,
     at_end: bool,
@@ -49,6 +51,7 @@ impl Partition {
             next,
             // What was committed of it before, while it was ours or another's, is not to be taken back.
             committed: next,
+            for_clock: None,
             waits: false,
             at_end: false,
             is_read: false,
@@ -72,6 +75,21 @@ impl Partition {
         changed.then_some(at_end)
     }
 
+    /// Whether it may be fetched from, as far as it goes by itself.
+    #[must_use]
+    pub fn goes(&self) -> bool {
+        !self.waits && self.for_clock.is_none()
+    }
+
+    /// Whether a message must wait until the clock is right: one that lies in the future, `future`, by a clock that is behind
+    /// what was evaluated. Dropped it would be gone. Nothing after it is read before it.
+    pub fn waits_for_clock(&mut self, offset: i64, future: u64, clock_is_behind: bool) -> bool {
+        if self.for_clock.is_none() && future > 0 && clock_is_behind {
+            self.for_clock = Some(offset);
+        }
+        self.for_clock.is_some()
+    }
+
     /// Puts what was gathered into `out`: the batch, then the position behind it.
     pub fn hand_over(&mut self, out: &mut Vec<SourceEvent>) {
         let Some((batch, next)) = self.gather.take() else { return };
@@ -80,6 +98,11 @@ impl Partition {
         }
         out.extend(reached(&self.stream, next));
     }
+}
+
+/// Name of a partition's position.
+pub fn stream(source: &str, (topic, number): &TopicPartition) -> Arc<str> {
+    format!("kafka/{source}/{topic}/{number}").into()
 }
 
 /// The event that says how far a stream was read.
@@ -203,6 +226,16 @@ mod tests {
         assert_eq!(all.align(5_000, minute, now), (vec![], vec![first.clone()]));
         assert!(all.remove(&first).is_some() && all.remove(&first).is_none());
         assert_eq!((all.len(), all.names()), (1, vec![("t".to_owned(), 1)]));
+    }
+
+    #[test]
+    fn what_lies_in_the_future_of_a_wrong_clock_waits_and_all_behind_it() {
+        let mut p = partition(0);
+        assert!(!p.waits_for_clock(4, 0, true) && p.goes(), "not in the future");
+        assert!(!p.waits_for_clock(5, 1, false) && p.goes(), "the clock is right: a sender's is wrong");
+        assert!(p.waits_for_clock(6, 1, true) && !p.goes());
+        assert!(p.waits_for_clock(7, 0, true), "the one before is not read yet");
+        assert_eq!((p.for_clock.take(), p.goes()), (Some(6), true));
     }
 
     #[test]

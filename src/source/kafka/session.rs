@@ -5,15 +5,15 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::Kafka;
 use super::context::{Context, Notice, TopicPartition, commit};
 use super::dead_letter::DeadLetters;
-use super::partitions::{Partition, Partitions, reached};
+use super::partitions::{Partition, Partitions, reached, stream};
 use crate::base::format_duration;
 use crate::source::{Part, SourceEvent, clock};
 
@@ -25,6 +25,8 @@ const GATHER: Duration = Duration::from_millis(100);
 const HOLD_UP: Duration = Duration::from_millis(500);
 /// How often positions are committed and partitions aligned.
 const CHORES: Duration = Duration::from_secs(1);
+/// How long a client may take to go back to a position.
+const SEEK: Duration = Duration::from_secs(5);
 /// How long the end of the engine is waited for at the end, to commit what it has done.
 const LAST_COMMIT: Duration = Duration::from_secs(5);
 
@@ -48,9 +50,13 @@ pub struct Session<'a> {
     consumer: &'a BaseConsumer<Context>,
     letters: DeadLetters,
     partitions: Partitions,
+    /// Partitions that were taken away while all are given anew: who has them shows then.
+    away: Vec<TopicPartition>,
     out: Vec<SourceEvent>,
     scratch: Vec<u8>,
     gathered_since: Option<Instant>,
+    /// Whether the engine is behind, and nothing is fetched.
+    is_held_up: bool,
     chores_at: Instant,
     trouble: Option<String>,
     trouble_until: Option<Instant>,
@@ -64,9 +70,11 @@ impl<'a> Session<'a> {
             consumer,
             letters,
             partitions: Partitions::default(),
+            away: Vec::new(),
             out: Vec::new(),
             scratch: Vec::new(),
             gathered_since: None,
+            is_held_up: false,
             chores_at: Instant::now(),
             trouble: None,
             trouble_until: None,
@@ -80,8 +88,10 @@ impl<'a> Session<'a> {
                 break end;
             }
         };
-        if matches!(end, End::Closed) {
-            self.commit_last();
+        match end {
+            End::Closed => self.commit_last(),
+            // The next client goes on behind what was read: that has to be on its way first.
+            End::Failed(_) => self.hand_over(),
         }
         for (topic, number, partition) in self.partitions.iter_mut() {
             self.kafka.metrics.set_lag(&self.kafka.config.name, topic, number, None);
@@ -94,19 +104,17 @@ impl<'a> Session<'a> {
             self.out.extend(ids.into_iter().map(SourceEvent::Close));
             self.out.push(self.joining());
             // A host that has shut down meanwhile needs none of it.
-            let _ = self.kafka.send(std::mem::take(&mut self.out), HOLD_UP);
+            self.kafka.send_all(std::mem::take(&mut self.out));
+            self.kafka.metrics.set_held_up(&self.kafka.config.name, false);
         }
         end
     }
 
     fn step(&mut self) -> Result<(), End> {
         let wait = if self.gathered_since.is_some() { Duration::ZERO } else { POLL };
-        match self.consumer.poll(wait) {
-            Some(Ok(message)) => self.take(&message),
-            Some(Err(error)) => self.failed(&error)?,
-            None => self.hand_over(),
+        if !self.poll(wait)? {
+            self.hand_over();
         }
-        self.heed();
         if self.gathered_since.is_some_and(|since| since.elapsed() >= GATHER) {
             self.hand_over();
         }
@@ -115,6 +123,7 @@ impl<'a> Session<'a> {
             self.chores_at = Instant::now();
             self.commit();
             self.align();
+            self.look_at_clock()?;
             if self.kafka.is_closed() {
                 return Err(End::Closed);
             }
@@ -122,15 +131,39 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    /// Polls once; says whether a message or anything else came.
+    fn poll(&mut self, wait: Duration) -> Result<bool, End> {
+        let polled = self.consumer.poll(wait);
+        // A partition can be given and its first message returned by the same poll.
+        self.heed();
+        match polled {
+            Some(Ok(message)) => self.take(&message),
+            Some(Err(error)) => self.failed(&error)?,
+            None => return Ok(false),
+        }
+        Ok(true)
+    }
+
     fn take(&mut self, message: &BorrowedMessage<'_>) {
         let (topic, next) = (message.topic(), message.offset() + 1);
         let Kafka { config, limits, metrics, source, .. } = self.kafka;
         let payload = message.payload().unwrap_or_default();
         metrics.read(&config.name, topic, payload.len());
-        let Some(partition) = self.partitions.get_mut(topic, message.partition()) else { return };
+        let Some(partition) = self.partitions.get_mut(topic, message.partition()) else {
+            return self.leave(message);
+        };
         self.gathered_since.get_or_insert_with(Instant::now);
-        match partition.decoding.decode(payload, clock::now(), limits, &mut self.scratch) {
+        let now = clock::now();
+        // What was under way when it was stopped comes again.
+        if partition.for_clock.is_some() {
+            return;
+        }
+        match partition.decoding.decode(payload, now, limits, &mut self.scratch) {
             Ok(decoded) => {
+                let is_behind = self.kafka.event_time.is_ahead_of(now);
+                if partition.waits_for_clock(message.offset(), decoded.dropped.future, is_behind) {
+                    return self.pause(&[(topic.to_owned(), message.partition())], true);
+                }
                 decoded.dropped.iter().for_each(|(reason, samples)| source.dropped(reason, samples));
                 source.samples.inc_by(decoded.batch.all_samples().len() as u64);
                 partition.read(decoded.batch.newest(), next, Instant::now());
@@ -145,6 +178,18 @@ impl<'a> Session<'a> {
         }
         if partition.gather.is_enough() {
             self.hand_over();
+        }
+    }
+
+    /// A message of a partition that is not known is left where it is, to be read when the partition is.
+    fn leave(&mut self, message: &BorrowedMessage<'_>) {
+        let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
+        self.kafka.metrics.not_decoded(&self.kafka.config.name, topic, "unknown_partition");
+        tracing::error!(source = self.kafka.config.name, topic, partition, offset, "a message of no partition of ours");
+        self.pause(&[(topic.to_owned(), partition)], true);
+        // Nothing is waited for: what comes of it shows when the partition is read on.
+        if let Err(error) = self.consumer.seek(topic, partition, Offset::Offset(offset), Duration::ZERO) {
+            tracing::warn!(source = self.kafka.config.name, topic, partition, %error, "Kafka");
         }
     }
 
@@ -168,20 +213,22 @@ impl<'a> Session<'a> {
         let name = &self.kafka.config.name;
         self.kafka.metrics.set_held_up(name, true);
         self.pause(&self.partitions.names(), true);
+        self.is_held_up = true;
         loop {
             // A message that was under way is kept.
-            match self.consumer.poll(Duration::ZERO) {
-                Some(Ok(message)) => self.take(&message),
-                Some(Err(error)) => self.failed(&error)?,
-                None => {}
+            if let Err(end) = self.poll(Duration::ZERO) {
+                // They come before all that has been gathered since.
+                self.out.splice(0..0, events);
+                return Err(end);
             }
             match self.kafka.send(events, HOLD_UP) {
                 Ok(()) => break,
                 Err(back) => events = back.ok_or(End::Closed)?,
             }
         }
+        self.is_held_up = false;
         let going: Vec<_> =
-            self.partitions.iter_mut().filter(|(_, _, p)| !p.waits).map(|(t, n, _)| (t.to_owned(), n)).collect();
+            self.partitions.iter_mut().filter(|(_, _, p)| p.goes()).map(|(t, n, _)| (t.to_owned(), n)).collect();
         self.pause(&going, false);
         self.kafka.metrics.set_held_up(name, false);
         Ok(())
@@ -214,19 +261,29 @@ impl<'a> Session<'a> {
     fn assigned(&mut self, partitions: Vec<(TopicPartition, Option<i64>)>) {
         let Kafka { config, ids, inlet_id, limits, .. } = self.kafka;
         let pace = self.kafka.pace();
+        if self.is_held_up {
+            let names: Vec<_> = partitions.iter().map(|(name, _)| name.clone()).collect();
+            self.pause(&names, true);
+        }
         for (name, begin) in partitions {
             let Some(topic) = config.topics.iter().find(|t| t.has(&name.0)) else {
                 let (source, topic) = (&config.name, &name.0);
                 tracing::error!(source, topic, "librdkafka reads the patterns otherwise: this topic is not decoded");
+                self.pause(&[name], true);
                 continue;
             };
-            let stream = format!("kafka/{}/{}/{}", config.name, name.0, name.1).into();
+            let stream = stream(&config.name, &name);
             let otlp = config.otlp.clone().unwrap_or_default();
             let decoding = topic.decoder.start(&otlp, limits);
             let partition = Partition::new(ids.next(), stream, decoding, begin, Instant::now());
             self.out.push(SourceEvent::Open(Part { id: partition.id, of: *inlet_id, pace }));
             self.out.extend(begin.and_then(|next| reached(&partition.stream, next)));
             self.partitions.insert(name, partition);
+        }
+        for name in std::mem::take(&mut self.away) {
+            if self.partitions.get_mut(&name.0, name.1).is_none() {
+                self.out.push(SourceEvent::Left(stream(&config.name, &name)));
+            }
         }
         // From now on they hold time back, where they have to.
         self.out.push(SourceEvent::AtEnd(*inlet_id, true));
@@ -244,6 +301,11 @@ impl<'a> Session<'a> {
             }
             self.kafka.metrics.set_lag(&config.name, &name.0, name.1, None);
             self.out.push(SourceEvent::Close(partition.id));
+            if all {
+                self.away.push(name.clone());
+            } else {
+                self.out.push(SourceEvent::Left(partition.stream));
+            }
         }
         if all {
             self.out.push(self.joining());
@@ -331,11 +393,37 @@ impl<'a> Session<'a> {
         let config = &self.kafka.config;
         let (stop, go) = self.partitions.align(config.max_drift.millis(), config.patience.0, Instant::now());
         self.pause(&stop, true);
+        let may_go = |name: &TopicPartition| self.partitions.get_mut(&name.0, name.1).is_some_and(|p| p.goes());
+        let go: Vec<_> = go.into_iter().filter(may_go).collect();
         self.pause(&go, false);
         if !stop.is_empty() {
             let drift = format_duration(config.max_drift.millis());
             tracing::debug!(source = config.name, ?stop, drift, "partitions wait for others to catch up");
         }
+    }
+
+    /// Goes on with what waits for the clock once it is right.
+    fn look_at_clock(&mut self) -> Result<(), End> {
+        if self.partitions.iter_mut().all(|(_, _, p)| p.for_clock.is_none()) {
+            return Ok(());
+        }
+        if self.kafka.event_time.is_ahead_of(clock::now()) {
+            self.trouble_until = Some(Instant::now() + PASSING);
+            self.tell(Some("the clock is behind the time that was evaluated: partitions wait for it".to_owned()));
+            return Ok(());
+        }
+        let mut going = Vec::new();
+        for (topic, number, partition) in self.partitions.iter_mut() {
+            let Some(offset) = partition.for_clock.take() else { continue };
+            let sought = self.consumer.seek(topic, number, Offset::Offset(offset), SEEK);
+            // Another client begins there: it was not read.
+            sought.map_err(|error| End::Failed(error.to_string()))?;
+            if partition.goes() {
+                going.push((topic.to_owned(), number));
+            }
+        }
+        self.pause(&going, false);
+        Ok(())
     }
 
     fn pause(&self, partitions: &[TopicPartition], pause: bool) {
