@@ -205,6 +205,18 @@ async fn what_grafana_will_never_take_is_given_up() {
 }
 
 #[tokio::test]
+async fn the_end_of_what_was_given_up_makes_the_whole_region() {
+    let grafana = Grafana::start().await;
+    let sinks = Sinks::start(&sink_to(&grafana, ""));
+    let at = now() - 60_000;
+    grafana.fail_next("POST", Fault::Status(400));
+    sinks.send([firing("Bad", at), resolved("Bad", at, at + 30_000)]);
+    until_delivered(&sinks, 1.0).await;
+    assert_eq!(grafana.kept().iter().map(|k| (k.time, k.time_end)).collect::<Vec<_>>(), [(at, at + 30_000)]);
+    assert_eq!((grafana.count("POST"), grafana.count("PATCH")), (2, 0));
+}
+
+#[tokio::test]
 async fn requests_keep_their_distance_and_wait_as_long_as_they_are_told() {
     let grafana = Grafana::start().await;
     let sinks = Sinks::start(&sink_to(&grafana, "").replace("requests_per_second: 1000", "requests_per_second: 20"));

@@ -135,6 +135,9 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         }
     };
 
+    if dry_run {
+        teller.lock().unwrap_or_else(PoisonError::into_inner).run_dry();
+    }
     let dispatcher = Arc::new(sinks::start(&config, &metrics, dry_run, outbox.clone())?);
     let recorded = Arc::new(sinks::start_recorded(&config, &metrics, dry_run)?);
     let (engine, commands) = EngineHandle::new();

@@ -3,6 +3,8 @@
 //!
 //! An alert that began in history and still holds is told of at the first occasion after the start, as one that fires; one
 //! that ended in history, or whose beginning nobody was told of, is not told of at all.
+//!
+//! A dry run tells nobody. Whoever goes on from its checkpoints tells of what began in it and still holds, as of history.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,6 +19,8 @@ pub struct Teller {
     started_at: Millis,
     /// Alerts that fire since before the start, and that no receiver knows of. As many as fire at once.
     untold: HashSet<AlertKey>,
+    /// In a dry run: alerts that fire since it began, and that receivers would know of. None otherwise.
+    dry: Option<HashSet<AlertKey>>,
 }
 
 /// What becomes of some transitions.
@@ -32,20 +36,27 @@ impl Teller {
     /// A teller for a process that started at this instant of its clock.
     #[must_use]
     pub fn new(started_at: Millis) -> Self {
-        Self { started_at, untold: HashSet::new() }
+        Self::resumed(started_at, [])
     }
 
     /// Goes on as a teller that knew this, see [`Self::kept`].
     #[must_use]
     pub fn resumed(started_at: Millis, untold: impl IntoIterator<Item = AlertKey>) -> Self {
-        Self { started_at, untold: untold.into_iter().collect() }
+        Self { started_at, untold: untold.into_iter().collect(), dry: None }
+    }
+
+    /// From now on what is told reaches no receiver.
+    pub fn run_dry(&mut self) {
+        self.dry.get_or_insert_default();
     }
 
     /// What a teller after a restart must know: from when on it tells, and whom nobody knows of, in order.
     #[must_use]
     pub fn kept(&self) -> (Millis, Vec<AlertKey>) {
-        let mut untold: Vec<AlertKey> = self.untold.iter().copied().collect();
+        let dry = self.dry.iter().flatten();
+        let mut untold: Vec<AlertKey> = self.untold.iter().chain(dry).copied().collect();
         untold.sort_unstable();
+        untold.dedup();
         (self.started_at, untold)
     }
 
@@ -61,17 +72,32 @@ impl Teller {
                     self.untold.remove(&key);
                 }
                 told.shown.push(transition.clone());
-            } else if transition.to == AlertState::Inactive {
-                if !self.untold.remove(&key) {
-                    told.sent.push(transition.clone());
-                }
-            } else if transition.is_notified() && self.untold.remove(&key) {
-                // To its receivers the alert begins now.
-                let (from, reason) = (AlertState::Pending, Reason::HeldLongEnough);
-                told.sent.push(Transition { from, reason, ..transition.clone() });
-            } else {
-                told.sent.push(transition.clone());
+                continue;
             }
+            let matters = transition.to == AlertState::Inactive || transition.is_notified();
+            let untold = matters && self.untold.remove(&key);
+            let sent = match (untold, transition.to) {
+                (true, AlertState::Inactive) => continue,
+                // To its receivers the alert begins now.
+                (true, _) => {
+                    let (from, reason) = (AlertState::Pending, Reason::HeldLongEnough);
+                    Transition { from, reason, ..transition.clone() }
+                }
+                (false, _) => transition.clone(),
+            };
+            if let Some(dry) = &mut self.dry {
+                match sent.to {
+                    AlertState::Inactive => {
+                        dry.remove(&key);
+                    }
+                    // A repetition is of what receivers knew before the dry run, or of what is among these already.
+                    AlertState::Firing if !matches!(sent.reason, Reason::Resent | Reason::KeptFiring) => {
+                        dry.insert(key);
+                    }
+                    _ => {}
+                }
+            }
+            told.sent.push(sent);
         }
         told
     }
@@ -129,5 +155,40 @@ mod tests {
         let sent: Vec<(&str, Reason)> = now.sent.iter().map(|t| (t.rule.alert.as_str(), t.reason)).collect();
         assert_eq!(sent, [("held", HeldLongEnough), ("new", HeldLongEnough), ("held", Resent), ("held", Cleared)]);
         assert_eq!(now.sent[0].from, AlertState::Pending);
+    }
+    #[test]
+    fn what_began_in_a_dry_run_is_told_of_by_whoever_goes_on_from_it() {
+        use AlertState::{Firing, Inactive};
+        use Reason::{Cleared, HeldLongEnough, Resent};
+        let mut teller = Teller::new(0);
+        teller.sort(&vec![transition(10, "known", Firing, HeldLongEnough)].into());
+        assert_eq!(teller.kept().1, []);
+        teller.run_dry();
+        let shown = teller.sort(
+            &vec![
+                transition(20, "known", Firing, Resent),
+                transition(20, "new", Firing, HeldLongEnough),
+                transition(20, "over", Firing, HeldLongEnough),
+                transition(30, "over", Inactive, Cleared),
+                transition(30, "new", Firing, Resent),
+            ]
+            .into(),
+        );
+        assert_eq!(shown.sent.len(), 5, "a dry run shows what would be sent");
+        let (since, untold) = teller.kept();
+        assert_eq!(untold, [AlertKey::of(&transition(20, "new", Firing, HeldLongEnough))]);
+        let mut live = Teller::resumed(since, untold);
+        let told = live.sort(
+            &vec![
+                transition(40, "known", Firing, Resent),
+                transition(40, "new", Firing, Resent),
+                transition(50, "new", Firing, Resent),
+                transition(60, "new", Inactive, Cleared),
+            ]
+            .into(),
+        );
+        let reasons: Vec<_> = told.sent.iter().map(|t| t.reason).collect();
+        assert_eq!(reasons, [Resent, HeldLongEnough, Resent, Cleared]);
+        assert_eq!(live.kept().1, []);
     }
 }

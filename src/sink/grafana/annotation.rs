@@ -33,6 +33,9 @@ pub(super) struct Annotation {
     pub(super) panel_id: Option<u32>,
     /// Milliseconds since the epoch.
     pub(super) time: Millis,
+    /// Makes it a region.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) time_end: Option<Millis>,
     pub(super) tags: Vec<String>,
     pub(super) text: String,
 }
@@ -76,6 +79,7 @@ pub(super) fn annotation(transition: &Transition, style: &Style, origin: &Origin
         panel_id: panel_id.filter(|_| dashboard_uid.is_some()),
         dashboard_uid,
         time: starts(transition),
+        time_end: None,
         tags: tags(transition, style, &origin.labels(transition)),
         text: text(transition, origin),
     }
@@ -133,6 +137,7 @@ fn links(transition: &Transition, origin: &Origin) -> Vec<String> {
         ("Runbook", "runbook"),
         ("Dashboard", "dashboard_url"),
         ("Dashboard", "dashboard"),
+        ("Trace", "trace_url"),
     ];
     let of_rule = named.map(|(text, name)| (text, note(transition, name).map(str::to_owned)));
     let link = |(text, url): (&str, Option<String>)| {
@@ -204,6 +209,7 @@ mod tests {
             ("explanation", "expected 5 (4 to 6), seen 9"),
             ("runbook_url", "https://runbooks/x"),
             ("dashboard", "not a link"),
+            ("trace_url", "https://tempo/trace/7f"),
         ]);
         let annotation = annotation(&firing, &style(), &origin());
         let unique = unique_tag(&firing);
@@ -217,7 +223,7 @@ mod tests {
             "<b>Down</b><br>Disk full in 3h<br>expected 5 (4 to 6), seen 9<br>Value 0.5<br>\
              <a href=\"http://fw:9190/graph?g0.expr=up+%3D%3D+0&amp;g0.tab=1\">Expression</a> · \
              <a href=\"http://fw:9190/api/v1/explain?alert=Down%7Binstance%3D%22a%3A9100%22%2C+severity%3D%22page%22%7D\">Explanation</a> · \
-             <a href=\"https://runbooks/x\">Runbook</a>"
+             <a href=\"https://runbooks/x\">Runbook</a> · <a href=\"https://tempo/trace/7f\">Trace</a>"
         );
         assert_eq!((annotation.dashboard_uid, annotation.panel_id), (None, None));
     }

@@ -5,13 +5,15 @@
 //! neither across attempts nor across restarts, and an annotation that somebody has deleted is not made again.
 //!
 //! Every transition is delivered in the order of its alert. One that Grafana does not take (no permission on its dashboard,
-//! say) goes behind the others and is given up after a day.
+//! say) goes behind the others and is given up after a day. Of a beginning that was given up this process knows, so that
+//! the end, whose turn comes then, makes the whole region.
 
 mod annotation;
 mod client;
 
+use std::collections::HashSet;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -27,11 +29,13 @@ use super::origin::Origin;
 use super::pending::{Order, Outgoing, Policy};
 use super::settings::{read_duration, write_duration};
 use super::worker::Receiver;
-use annotation::{Style, annotation, ends, starts, unique_tag};
+use annotation::{Annotation, Style, annotation, ends, starts, unique_tag};
 use client::{Client, Refusal};
 
 /// How long an annotation that Grafana answers with an error is tried.
 const GIVE_UP: Millis = 86_400_000;
+/// Beginnings that were given up and whose ends are awaited; those beyond are not remembered.
+const GIVEN_UP: usize = 10_000;
 /// Smallest `tags_bytes`: room for the unique tag.
 const TAGS_BYTES_MIN: usize = 100;
 
@@ -123,6 +127,8 @@ pub(super) struct Grafana {
     style: Style,
     origin: Arc<Origin>,
     timeout: Duration,
+    /// Unique tags of beginnings that Grafana never took.
+    given_up: std::sync::Mutex<HashSet<String>>,
 }
 
 impl Grafana {
@@ -148,7 +154,7 @@ impl Grafana {
             panel_id: config.panel_id,
         };
         let client = Client { http, annotations, org_id: config.org_id, pace, next: Mutex::new(None) };
-        Ok(Self { client, style, origin, timeout: config.timeout })
+        Ok(Self { client, style, origin, timeout: config.timeout, given_up: std::sync::Mutex::default() })
     }
 
     async fn begin(&self, sent: &Outgoing, now: Millis) -> Result<(), Failure> {
@@ -156,7 +162,10 @@ impl Grafana {
         if !self.client.find(&unique_tag(transition), starts(transition), now).await.map_err(judge)?.is_empty() {
             return Ok(());
         }
-        let mut wanted = annotation(transition, &self.style, &self.origin);
+        self.create(annotation(transition, &self.style, &self.origin), now).await
+    }
+
+    async fn create(&self, mut wanted: Annotation, now: Millis) -> Result<(), Failure> {
         let mut created = self.client.create(&wanted, now).await;
         // A dashboard that is not there (any more): what happened is better shown elsewhere than not at all.
         if wanted.dashboard_uid.is_some() && created.as_ref().is_err_and(|refusal| refusal.is_any(&[400, 404])) {
@@ -175,8 +184,14 @@ impl Grafana {
     async fn end(&self, sent: &Outgoing, now: Millis) -> Result<(), Failure> {
         let transition = &sent.transition;
         let found = self.client.find(&unique_tag(transition), starts(transition), now).await.map_err(judge)?;
-        // Its beginning was acknowledged or given up before: somebody has deleted it, or it was never there.
-        let Some((first, doubles)) = found.split_first() else { return Ok(()) };
+        let Some((first, doubles)) = found.split_first() else {
+            // Its beginning was acknowledged: somebody has deleted it. Or given up: it was never there.
+            if !self.given_up().contains(&unique_tag(transition)) {
+                return Ok(());
+            }
+            let wanted = annotation(transition, &self.style, &self.origin);
+            return self.create(Annotation { time_end: Some(ends(transition)), ..wanted }, now).await;
+        };
         for id in doubles {
             // A POST that was answered too late by more than any patience. Nothing is lost if it stays.
             if let Err(refusal) = self.client.delete(*id, now).await {
@@ -188,18 +203,36 @@ impl Grafana {
             closed => closed.map_err(judge),
         }
     }
+
+    /// Remembers what became of a transition for the end of its alert.
+    fn settled(&self, sent: &Outgoing, taken: bool) {
+        let mut given_up = self.given_up();
+        if taken || !sent.is_firing() {
+            given_up.remove(&unique_tag(&sent.transition));
+        } else if given_up.len() < GIVEN_UP {
+            given_up.insert(unique_tag(&sent.transition));
+        }
+    }
+
+    fn given_up(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Receiver for Grafana {
     async fn deliver(&self, batch: &[Outgoing], now: Millis) -> Result<(), Failure> {
         for sent in batch {
             let told = if sent.is_firing() { self.begin(sent, now).await } else { self.end(sent, now).await };
-            told.map_err(|failure| match failure.verdict {
+            let told = told.map_err(|failure| match failure.verdict {
                 Verdict::Defer if now.saturating_sub(sent.received) > GIVE_UP => {
                     Failure { verdict: Verdict::Refused, ..failure }
                 }
                 _ => failure,
-            })?;
+            });
+            if told.as_ref().map_or_else(|failure| failure.verdict == Verdict::Refused, |()| true) {
+                self.settled(sent, told.is_ok());
+            }
+            told?;
         }
         Ok(())
     }

@@ -8,6 +8,8 @@ mod config;
 mod payload;
 mod producer;
 mod recorded;
+#[cfg(test)]
+mod tests;
 
 pub use config::{KafkaSinkConfig, RecordedConfig, RecordedFormat, TransitionFormat};
 pub use payload::AlertTransition;
@@ -71,12 +73,16 @@ impl Receiver for Kafka {
         let outcomes = self.producer.send(&self.topic, messages).await;
         let mut done = known;
         done.extend(ids.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok()).map(|(id, _)| *id));
-        match outcomes.into_iter().find_map(Result::err) {
-            None => Ok(()),
-            Some(failure) => {
-                *self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner) = done;
-                Err(failure)
-            }
+        let failure = outcomes.into_iter().find_map(Result::err);
+        let of_batch: HashSet<TransitionId> = batch.iter().map(id).collect();
+        if failure.is_none() {
+            // Of the others a delivery may still come: what fails as a whole may be tried again in parts.
+            done.retain(|id| !of_batch.contains(id));
+        } else if done.len() > 2 * BATCH {
+            // Some were given up before their turn came.
+            done.retain(|id| of_batch.contains(id));
         }
+        *self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner) = done;
+        failure.map_or(Ok(()), Err)
     }
 }

@@ -1,13 +1,13 @@
 //! Recorded series on their way to a topic: a bounded queue and a task that sends until all is acknowledged.
 //!
-//! Recorded samples follow a series' order within their key, and are sent until the topic has them; what exceeds the queue
-//! while it does not take any is dropped and counted. Knows messages; what they hold is made elsewhere.
+//! Recorded samples follow a series' order within their key, and are sent until the topic has them; what exceeds the queue,
+//! in number or in bytes, while it does not take any is dropped and counted. Knows messages; what they hold is made elsewhere.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::{IntCounterVec, Opts, Registry};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 use super::super::backoff::Backoff;
@@ -16,6 +16,11 @@ use super::producer::{Outbound, Producer};
 
 /// Hand-overs, each of what one advance of the engine recorded, that wait for the topic.
 const WAITING: usize = 1_000;
+/// Their keys and payloads. One hand-over may be larger if it waits alone.
+const WAITING_BYTES: u32 = 64 << 20;
+
+/// One hand-over, and its share of the bytes until it is sent.
+type Waiting = (Vec<RecordedMessage>, OwnedSemaphorePermit);
 
 /// Some recorded samples.
 #[derive(Debug)]
@@ -55,7 +60,8 @@ pub struct RecordedTopic {
     /// The format in which it wants them.
     pub format: RecordedFormat,
     sink: String,
-    queue: mpsc::Sender<Vec<RecordedMessage>>,
+    queue: mpsc::Sender<Waiting>,
+    room: Arc<Semaphore>,
     metrics: RecordedMetrics,
     task: JoinHandle<()>,
 }
@@ -71,13 +77,16 @@ impl RecordedTopic {
             Sender { sink: config.name.clone(), topic: recorded.topic, format: recorded.format, producer, metrics };
         let (format, sink, metrics) = (recorded.format, sender.sink.clone(), sender.metrics.clone());
         let task = tokio::spawn(sender.run(work));
-        Some(Self { format, sink, queue, metrics, task })
+        Some(Self { format, sink, queue, room: Arc::new(Semaphore::new(WAITING_BYTES as usize)), metrics, task })
     }
 
     /// Hands samples over; never waits.
     pub fn put(&self, messages: Vec<RecordedMessage>) {
-        if let Err(mpsc::error::TrySendError::Full(messages) | mpsc::error::TrySendError::Closed(messages)) =
-            self.queue.try_send(messages)
+        let Ok(share) = Arc::clone(&self.room).try_acquire_many_owned(share(&messages)) else {
+            return self.metrics.count(&self.sink, "dropped", &messages);
+        };
+        if let Err(mpsc::error::TrySendError::Full((messages, _)) | mpsc::error::TrySendError::Closed((messages, _))) =
+            self.queue.try_send((messages, share))
         {
             self.metrics.count(&self.sink, "dropped", &messages);
         }
@@ -93,6 +102,12 @@ impl RecordedTopic {
     }
 }
 
+/// Bytes that count against [`WAITING_BYTES`].
+fn share(messages: &[RecordedMessage]) -> u32 {
+    let bytes: usize = messages.iter().map(|m| m.key.len() + m.payload.len()).sum();
+    u32::try_from(bytes).map_or(WAITING_BYTES, |bytes| bytes.min(WAITING_BYTES))
+}
+
 struct Sender {
     sink: String,
     topic: String,
@@ -102,8 +117,8 @@ struct Sender {
 }
 
 impl Sender {
-    async fn run(self, mut work: mpsc::Receiver<Vec<RecordedMessage>>) {
-        while let Some(messages) = work.recv().await {
+    async fn run(self, mut work: mpsc::Receiver<Waiting>) {
+        while let Some((messages, _share)) = work.recv().await {
             self.send(messages).await;
         }
     }
@@ -149,5 +164,29 @@ impl Sender {
             RecordedFormat::JsonLines => vec![("content-type", "application/x-ndjson".to_owned())],
         };
         Outbound { key: message.key.clone(), payload: message.payload.clone(), headers }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_waits_for_a_dead_topic_is_bounded_in_bytes() {
+        let config: KafkaSinkConfig =
+            serde_saphyr::from_str("{brokers: ['127.0.0.1:1'], recorded: {topic: r}}").unwrap();
+        let registry = Registry::new();
+        let topic = RecordedTopic::start(&config, RecordedMetrics::register(&registry).unwrap()).unwrap();
+        let dropped = || topic.metrics.0.with_label_values(&["kafka", "dropped"]).get();
+        let message = |bytes: usize| vec![RecordedMessage { key: String::new(), payload: vec![0; bytes], samples: 1 }];
+        let most = WAITING_BYTES as usize;
+        for _ in 0..8 {
+            topic.put(message(most / 8));
+        }
+        assert_eq!(dropped(), 0);
+        topic.put(message(1));
+        assert_eq!(dropped(), 1);
+        topic.task.abort();
+        assert_eq!((share(&message(5)), share(&message(most + 1))), (5, WAITING_BYTES), "one alone always fits");
     }
 }

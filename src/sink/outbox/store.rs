@@ -5,10 +5,13 @@
 //! - `accepted`: (tick, identity) of what was accepted and may come again after a restart.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fs::OpenOptions;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction};
 
 use super::super::key::TransitionId;
@@ -21,6 +24,9 @@ const ACCEPTED: TableDefinition<'_, (i64, u128), ()> = TableDefinition::new("acc
 /// `format` → the version of these tables.
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const FORMAT: u64 = 1;
+
+/// Labels and annotations may hold what is not for everybody.
+const FILE_MODE: u32 = 0o600;
 
 /// Memory for pages. The image in memory answers all questions; pages are only read to be changed.
 const CACHE_BYTES: usize = 8 << 20;
@@ -53,19 +59,36 @@ pub enum OutboxError {
         /// What it says.
         error: String,
     },
+    /// It is there, and may be whole, but cannot be read now. Whoever began without it would write over what waits in it.
+    #[error(
+        "{}: cannot be read: {error}; it may hold alerts that nobody was told of. Mend the cause, or move the file away to begin without them",
+        .file.display()
+    )]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// What the database says.
+        error: String,
+    },
     /// No thread.
     #[error("no thread for the outbox: {0}")]
     Thread(io::Error),
 }
 
-/// A database error of any kind; after one the database must be opened anew.
+/// Why the database does not do what it should; it must be opened anew.
 #[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub(super) struct StoreError(Box<redb::Error>);
+pub(super) enum StoreError {
+    /// Whatever the database says.
+    #[error(transparent)]
+    Database(Box<redb::Error>),
+    /// A later release's tables: hands off.
+    #[error("written by a later release (format {0}; this one reads {FORMAT})")]
+    Later(u64),
+}
 
 impl<E: Into<redb::Error>> From<E> for StoreError {
     fn from(error: E) -> Self {
-        Self(Box::new(error.into()))
+        Self::Database(Box::new(error.into()))
     }
 }
 
@@ -84,37 +107,51 @@ pub(super) struct Found {
 /// Opens a file as the outbox does.
 pub(super) fn opener(file: PathBuf) -> Open {
     // Without the check a file that was altered behind redb's back might be trusted, or end the process.
-    Box::new(move || Database::builder().set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true).create(&file))
+    Box::new(move || {
+        let mut options = OpenOptions::new();
+        let opened = options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(&file)?;
+        let mut builder = Database::builder();
+        builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
+        builder.create_with_backend(FileBackend::new(opened)?)
+    })
 }
 
 /// Opens the outbox at the start. A damaged file is set aside, under another name, and a new one begun: alerts must go out.
-/// Without a database (full disk) the process begins in memory.
+/// Where a new one cannot be made (full disk) the process begins in memory. One that is there but cannot be read now is
+/// left alone: see [`OutboxError::Unreadable`].
 pub(super) fn open_at_start(file: &Path, open: &Open) -> Result<(Option<Store>, Found), OutboxError> {
-    let empty = || Found { image: Image::default(), unreadable: 0 };
-    let failed = |error: &dyn std::fmt::Display| {
-        tracing::error!(file = %file.display(), %error, "the outbox cannot be opened; alerts are delivered from memory until it can");
-        Ok((None, empty()))
-    };
     for attempt in 0..2 {
-        match Store::open(open).and_then(|store| Ok((store.format()?, store))) {
-            Ok((found, _)) if found > FORMAT => return Err(OutboxError::Later { file: file.to_owned(), found }),
-            Ok((_, mut store)) => match store.load() {
-                Ok(found) => {
-                    store.shrink(file);
-                    return Ok((Some(store), found));
-                }
-                Err(error) if attempt == 0 && error.is_damage() => set_aside(file, &error)?,
-                Err(error) => return failed(&error),
-            },
-            Err(error) if error.is_in_use() => return Err(OutboxError::InUse(file.to_owned())),
-            Err(error) if error.is_mistake() => {
-                return Err(OutboxError::Io { file: file.to_owned(), error: error.to_string() });
+        let held = may_hold_alerts(file);
+        let loaded = Store::open(open).and_then(|store| Ok((store.load()?, store)));
+        let error = match loaded {
+            Ok((found, mut store)) => {
+                store.shrink(file);
+                return Ok((Some(store), found));
             }
-            Err(error) if attempt == 0 && error.is_damage() => set_aside(file, &error)?,
-            Err(error) => return failed(&error),
+            Err(error) => error,
+        };
+        let (name, text) = (|| file.to_owned(), error.to_string());
+        match error {
+            StoreError::Later(found) => return Err(OutboxError::Later { file: name(), found }),
+            error if error.is_in_use() => return Err(OutboxError::InUse(name())),
+            error if error.is_mistake() => return Err(OutboxError::Io { file: name(), error: text }),
+            error if attempt == 0 && error.is_damage() => set_aside(file, &error)?,
+            _ if held => return Err(OutboxError::Unreadable { file: name(), error: text }),
+            error => {
+                tracing::error!(file = %file.display(), %error, "the outbox cannot be made; alerts are delivered from memory until it can");
+                break;
+            }
         }
     }
-    Ok((None, empty()))
+    Ok((None, Found { image: Image::default(), unreadable: 0 }))
+}
+
+/// Whether there is a file with something in it, or whether that cannot be told.
+fn may_hold_alerts(file: &Path) -> bool {
+    match std::fs::metadata(file) {
+        Ok(meta) => meta.len() > 0,
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    }
 }
 
 fn set_aside(file: &Path, error: &StoreError) -> Result<(), OutboxError> {
@@ -125,33 +162,47 @@ fn set_aside(file: &Path, error: &StoreError) -> Result<(), OutboxError> {
 }
 
 impl StoreError {
+    fn database(&self) -> Option<&redb::Error> {
+        match self {
+            Self::Database(error) => Some(error),
+            Self::Later(_) => None,
+        }
+    }
+
     fn is_in_use(&self) -> bool {
-        matches!(*self.0, redb::Error::DatabaseAlreadyOpen)
+        matches!(self.database(), Some(redb::Error::DatabaseAlreadyOpen))
     }
 
     /// What only the person who configured it can mend.
     fn is_mistake(&self) -> bool {
         use io::ErrorKind::{IsADirectory, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem};
         let kinds = [IsADirectory, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem];
-        matches!(&*self.0, redb::Error::Io(e) if kinds.contains(&e.kind()))
+        matches!(self.database(), Some(redb::Error::Io(e)) if kinds.contains(&e.kind()))
     }
 
     fn is_damage(&self) -> bool {
-        match &*self.0 {
+        match self.database() {
             // A file that is no database at all is said to be invalid data; one cut short ends unexpectedly.
-            redb::Error::Io(e) => matches!(e.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof),
-            redb::Error::Corrupted(_)
-            | redb::Error::UpgradeRequired(_)
-            | redb::Error::RepairAborted
-            | redb::Error::TableTypeMismatch { .. } => true,
+            Some(redb::Error::Io(e)) => matches!(e.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof),
+            Some(
+                redb::Error::Corrupted(_)
+                | redb::Error::UpgradeRequired(_)
+                | redb::Error::RepairAborted
+                | redb::Error::TableTypeMismatch { .. },
+            ) => true,
             _ => false,
         }
     }
 }
 
 impl Store {
+    /// Opens the database, if it has tables that this release knows.
     pub(super) fn open(open: &Open) -> Result<Self, StoreError> {
-        Ok(Self(open()?))
+        let store = Self(open()?);
+        match store.format()? {
+            found if found > FORMAT => Err(StoreError::Later(found)),
+            _ => Ok(store),
+        }
     }
 
     /// Gives back the room that a long backlog has taken; the database itself only reuses it.

@@ -216,6 +216,8 @@ fn a_damaged_file_is_set_aside_and_others_are_refused() {
     let file = dir.path().join("outbox.redb");
     let outbox = Outbox::open(&file, &Registry::new()).unwrap();
     assert!(matches!(Outbox::open(&file, &Registry::new()), Err(OutboxError::InUse(_))));
+    let mode = std::os::unix::fs::PermissionsExt::mode(&file.metadata().unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
     drop(outbox);
     let mut damaged = std::fs::read(&file).unwrap();
     damaged[..64].fill(0xff);
@@ -226,6 +228,70 @@ fn a_damaged_file_is_set_aside_and_others_are_refused() {
     drop(outbox);
     let missing = dir.path().join("no/such/folder/outbox.redb");
     assert!(matches!(Outbox::open(&missing, &Registry::new()), Err(OutboxError::Io { .. })));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_now_is_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("outbox.redb");
+    let outbox = Arc::new(Outbox::open(&file, &Registry::new()).unwrap());
+    outbox.attach("am", NEWEST).unwrap();
+    outbox.accept(vec![firing("a", 1)], 0);
+    drop(outbox);
+    let whole = std::fs::read(&file).unwrap();
+    let failing = |file: &Path, kind: io::ErrorKind| {
+        let opener = Box::new(move || Err(redb::StorageError::Io(io::Error::from(kind)).into()));
+        Outbox::open_with(file, opener, &Registry::new())
+    };
+    for kind in [io::ErrorKind::StorageFull, io::ErrorKind::Other] {
+        let refused = failing(&file, kind);
+        assert!(matches!(refused, Err(OutboxError::Unreadable { .. })), "{kind}: {refused:?}");
+        assert_eq!(std::fs::read(&file).unwrap(), whole);
+    }
+    // Where there is none, or nothing in it, there is nothing to lose.
+    let empty = dir.path().join("empty.redb");
+    std::fs::write(&empty, "").unwrap();
+    for file in [empty, dir.path().join("none.redb")] {
+        assert!(!failing(&file, io::ErrorKind::StorageFull).unwrap().is_durable());
+    }
+    let again = Arc::new(Outbox::open(&file, &Registry::new()).unwrap());
+    assert_eq!(names(&again.attach("am", NEWEST).unwrap().1), ["a 1"]);
+}
+
+#[test]
+fn a_later_releases_tables_are_not_written_over() {
+    use redb::{ReadableTable as _, TableHandle as _};
+    const META: redb::TableDefinition<'_, &str, u64> = redb::TableDefinition::new("meta");
+    let disk = Arc::new(Disk::default());
+    let database = disk.opener()().unwrap();
+    let txn = database.begin_write().unwrap();
+    txn.open_table(META).unwrap().insert("format", 99).unwrap();
+    txn.commit().unwrap();
+    drop(database);
+    let refused = Outbox::open_with(Path::new("disk"), disk.opener(), &Registry::new());
+    assert!(matches!(refused, Err(OutboxError::Later { found: 99, .. })), "{refused:?}");
+
+    // It appears while forewarn delivers from memory.
+    let (opener, tries) = (disk.opener(), Arc::new(AtomicU64::new(0)));
+    let counted = Arc::clone(&tries);
+    let late = Box::new(move || match counted.fetch_add(1, Ordering::Relaxed) {
+        0 => Err(redb::StorageError::Io(io::Error::from(io::ErrorKind::StorageFull)).into()),
+        _ => opener(),
+    });
+    let outbox = Arc::new(Outbox::open_with(Path::new("disk"), late, &Registry::new()).unwrap());
+    assert_eq!(outbox.accept(vec![firing("a", 1)], 0).len(), 1);
+    let end = Instant::now() + Duration::from_secs(10);
+    while tries.load(Ordering::Relaxed) < 3 && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(tries.load(Ordering::Relaxed) >= 3 && !outbox.is_durable());
+    drop(outbox);
+    let database = disk.opener()().unwrap();
+    let txn = database.begin_write().unwrap();
+    let tables: Vec<String> = txn.list_tables().unwrap().map(|table| table.name().to_owned()).collect();
+    assert_eq!(tables, ["meta"], "no table of ours is made or deleted");
+    let format = txn.open_table(META).unwrap().get("format").unwrap().map(|version| version.value());
+    assert_eq!(format, Some(99));
 }
 
 #[test]

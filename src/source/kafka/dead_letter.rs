@@ -5,6 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -243,7 +244,8 @@ fn line(message: &impl Message, poison: &Poison) -> String {
 }
 
 fn append(file: &Path) -> io::Result<(File, u64)> {
-    let file = OpenOptions::new().create(true).append(true).open(file)?;
+    // Samples of others' systems: for the user's eyes alone.
+    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(file)?;
     let bytes = file.metadata()?.len();
     Ok((file, bytes))
 }
@@ -302,6 +304,8 @@ mod tests {
         letters.put(&message, &poison);
         letters.put(&message, &poison);
         letters.settle();
+        let mode = std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
         let text = std::fs::read_to_string(&path).unwrap();
         let lines: Vec<serde_json::Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
         assert_eq!(lines.len(), 2, "{text}");

@@ -1,0 +1,79 @@
+//! The receiver of transitions over librdkafka's own mock of a cluster, which keeps whatever it is sent.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::Message as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::message::Headers as _;
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+use super::super::failure::Verdict;
+use super::super::testing::firing;
+use super::*;
+use crate::alert::Transition;
+
+const TOPIC: &str = "alerts";
+
+fn cluster() -> MockCluster<'static, DefaultProducerContext> {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic(TOPIC, 1, 1).unwrap();
+    cluster
+}
+
+fn sink(cluster: &MockCluster<'_, DefaultProducerContext>, more: &str) -> Kafka {
+    let yaml = format!("{{brokers: ['{}'], topic: {TOPIC}, {more}}}", cluster.bootstrap_servers());
+    Kafka::new(&serde_saphyr::from_str(&yaml).unwrap()).unwrap().unwrap()
+}
+
+fn outgoing(transitions: impl IntoIterator<Item = Transition>) -> Vec<Outgoing> {
+    transitions.into_iter().map(|transition| Outgoing::new(Arc::new(transition), 0)).collect()
+}
+
+/// Names of the alerts in the topic, in order.
+fn kept(cluster: &MockCluster<'_, DefaultProducerContext>) -> Vec<String> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", cluster.bootstrap_servers())
+        .set("group.id", "test")
+        .set("enable.partition.eof", "true")
+        .create()
+        .unwrap();
+    let mut from = TopicPartitionList::new();
+    from.add_partition_offset(TOPIC, 0, Offset::Beginning).unwrap();
+    consumer.assign(&from).unwrap();
+    let mut names = Vec::new();
+    loop {
+        match consumer.poll(Duration::from_secs(20)).expect("an answer") {
+            Ok(message) => {
+                let header = message.headers().unwrap().iter().find(|h| h.key == "forewarn-alert").unwrap();
+                names.push(String::from_utf8(header.value.unwrap().to_vec()).unwrap());
+            }
+            Err(rdkafka::error::KafkaError::PartitionEOF(_)) => return names,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_large_doubles_none_of_its_company() {
+    let cluster = cluster();
+    let kafka = sink(&cluster, "options: {message.max.bytes: '5000'}");
+    let large = Transition { annotations: vec![("summary".into(), "x".repeat(9_000))], ..firing("large", 3) };
+    let all = outgoing([firing("a", 1), firing("b", 2), large, firing("c", 4), firing("d", 5), firing("e", 6)]);
+    let split = |outcome: Result<(), Failure>| matches!(outcome, Err(Failure { verdict: Verdict::Split, .. }));
+    // As the journal has it: in halves, and after a success with all that waits.
+    assert!(split(kafka.deliver(&all, 0).await));
+    assert!(split(kafka.deliver(&all[..3], 0).await));
+    kafka.deliver(&all[..1], 0).await.unwrap();
+    assert!(split(kafka.deliver(&all[1..], 0).await));
+    kafka.deliver(&all[1..2], 0).await.unwrap();
+    assert!(split(kafka.deliver(&all[2..], 0).await));
+    assert!(split(kafka.deliver(&all[2..3], 0).await), "given up");
+    kafka.deliver(&all[3..], 0).await.unwrap();
+    assert_eq!(kept(&cluster), ["a", "b", "c", "d", "e"]);
+    // Nothing is remembered of what is done with: a day later it is news.
+    kafka.deliver(&all[..1], 0).await.unwrap();
+    assert_eq!(kept(&cluster).len(), 6);
+}
