@@ -26,7 +26,7 @@ const VICTIMS: usize = 5;
 const LINES_A_DEATH: usize = 30;
 const SOON: Duration = Duration::from_secs(60);
 
-const CONFIG: &str = "global: {evaluation_interval: 200ms}\nrule_files: [rules.yml]\n\
+const CONFIG: &str = "global: {evaluation_interval: 200ms}\nrule_files: [rules.yml]\nlimits: {request_bytes: 1048576}\n\
     sources: {remote_write: {lateness: 0s, idle_timeout: 1h}}\n";
 
 /// A folder whose alerts go to standard output and to a receiver.

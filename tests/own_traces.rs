@@ -47,7 +47,7 @@ fn text(attributes: &[KeyValue], key: &str) -> Option<String> {
 }
 
 #[tokio::test]
-async fn ticks_and_deliveries_are_traced() {
+async fn ticks_deliveries_and_checkpoints_are_traced() {
     let spans = Spans::default();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -57,6 +57,7 @@ async fn ticks_and_deliveries_are_traced() {
     let config = format!(
         "global: {{evaluation_interval: 1s}}\nrule_files: [rules.yml]\n\
          sources: {{remote_write: {{lateness: 0s, idle_timeout: 1s}}}}\n\
+         state: {{dir: state}}\n\
          sinks: [webhook: {{name: pager, url: 'http://{}/'}}]\n\
          tracing: {{endpoint: 'http://{address}/v1/traces', service_name: watcher}}\n",
         pager.address
@@ -86,6 +87,13 @@ async fn ticks_and_deliveries_are_traced() {
     let first = deliveries.iter().find(failed).unwrap();
     assert_eq!(text(&first.attributes, "failure").as_deref(), Some("server_error"));
     assert!(deliveries.iter().any(|s| !failed(&s)));
+    // One at the start, one at the end.
+    let checkpoints = named("checkpoint");
+    let written = |s: &&Span| {
+        let bytes = text(&s.attributes, "bytes").and_then(|bytes| bytes.parse::<u64>().ok());
+        text(&s.attributes, "outcome").as_deref() == Some("written") && bytes > Some(0)
+    };
+    assert!(checkpoints.len() >= 2 && checkpoints.iter().all(written), "{checkpoints:#?}");
     // Spans are no part of the log.
     assert!(!forewarn.stderr().contains("delivery{"), "{}", forewarn.stderr());
 }

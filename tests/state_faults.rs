@@ -19,7 +19,7 @@ use support::victim::{Victim, now};
 use support::{eventually, peer};
 
 const SOON: Duration = Duration::from_secs(60);
-const CONFIG: &str = "global: {evaluation_interval: 200ms}\nrule_files: [rules.yml]\n\
+const CONFIG: &str = "global: {evaluation_interval: 200ms}\nrule_files: [rules.yml]\nlimits: {request_bytes: 1048576}\n\
     sources: {remote_write: {lateness: 0s, idle_timeout: 1h}}\nsinks: [stdout: {format: json}]";
 const STATE: &str = "checkpoint_interval: 400ms, keep: 2, log_max_bytes: 4194304";
 

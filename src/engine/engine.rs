@@ -273,7 +273,9 @@ impl Engine {
         self.shards.iter().filter_map(Shard::oldest_waiting).min()
     }
 
-    fn waiting(&self) -> usize {
+    /// Samples waiting for their tick, of `limits.pending_samples`.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
         self.shards.iter().map(Shard::waiting).sum()
     }
 

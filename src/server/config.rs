@@ -297,7 +297,7 @@ impl Config {
         }
         kafka::validate(&self.sources.kafka).map_err(|e| ConfigError(format!("sources.kafka {e}")))?;
         self.tracing.validate().map_err(ConfigError)?;
-        self.state.validate().map_err(|e| ConfigError(format!("state.{e}")))?;
+        self.state.validate(self.limits.request_bytes).map_err(|e| ConfigError(format!("state.{e}")))?;
         let names: Vec<&str> = self.scrape_configs.iter().map(|s| s.job_name.as_str()).collect();
         if let Some(twice) = names.iter().enumerate().find(|(i, n)| names[..*i].contains(n)) {
             return fault(format!("scrape_configs: two jobs are called {:?}", twice.1));

@@ -279,7 +279,12 @@ impl Host {
     }
 
     fn advance(&mut self) {
-        let Some(watermark) = self.marks.current(clock::now()) else { return };
+        if let Some(watermark) = self.marks.current(clock::now()) {
+            self.advance_to(watermark);
+        }
+    }
+
+    fn advance_to(&mut self, watermark: Millis) {
         if self.engine.watermark().is_some_and(|w| watermark <= w) {
             return;
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 
 use crate::engine::Engine;
 use crate::rules::selectors_of;
@@ -34,14 +35,19 @@ use super::teller::{Teller, Told};
 use super::warm_up::{Past, totals};
 use super::welcome::welcome;
 
+// All of the end together takes less than the 30 s that supervisors commonly wait before they kill: requests (`FLUSH`), the
+// engine (`LAST_CHECKPOINT`), alerts, recorded samples and sources at once (`FLUSH`), own spans (3 s).
+
 /// How long alerts may take to leave at the end.
 const FLUSH: Duration = Duration::from_secs(5);
-
 /// How long a source with a thread of its own may take to end after the engine has.
 const CLOSE: Duration = Duration::from_secs(3);
 /// How long what is queued may take at the end where state is kept: the last checkpoint is part of it. What does not get
 /// done is in the log.
-const LAST_CHECKPOINT: Duration = Duration::from_secs(20);
+const LAST_CHECKPOINT: Duration = Duration::from_secs(12);
+
+/// Exit code after a second signal: as of a process that was interrupted.
+const SECOND_SIGNAL: i32 = 130;
 
 /// What `forewarn run` was told.
 #[derive(Clone, Debug)]
@@ -218,45 +224,58 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         .await
     });
     let watch_every = config.engine.rule_watch_interval.0;
-    let Signals { hangup, interrupt, terminate } = signals;
+    let Signals { hangup, mut interrupt, mut terminate } = signals;
     let reloads = tokio::spawn(keep_reloading(loader, requests, hangup, watch_every, last_reload));
 
     let outcome = tokio::select! {
         ended = &mut engine_ended => ended.map_err(|_| StartError::EngineFailed),
         () = live(&config, &engine, &past, &progress, warm, &ready, &described, loaded) => Ok(()),
-        () = interrupted(interrupt, terminate) => Ok(()),
+        () = interrupted(&mut interrupt, &mut terminate) => Ok(()),
     };
     past.clear();
     ready.send_replace(Readiness::ShuttingDown);
-    tasks.shutdown().await;
-    reloads.abort();
-    drop(stop_http);
-    if tokio::time::timeout(FLUSH, otlp_servers.stop()).await.is_err() {
-        tracing::warn!("OTLP requests were still open at the end");
-    }
-    if tokio::time::timeout(FLUSH, http).await.is_err() {
-        tracing::warn!("HTTP requests were still open at the end");
-    }
-    // With its sources gone the engine works off what is queued, and lets go of the sinks.
-    let patience = if keeps { LAST_CHECKPOINT } else { FLUSH };
-    if !engine_ended.is_terminated() && tokio::time::timeout(patience, engine_ended).await.is_err() {
-        tracing::warn!("samples were still waiting to be evaluated at the end, or the last checkpoint to be written");
-    }
-    for end in closing {
-        end.within(CLOSE).await;
-    }
-    for topic in Arc::into_inner(recorded).into_iter().flatten() {
-        topic.shutdown(FLUSH).await;
-    }
-    if let Some(dispatcher) = Arc::into_inner(dispatcher) {
-        let left = dispatcher.shutdown(FLUSH).await;
-        if left > 0 {
-            tracing::warn!(alerts = left, "alerts were not delivered before the end");
+    let in_order = async move {
+        tasks.shutdown().await;
+        reloads.abort();
+        drop(stop_http);
+        let servers = async { tokio::join!(otlp_servers.stop(), http) };
+        if tokio::time::timeout(FLUSH, servers).await.is_err() {
+            tracing::warn!("requests were still open at the end");
         }
-    }
-    if let Some(exporting) = exporting {
-        // A panic there is told of already.
-        let _ = tokio::task::spawn_blocking(|| exporting.end()).await;
+        // With its sources gone the engine works off what is queued, and lets go of the sinks.
+        let patience = if keeps { LAST_CHECKPOINT } else { FLUSH };
+        if !engine_ended.is_terminated() && tokio::time::timeout(patience, engine_ended).await.is_err() {
+            tracing::warn!(
+                "samples were still waiting to be evaluated at the end, or the last checkpoint to be written"
+            );
+        }
+        let mut others = JoinSet::new();
+        for end in closing {
+            others.spawn(end.within(CLOSE));
+        }
+        for topic in Arc::into_inner(recorded).into_iter().flatten() {
+            others.spawn(topic.shutdown(FLUSH));
+        }
+        let alerts = async {
+            let Some(dispatcher) = Arc::into_inner(dispatcher) else { return };
+            let left = dispatcher.shutdown(FLUSH).await;
+            if left > 0 {
+                tracing::warn!(alerts = left, "alerts were not delivered before the end");
+            }
+        };
+        tokio::join!(others.join_all(), alerts);
+        if let Some(exporting) = exporting {
+            // A panic there is told of already.
+            let _ = tokio::task::spawn_blocking(|| exporting.end()).await;
+        }
+    };
+    tokio::select! {
+        () = in_order => {}
+        () = interrupted(&mut interrupt, &mut terminate) => {
+            tracing::warn!("told to end a second time: ended at once; what was not finished is made up for at the next start");
+            // What still holds threads must not hold the process.
+            std::process::exit(SECOND_SIGNAL);
+        }
     }
     drop(lock);
     outcome

@@ -21,7 +21,7 @@ impl Signals {
 }
 
 /// Waits for a signal that ends the process.
-pub(super) async fn interrupted(mut interrupt: Signal, mut terminate: Signal) {
+pub(super) async fn interrupted(interrupt: &mut Signal, terminate: &mut Signal) {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

@@ -28,8 +28,11 @@ impl Default for StateConfig {
     }
 }
 
-/// Smallest bound on the log: one request of the largest size must fit, and segments need some room.
+/// Smallest bound on the log: segments need some room.
 const LOG_MAX_LEAST: u64 = 1 << 20;
+/// Requests of the largest size that the log must have room for: one that could never fit would come again for ever, and
+/// checkpoints are hurried from half of the log on.
+const REQUESTS_LEAST: u64 = 4;
 
 impl StateConfig {
     /// Makes a relative folder start from `dir`.
@@ -37,11 +40,11 @@ impl StateConfig {
         self.dir.iter_mut().for_each(|path| *path = dir.join(&*path));
     }
 
-    /// Whether it can work.
+    /// Whether it can work where a request may have so many bytes (`limits.request_bytes`).
     ///
     /// # Errors
     /// What cannot, and what would.
-    pub fn validate(&self) -> Result<(), String> {
+    pub fn validate(&self, request_bytes: usize) -> Result<(), String> {
         if self.checkpoint_interval.0 < Duration::from_millis(100) {
             return Err("checkpoint_interval must be 100ms or more".to_owned());
         }
@@ -50,6 +53,13 @@ impl StateConfig {
         }
         if self.log_max_bytes < LOG_MAX_LEAST {
             return Err(format!("log_max_bytes must be {LOG_MAX_LEAST} or more"));
+        }
+        let least = (request_bytes as u64).saturating_mul(REQUESTS_LEAST);
+        if self.dir.is_some() && self.log_max_bytes < least {
+            return Err(format!(
+                "log_max_bytes must be {least} or more: the log needs room for {REQUESTS_LEAST} requests of \
+                 limits.request_bytes ({request_bytes}); raise the one or lower the other"
+            ));
         }
         Ok(())
     }
@@ -67,10 +77,16 @@ mod tests {
 
     #[test]
     fn settings_that_cannot_work_are_named() {
-        assert_eq!(StateConfig::default().validate(), Ok(()));
+        assert_eq!(StateConfig::default().validate(1), Ok(()));
         let interval = StateConfig { checkpoint_interval: Span(Duration::ZERO), ..StateConfig::default() };
-        assert!(interval.validate().unwrap_err().contains("checkpoint_interval"));
-        assert!(StateConfig { keep: 0, ..StateConfig::default() }.validate().unwrap_err().contains("keep"));
-        assert!(StateConfig { log_max_bytes: 1, ..StateConfig::default() }.validate().is_err());
+        assert!(interval.validate(1).unwrap_err().contains("checkpoint_interval"));
+        assert!(StateConfig { keep: 0, ..StateConfig::default() }.validate(1).unwrap_err().contains("keep"));
+        let small = StateConfig { dir: Some("state".into()), log_max_bytes: 4 << 20, ..StateConfig::default() };
+        assert_eq!(small.validate(1 << 20), Ok(()));
+        let fault = small.validate((1 << 20) + 1).unwrap_err();
+        assert!(fault.contains("4194308") && fault.contains("limits.request_bytes"), "{fault}");
+        // Where nothing is kept the log has no bound.
+        assert_eq!(StateConfig { dir: None, ..small }.validate(32 << 20), Ok(()));
+        assert!(StateConfig { log_max_bytes: 1, ..StateConfig::default() }.validate(1).is_err());
     }
 }

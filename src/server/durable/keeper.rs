@@ -1,15 +1,17 @@
 //! Writes checkpoints on a thread of its own, one at a time, and tells everybody when one is durable.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+use tracing::field::Empty;
 
+use super::due::Due;
 use crate::base::Record;
 use crate::source::durable::{DurablePoint, LOG, SourceLog};
+use crate::state::StateError;
 use crate::state::checkpoint::{Header, Store};
 use crate::telemetry::StateMetrics;
 
@@ -25,13 +27,9 @@ pub struct Taken {
 /// Hands checkpoints to the thread that writes them.
 #[derive(Debug)]
 pub struct Keeper {
-    interval: Duration,
-    /// Bytes of the log from which on a checkpoint is due at once.
-    log_high: u64,
+    due: Arc<Mutex<Due>>,
     log: SourceLog,
     metrics: StateMetrics,
-    last: Option<Instant>,
-    busy: Arc<AtomicBool>,
     queue: Option<SyncSender<Taken>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -49,18 +47,17 @@ impl Keeper {
         durable: watch::Sender<DurablePoint>,
     ) -> std::io::Result<Self> {
         let (queue, jobs) = sync_channel(1);
-        let busy = Arc::new(AtomicBool::new(false));
-        let writer = Writer { store, log: log.clone(), metrics: metrics.clone(), durable, busy: Arc::clone(&busy) };
+        let due = Arc::new(Mutex::new(Due::new(interval, log_high)));
+        let writer = Writer { store, log: log.clone(), metrics: metrics.clone(), durable, due: Arc::clone(&due) };
         let thread = std::thread::Builder::new().name("checkpoints".to_owned()).spawn(move || writer.run(&jobs))?;
         let (queue, thread) = (Some(queue), Some(thread));
-        Ok(Self { interval, log_high, log, metrics, last: None, busy, queue, thread })
+        Ok(Self { due, log, metrics, queue, thread })
     }
 
-    /// Whether one should be taken now: none is being written, and time has come or the log has grown.
+    /// Whether one should be taken now, see [`Due`].
     #[must_use]
     pub fn is_due(&self, now: Instant) -> bool {
-        let waited = self.last.is_none_or(|last| now.saturating_duration_since(last) >= self.interval);
-        (waited || self.log.bytes() >= self.log_high) && !self.busy.load(SeqCst)
+        lock(&self.due).is_now(now, self.log.bytes())
     }
 
     /// The log, which is told how far event time has come.
@@ -77,8 +74,7 @@ impl Keeper {
 
     /// Writes one, in the background.
     pub fn write(&mut self, taken: Taken) {
-        self.last = Some(Instant::now());
-        self.busy.store(true, SeqCst);
+        lock(&self.due).begin(Instant::now());
         if let Some(queue) = &self.queue {
             // An error means that the thread has panicked, which has been printed; nothing is trimmed any more.
             drop(queue.send(taken));
@@ -100,24 +96,38 @@ struct Writer {
     log: SourceLog,
     metrics: StateMetrics,
     durable: watch::Sender<DurablePoint>,
-    busy: Arc<AtomicBool>,
+    due: Arc<Mutex<Due>>,
 }
 
 impl Writer {
     fn run(mut self, jobs: &Receiver<Taken>) {
         while let Ok(taken) = jobs.recv() {
-            self.write(&taken);
+            let outcome = self.write(&taken);
             drop(taken);
-            self.busy.store(false, SeqCst);
+            let news = lock(&self.due).end(Instant::now(), outcome.is_ok());
+            match outcome {
+                Ok(()) if news => tracing::info!("checkpoints can be written again"),
+                Ok(()) => {}
+                Err(error) if news => {
+                    tracing::error!(%error, "a checkpoint could not be written; the ones before stand, and it is tried again");
+                }
+                Err(error) => tracing::debug!(%error, "a checkpoint could not be written again"),
+            }
         }
     }
 
-    fn write(&mut self, taken: &Taken) {
+    fn write(&mut self, taken: &Taken) -> Result<(), StateError> {
         let started = Instant::now();
-        let count = |outcome: &str| self.metrics.checkpoints.with_label_values(&[outcome]).inc();
+        let span =
+            tracing::debug_span!("checkpoint", bytes = Empty, outcome = Empty, otel.status_code = Empty).entered();
+        let count = |outcome: &str| {
+            self.metrics.checkpoints.with_label_values(&[outcome]).inc();
+            span.record("outcome", outcome);
+        };
         match self.store.write(taken.header.clone(), &taken.records) {
             Ok(written) => {
                 count("written");
+                span.record("bytes", written.manifest.bytes);
                 self.metrics.write_seconds.observe(started.elapsed().as_secs_f64());
                 self.metrics.checkpoint_bytes.set(written.manifest.bytes as i64);
                 self.metrics.checkpoint_time.set(written.manifest.header.created.div_euclid(1000));
@@ -130,11 +140,17 @@ impl Writer {
                 }
                 let Header { watermark, positions, .. } = written.oldest;
                 self.durable.send_replace(DurablePoint { watermark, positions });
+                Ok(())
             }
             Err(error) => {
                 count("failed");
-                tracing::error!(%error, "a checkpoint could not be written; the ones before stand");
+                span.record("otel.status_code", "ERROR");
+                Err(error)
             }
         }
     }
+}
+
+fn lock(due: &Mutex<Due>) -> std::sync::MutexGuard<'_, Due> {
+    due.lock().unwrap_or_else(PoisonError::into_inner)
 }

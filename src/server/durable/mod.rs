@@ -4,6 +4,7 @@
 //! process before this one has left. What is on disk, and how, is `state/`'s business.
 
 mod config;
+mod due;
 mod following;
 mod host_record;
 mod keeper;

@@ -28,6 +28,8 @@ pub(super) struct Keeping {
     told: Box<dyn Fn() -> bool + Send>,
     /// What came after the checkpoint; taken once.
     replay: Option<Reader>,
+    /// Whether a part of the log could not be read: a checkpoint would let go of it. The next start tries again.
+    unread: bool,
     /// Fingerprint of the rules in force.
     rules: String,
 }
@@ -46,7 +48,7 @@ impl Host {
         self.marks.register(REPLAYED_LOG, Pace::Recorded, now);
         self.recorded.push(REPLAYED_LOG);
         self.warm.send_replace(false);
-        self.keeping = Some(Keeping { keeper, teller, limits, told, replay: Some(replay), rules });
+        self.keeping = Some(Keeping { keeper, teller, limits, told, replay: Some(replay), unread: false, rules });
         self.tell_event_time();
     }
 
@@ -70,15 +72,20 @@ impl Host {
         let (Some(mut log), Some(keeping)) = (replay, &self.keeping) else { return };
         let (metrics, limits) = (keeping.keeper.metrics().clone(), keeping.limits.clone());
         let count = |outcome: &str, n: u64| metrics.replayed.with_label_values(&[outcome]).inc_by(n);
-        let (mut scratch, mut replayed, started) = (Vec::new(), 0_u64, Instant::now());
+        let (mut scratch, mut replayed, mut unread, started) = (Vec::new(), 0_u64, false, Instant::now());
         loop {
             let entry = match log.read() {
                 Ok(Some(entry)) => entry,
                 Ok(None) => break,
                 Err(error) => {
-                    tracing::error!(%error, "the rest of the log cannot be read");
+                    tracing::error!(
+                        %error,
+                        "a part of the log cannot be read; nothing of it is removed, and no checkpoint is taken until a start at \
+                         which it can be"
+                    );
                     count("unreadable", 1);
-                    break;
+                    unread = true;
+                    continue;
                 }
             };
             match decode(&entry, &limits, &mut scratch) {
@@ -95,6 +102,7 @@ impl Host {
             }
         }
         count("replayed", replayed);
+        self.keeping.iter_mut().for_each(|keeping| keeping.unread = unread);
         for lost in log.lost() {
             let (from, upto) = (lost.0.start, lost.0.end);
             tracing::error!(
@@ -112,13 +120,17 @@ impl Host {
     }
 
     /// One entry, with event time moved no further than it had come when the entry arrived: nothing that was taken then is
-    /// late now.
+    /// late now. It is the engine's own time that goes there: the marks of the sources are those of the checkpoint, and the
+    /// promises that moved them are in no log.
     fn replay_one(&mut self, entry: &Entry, batch: &Batch) {
-        // Streams that are read again from their positions have to come first: time waits for them.
-        let alone = self.positions.keys().all(|stream| &**stream == LOG || stream.starts_with("replay/"));
-        if let Some(watermark) = entry.watermark.filter(|_| alone) {
+        // Others that have to be read again come first: time waits for them, but not for so long that samples which were
+        // acknowledged find no room.
+        let crowded = || self.engine.waiting() + batch.all_samples().len() > self.pending_max() / 2;
+        if let Some(watermark) = entry.watermark
+            && (self.log_is_alone() || crowded())
+        {
             self.marks.observe(REPLAYED_LOG, watermark, clock::now());
-            self.advance();
+            self.advance_to(watermark);
         }
         let taken = self.engine.ingest(batch);
         let source = self.sources.iter().find(|s| s.metrics.name() == entry.source).map(|s| s.id);
@@ -126,6 +138,22 @@ impl Host {
             self.marks.observe(id, newest, clock::now());
             self.count(id, taken);
         }
+    }
+
+    /// Whether nothing else is read again: no recorded files, and no partition of a topic that is still configured.
+    fn log_is_alone(&self) -> bool {
+        let of_kafka = |stream: &str| {
+            let goes_on = |source: &super::KnownSource| {
+                let rest = stream.strip_prefix("kafka/").and_then(|rest| rest.strip_prefix(source.metrics.name()));
+                matches!(source.pace, Pace::Log { .. }) && rest.is_some_and(|rest| rest.starts_with('/'))
+            };
+            self.sources.iter().any(goes_on)
+        };
+        self.recorded.iter().all(|id| *id == REPLAYED_LOG) && !self.positions.keys().any(|stream| of_kafka(stream))
+    }
+
+    fn pending_max(&self) -> usize {
+        self.keeping.as_ref().map_or(usize::MAX, |keeping| keeping.limits.pending_samples)
     }
 
     /// Takes a checkpoint if it is time.
@@ -150,7 +178,10 @@ impl Host {
     /// A copy of all state, as of now. None while history is played, which would have to be played again from its middle,
     /// and while the outbox cannot write: the ticks whose alerts it lacks must come again.
     fn checkpoint(&self) -> Option<Taken> {
-        let keeping = self.keeping.as_ref().filter(|keeping| self.recorded.is_empty() && (keeping.told)())?;
+        let keeping = self.keeping.as_ref().filter(|keeping| !keeping.unread && self.recorded.is_empty())?;
+        if !(keeping.told)() {
+            return None;
+        }
         let started = Instant::now();
         let mut records = self.engine.snapshot();
         let (told_since, untold) = kept_teller(&keeping.teller);

@@ -105,18 +105,23 @@ impl SourceLog {
     }
 }
 
-/// The batch of an entry, as the engine got it when it arrived.
+/// The batch of an entry, as the engine got it when it arrived. Its sender has been told that it is safe, so bounds on the
+/// size of a request, which may have been lowered since, are not asked again.
 ///
 /// # Errors
 /// The payload is not what its form says.
 pub fn decode(entry: &Entry, limits: &Limits, scratch: &mut Vec<u8>) -> Result<Batch, EntryError> {
     let fault = |what: String| EntryError { sequence: entry.sequence, source_name: entry.source.clone(), what };
+    let generous = Limits { decompressed_bytes: usize::MAX, pending_samples: usize::MAX, ..limits.clone() };
     match entry.form {
         form if form == Form::Batch as u8 => {
-            batch_bytes::decode(&entry.payload, limits).ok_or_else(|| fault("no batch".to_owned()))
+            // The labels have passed their bounds already.
+            let (labels_per_series, label_name_bytes, label_value_bytes) = (usize::MAX, usize::MAX, usize::MAX);
+            let as_taken = Limits { labels_per_series, label_name_bytes, label_value_bytes, ..generous };
+            batch_bytes::decode(&entry.payload, &as_taken).ok_or_else(|| fault("no batch".to_owned()))
         }
         form if form == Form::RemoteWrite as u8 => {
-            let decoded = remote_write::decode(&entry.payload, limits, scratch).map_err(|e| fault(e.to_string()))?;
+            let decoded = remote_write::decode(&entry.payload, &generous, scratch).map_err(|e| fault(e.to_string()))?;
             Ok(drop_out_of_time(decoded, entry.at, limits).batch)
         }
         form => Err(fault(format!("form {form} is not known to this release"))),

@@ -118,7 +118,9 @@ impl Store {
         sync_dir(&self.dir)?;
         self.faults.at(Point::CheckpointRenamed).map_err(StateError::io(&name, "go on"))?;
         self.kept.push(manifest.clone());
-        self.prune()?;
+        if let Err(error) = self.prune() {
+            tracing::warn!(%error, "a checkpoint that is no longer needed cannot be removed");
+        }
         let oldest = self.kept.first().map_or_else(Header::default, |m| m.header.clone());
         Ok(Written { manifest, oldest })
     }
@@ -147,13 +149,17 @@ impl Store {
         fault(Point::CheckpointSynced, &path)
     }
 
-    /// Removes what is older than the last `keep`.
+    /// Removes what is older than the last `keep`. What cannot be removed stays known: the next one tries again.
     fn prune(&mut self) -> Result<(), StateError> {
+        // Under another name first: what a crash leaves of it half-way must not look like a damaged one.
+        let going = self.dir.join(format!("{UNFINISHED}removed"));
+        if going.exists() {
+            remove(&going)?;
+        }
         while self.kept.len() > self.keep {
-            let oldest = path(&self.dir, self.kept.remove(0).number);
-            // Under another name first: what a crash leaves of it half-way must not look like a damaged one.
-            let going = self.dir.join(format!("{UNFINISHED}removed"));
+            let oldest = path(&self.dir, self.kept[0].number);
             fs::rename(&oldest, &going).map_err(StateError::io(&oldest, "rename"))?;
+            self.kept.remove(0);
             remove(&going)?;
         }
         Ok(())

@@ -63,6 +63,28 @@ fn the_last_few_are_kept_and_the_oldest_of_them_is_told() {
 }
 
 #[test]
+fn what_cannot_be_removed_stands_in_nobodys_way() {
+    let folder = Folder::new();
+    let mut store = folder.store("");
+    // As if a removal had failed half-way.
+    let going = folder.dir.checkpoints().join("tmp-removed");
+    fs::create_dir(&going).unwrap();
+    fs::write(going.join("records"), "half").unwrap();
+    for n in 1..=4 {
+        assert_eq!(store.write(header(n), &records(n as u8)).unwrap().manifest.number, n as u64);
+    }
+    assert!(!going.exists());
+    // And as if removals failed for good: nothing is a folder's name and a file's.
+    fs::write(&going, "a file").unwrap();
+    for n in 5..=6 {
+        assert_eq!(store.write(header(n), &records(n as u8)).unwrap().oldest, header(2));
+    }
+    fs::remove_file(&going).unwrap();
+    assert_eq!(store.write(header(7), &records(7)).unwrap().oldest, header(5));
+    assert_eq!(numbers(&folder.dir.checkpoints()).unwrap(), [5, 6, 7]);
+}
+
+#[test]
 fn any_broken_file_leads_to_the_checkpoint_before() {
     for breaking in ["flip manifest", "flip records", "cut records", "cut manifest", "no manifest", "no records"] {
         let folder = Folder::new();

@@ -24,6 +24,8 @@ pub struct Reader {
     /// The next entry asked for.
     next: u64,
     lost: Vec<Lost>,
+    /// Whether the segment before could not be read: what is missing is then not known to be lost.
+    unread: bool,
 }
 
 /// What one segment holds.
@@ -96,13 +98,14 @@ impl Reader {
     /// The operating system refuses.
     pub fn new(dir: &Path, from: u64) -> Result<Self, StateError> {
         let segments = numbers(dir)?.into();
-        Ok(Self { dir: dir.to_owned(), segments, entries: VecDeque::new(), next: from, lost: vec![] })
+        Ok(Self { dir: dir.to_owned(), segments, entries: VecDeque::new(), next: from, lost: vec![], unread: false })
     }
 
     /// The next entry; None at the end.
     ///
     /// # Errors
-    /// The operating system refuses, or a segment is of a later release.
+    /// The operating system refuses, or a segment is of a later release: that segment is left out, and the next call goes on
+    /// behind it.
     pub fn read(&mut self) -> Result<Option<Entry>, StateError> {
         loop {
             if let Some(entry) = self.entries.pop_front() {
@@ -126,8 +129,12 @@ impl Reader {
     }
 
     fn open(&mut self, number: u64) -> Result<(), StateError> {
-        let (report, entries) = read(&self.dir, number)?;
-        if report.acknowledged > self.next {
+        let read = read(&self.dir, number);
+        let after_unread = std::mem::replace(&mut self.unread, read.is_err());
+        let (report, entries) = read?;
+        if after_unread {
+            self.next = self.next.max(report.acknowledged);
+        } else if report.acknowledged > self.next {
             self.lose(report.acknowledged);
         }
         let mut expected = self.next.max(report.first);

@@ -69,6 +69,23 @@ fn wait_for_retry() {
 }
 
 #[test]
+fn a_segment_that_cannot_be_read_is_told_of_and_passed_by() {
+    let bench = Bench::new();
+    for i in 0..3 {
+        appended(&bench.open(""), &i.to_string()).unwrap();
+    }
+    let mut reader = Reader::new(&bench.dir.log(), 0).unwrap();
+    let middle = bench.segments()[1].clone();
+    fs::remove_file(&middle).unwrap();
+    fs::create_dir(&middle).unwrap();
+    assert_eq!(reader.read().unwrap().unwrap().payload, b"0");
+    assert!(!reader.read().unwrap_err().is_content());
+    assert_eq!(reader.read().unwrap().unwrap().payload, b"2");
+    assert!(reader.read().unwrap().is_none());
+    assert_eq!(reader.lost(), []);
+}
+
+#[test]
 fn what_is_acknowledged_is_read_again_in_order() {
     let bench = Bench::new();
     let log = bench.open("");

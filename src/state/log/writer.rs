@@ -161,8 +161,14 @@ impl Log {
             retry_at: None,
             buffer: Vec::new(),
         };
-        // Now, so that a folder that cannot be written is seen at the start.
-        writer.begin()?;
+        // Now, so that a folder that cannot be written is seen at the start. A full disk is no reason not to watch: senders are
+        // told to come again until there is room.
+        if let Err(error) = writer.begin() {
+            if !error.is_full() {
+                return Err(error);
+            }
+            (writer.observer)(Event::Failed(&error));
+        }
         writer.tell_held(&inbox);
         let thread = std::thread::Builder::new().name("log".to_owned());
         let thread = {
