@@ -21,8 +21,8 @@ use std::time::Duration;
 use axum::body::Bytes;
 
 use super::clock;
-use super::decode::otlp::{MetricsDecoder, OtlpEncoding, OtlpError, OtlpSettings, TakenMetrics};
-use super::durable::{Intake, NoRoom};
+use super::decode::otlp::{DeltaChanges, MetricsDecoder, OtlpEncoding, OtlpError, OtlpSettings, TakenMetrics};
+use super::durable::{Intake, NoRoom, Room};
 use super::http_body::BodyError;
 use crate::base::{Limits, Millis, TimeSpan};
 use crate::state::log;
@@ -124,16 +124,26 @@ impl OtlpReceiver {
     async fn take_metrics(&self, encoding: OtlpEncoding, bytes: Bytes) -> Result<Taken, Refusal> {
         // Room first: what cannot be queued is not worth decoding.
         let room = self.intake.room(self.patience).await?;
+        // A task of its own, which ends though the client hangs up: deltas are either kept or taken back.
+        let receiver = self.clone();
+        let task = tokio::spawn(async move { receiver.keep(room, encoding, bytes).await });
+        task.await.map_err(|_| Refusal::Decoder)?
+    }
+
+    async fn keep(&self, room: Room, encoding: OtlpEncoding, bytes: Bytes) -> Result<Taken, Refusal> {
         let now = clock::now();
-        let taken = self.decode(encoding, bytes, now).await?;
+        let mut taken = self.decode(encoding, bytes, now).await?;
+        let changes = std::mem::take(&mut taken.changes);
         if taken.decoded.dropped.future > 0 && self.intake.clock_is_behind(now) {
+            self.undo(changes);
             return Err(Refusal::ClockBehind);
         }
         let batch = taken.decoded.batch;
         let samples = batch.all_samples().len() as u64;
-        // Should the log refuse, deltas have been added up all the same: sent again they are known, and the next total has
-        // them.
-        room.take(batch, None).await?;
+        if let Err(refused) = room.take(batch, None).await {
+            self.undo(changes);
+            return Err(refused.into());
+        }
         self.metrics.samples.inc_by(samples);
         let mut reasons = Vec::new();
         for (reason, samples) in taken.decoded.dropped.iter() {
@@ -145,6 +155,11 @@ impl OtlpReceiver {
             _ => format!("left out, by reason: {}", reasons.join(", ")),
         };
         Ok(Taken { rejected: taken.rejected_points, message })
+    }
+
+    /// Takes the deltas of a message that is refused back out of the totals: the sender comes again with them.
+    fn undo(&self, changes: DeltaChanges) {
+        self.decoder.lock().unwrap_or_else(PoisonError::into_inner).undo(changes);
     }
 
     async fn decode(&self, encoding: OtlpEncoding, bytes: Bytes, now: Millis) -> Result<TakenMetrics, Refusal> {
