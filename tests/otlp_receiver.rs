@@ -144,10 +144,15 @@ async fn grpc_takes_metrics_and_tells_what_was_left_out() {
 #[tokio::test]
 async fn grpc_refusals_say_who_may_come_again() {
     let mut receiver = receiver(Limits { otlp_bytes: 1_000, ..Limits::default() }, 1).await;
-    let mut client =
-        MetricsServiceClient::connect(receiver.grpc.clone()).await.unwrap().send_compressed(CompressionEncoding::Gzip);
-    let too_large = client.export(request(&"x".repeat(2_000), false)).await.unwrap_err();
-    assert!(matches!(too_large.code(), Code::ResourceExhausted | Code::OutOfRange), "{too_large}");
+    let plain = MetricsServiceClient::connect(receiver.grpc.clone()).await.unwrap();
+    let mut client = plain.clone().send_compressed(CompressionEncoding::Gzip);
+    // Larger on the wire, and only when unpacked.
+    for mut client in [plain, client.clone()] {
+        let too_large = client.export(request(&"x".repeat(2_000), false)).await.unwrap_err();
+        assert_eq!(too_large.code(), Code::ResourceExhausted, "{too_large}");
+    }
+    let text = receiver.metrics.encode().unwrap();
+    assert!(text.contains(r#"forewarn_source_requests_total{code="413",source="otlp"} 2"#), "{text}");
     client.export(request("first", false)).await.unwrap();
     let busy = client.export(request("second", false)).await.unwrap_err();
     assert_eq!(busy.code(), Code::Unavailable);
