@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use forewarn::base::{Batch, Labels, Limits};
 use forewarn::server::http::{Patience, Protocol, serve_with};
-use forewarn::source::durable::Intake;
+use forewarn::source::durable::{Intake, SourceLog};
 use forewarn::source::exemplars::Exemplars;
 use forewarn::source::otlp::{OtlpReceiver, SpanCounter, SpansConfig, grpc, http as otlp_http, spans};
 use forewarn::source::{Inlet, SourceEvent, SourceId, clock};
+use forewarn::state::log::{Log, Options};
+use forewarn::state::{Faults, StateDir};
 use forewarn::telemetry::Metrics;
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
 use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
@@ -24,6 +26,7 @@ use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 use opentelemetry_proto::tonic::metrics::v1::{
     ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics,
+    Sum,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
@@ -44,9 +47,13 @@ struct Receiver {
 }
 
 async fn receiver(limits: Limits, queue: usize) -> Receiver {
+    receiver_with(limits, queue, None).await
+}
+
+async fn receiver_with(limits: Limits, queue: usize, log: Option<SourceLog>) -> Receiver {
     let (queue, events) = mpsc::channel(queue);
     let (metrics, patience) = (Metrics::new().unwrap(), Duration::from_millis(50));
-    let intake = Intake { inlet: Inlet { id: SourceId(5), queue }, source: "otlp".to_owned(), log: None };
+    let intake = Intake { inlet: Inlet { id: SourceId(5), queue }, source: "otlp".to_owned(), log };
     let source = metrics.source.of("otlp");
     let shared = Arc::new(limits.clone());
     let exemplars = Exemplars::default();
@@ -93,6 +100,16 @@ fn request(name: &str, refused: bool) -> ExportMetricsServiceRequest {
     ExportMetricsServiceRequest { resource_metrics: vec![ResourceMetrics { scope_metrics, ..Default::default() }] }
 }
 
+/// A delta of 3, of now.
+fn delta() -> ExportMetricsServiceRequest {
+    let mut request = request("requests", false);
+    let metric = &mut request.resource_metrics[0].scope_metrics[0].metrics[0];
+    let Some(Data::Gauge(Gauge { mut data_points })) = metric.data.take() else { panic!("a gauge") };
+    data_points[0].value = Some(Value::AsInt(3));
+    metric.data = Some(Data::Sum(Sum { data_points, aggregation_temporality: 1, is_monotonic: true }));
+    request
+}
+
 fn name(batch: &Batch) -> String {
     batch.labels(&batch.runs()[0]).to_string()
 }
@@ -127,10 +144,15 @@ async fn grpc_takes_metrics_and_tells_what_was_left_out() {
 #[tokio::test]
 async fn grpc_refusals_say_who_may_come_again() {
     let mut receiver = receiver(Limits { otlp_bytes: 1_000, ..Limits::default() }, 1).await;
-    let mut client =
-        MetricsServiceClient::connect(receiver.grpc.clone()).await.unwrap().send_compressed(CompressionEncoding::Gzip);
-    let too_large = client.export(request(&"x".repeat(2_000), false)).await.unwrap_err();
-    assert!(matches!(too_large.code(), Code::ResourceExhausted | Code::OutOfRange), "{too_large}");
+    let plain = MetricsServiceClient::connect(receiver.grpc.clone()).await.unwrap();
+    let mut client = plain.clone().send_compressed(CompressionEncoding::Gzip);
+    // Larger on the wire, and only when unpacked.
+    for mut client in [plain, client.clone()] {
+        let too_large = client.export(request(&"x".repeat(2_000), false)).await.unwrap_err();
+        assert_eq!(too_large.code(), Code::ResourceExhausted, "{too_large}");
+    }
+    let text = receiver.metrics.encode().unwrap();
+    assert!(text.contains(r#"forewarn_source_requests_total{code="413",source="otlp"} 2"#), "{text}");
     client.export(request("first", false)).await.unwrap();
     let busy = client.export(request("second", false)).await.unwrap_err();
     assert_eq!(busy.code(), Code::Unavailable);
@@ -143,6 +165,31 @@ async fn grpc_refusals_say_who_may_come_again() {
     assert_eq!(name(&receiver.batch().await), "second", "nothing was lost");
     receiver.events.close();
     assert_eq!(client.export(request("third", false)).await.unwrap_err().code(), Code::Unavailable);
+}
+
+#[tokio::test]
+async fn a_delta_that_the_log_refused_is_taken_when_it_comes_again() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = StateDir::new(root.path());
+    drop(dir.lock().unwrap());
+    let options = Options { segment_bytes: 1 << 20, max_bytes: 8 << 20, created: 1, next: 0 };
+    let faults = Faults::parse("log.write:1:eio").unwrap();
+    let (log, _) = Log::open(&dir, options, faults, Box::new(|_| ())).unwrap();
+    let mut receiver = receiver_with(Limits::default(), 4, Some(SourceLog::new(log))).await;
+    let mut client = MetricsServiceClient::connect(receiver.grpc.clone()).await.unwrap();
+    let request = delta();
+    let refused = client.export(request.clone()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable, "{refused}");
+    // The log gives the disk a moment.
+    let taken = support::eventually("an acknowledgement", Duration::from_secs(10), async || {
+        client.clone().export(request.clone()).await.ok()
+    });
+    assert_eq!(taken.await.into_inner().partial_success, None, "nothing is left out");
+    let event = tokio::time::timeout(Duration::from_secs(10), receiver.events.recv()).await.unwrap();
+    let Some(SourceEvent::Logged(SourceId(5), batch, _)) = event else { panic!("no batch") };
+    assert_eq!((name(&batch), batch.all_samples()[0].v), ("requests_total".to_owned(), 3.0));
+    let again = client.export(request).await.unwrap().into_inner().partial_success.unwrap();
+    assert_eq!(again.rejected_data_points, 1, "this time it is known");
 }
 
 #[tokio::test]

@@ -296,6 +296,9 @@ impl Config {
             prometheus.validate().map_err(|e| ConfigError(format!("warm_up.prometheus: {e}")))?;
         }
         kafka::validate(&self.sources.kafka).map_err(|e| ConfigError(format!("sources.kafka {e}")))?;
+        if let Some(otlp) = &self.sources.otlp {
+            otlp.validate().map_err(|e| ConfigError(format!("sources.otlp.{e}")))?;
+        }
         self.tracing.validate().map_err(ConfigError)?;
         self.state.validate(self.limits.request_bytes).map_err(|e| ConfigError(format!("state.{e}")))?;
         let names: Vec<&str> = self.scrape_configs.iter().map(|s| s.job_name.as_str()).collect();
@@ -349,6 +352,10 @@ mod tests {
         assert!(parse("global: {evaluation_interval: 0s}").unwrap_err().contains("evaluation_interval"));
         assert!(parse("engine: {shards: 0}").unwrap_err().contains("shards"));
         assert!(parse("warm_up: {prometheus: {url: 'ftp://x'}}").unwrap_err().contains("warm_up.prometheus: url"));
+        let spans = parse("sources: {otlp: {spans: {interval: 0s}}}").unwrap_err();
+        assert!(spans.contains("sources.otlp.spans.interval must be 1s or more"), "{spans}");
+        let link = parse("sources: {otlp: {trace_link: 'http://jaeger/'}}").unwrap_err();
+        assert!(link.contains("sources.otlp.trace_link") && link.contains("{trace_id}"), "{link}");
         let twice = "scrape_configs: [{job_name: a}, {job_name: a}]";
         assert!(parse(twice).unwrap_err().contains("two jobs"));
     }

@@ -7,15 +7,13 @@ use std::sync::Arc;
 use crate::alert::{AlertState, Transition};
 use crate::base::LabelsRef;
 use crate::source::exemplars::Exemplars;
+use crate::source::otlp::TRACE_ID_PLACE;
 
 /// Annotation with the trace's identity.
 pub const TRACE_ID: &str = "trace_id";
 
 /// Annotation with its address.
 pub const TRACE_URL: &str = "trace_url";
-
-/// What stands for the trace's identity in the address.
-const PLACE: &str = "{trace_id}";
 
 /// Finds traces. Without any received nothing is ever found.
 #[derive(Clone, Debug, Default)]
@@ -35,7 +33,7 @@ impl TraceLinks {
     /// Adds the annotations for an alert of these labels, where there is a trace; annotations of the rule's own stand.
     pub fn annotate(&self, labels: LabelsRef<'_>, annotations: &mut Vec<(String, String)>) {
         let Some(trace_id) = self.exemplars.find(labels) else { return };
-        let url = self.template.as_ref().map(|template| template.replace(PLACE, &trace_id));
+        let url = self.template.as_ref().map(|template| template.replace(TRACE_ID_PLACE, &trace_id));
         for (name, value) in [(TRACE_ID, Some(trace_id)), (TRACE_URL, url)] {
             if let Some(value) = value.filter(|_| annotations.iter().all(|(there, _)| there != name)) {
                 annotations.push((name.to_owned(), value));

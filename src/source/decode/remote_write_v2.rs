@@ -160,14 +160,18 @@ impl<'a> Out<'a> {
                 }
             }
             refs.end()?;
-            // As long as OpenTelemetry's; anything longer is no identity of a trace.
-            let Some(trace) = trace.filter(|id| !id.is_empty() && id.len() <= 32) else { continue };
+            let Some(trace) = trace.filter(|id| is_trace_id(id)) else { continue };
             if let Some(labels) = self.builder.last_labels().filter(|_| self.traces.len() < TRACES_MAX) {
                 self.traces.push((without_bucket(labels), trace.to_owned(), at));
             }
         }
         Ok(())
     }
+}
+
+/// Whether this is the identity of a trace: 128 bits, or 64 as Zipkin has them. Nothing else may get into links.
+fn is_trace_id(text: &str) -> bool {
+    matches!(text.len(), 16 | 32) && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// What all buckets of a histogram have in common.
@@ -250,7 +254,8 @@ mod tests {
         request
     }
 
-    const SYMBOLS: [&str; 7] = ["", "__name__", "up", "job", "j", "trace_id", "abc"];
+    const TRACE: &str = "0123456789abcdefABCDEF0123456789";
+    const SYMBOLS: [&str; 7] = ["", "__name__", "up", "job", "j", "trace_id", TRACE];
     /// `1.0` at 7 ms.
     const SAMPLE: &[u8] = b"\x09\0\0\0\0\0\0\xf0\x3f\x10\x07";
     const LABELS: &[u8] = &[1, 2, 3, 4];
@@ -269,7 +274,21 @@ mod tests {
         let samples: Vec<_> = batch.all_samples().iter().map(|s| (s.t, s.v)).collect();
         assert_eq!(samples, [(7, 1.0), (0, 0.0)]);
         assert_eq!(got.decoded.dropped.iter().collect::<Vec<_>>(), [("native_histogram", 1)]);
-        assert_eq!(got.traces, [(Labels::from_pairs([("job", "j")]), "abc".to_owned(), 9)]);
+        assert_eq!(got.traces, [(Labels::from_pairs([("job", "j")]), TRACE.to_owned(), 9)]);
+    }
+
+    #[test]
+    fn only_identities_of_traces_are_taken() {
+        let exemplar: &[u8] = &[0x0a, 2, 5, 6, 0x18, 9];
+        let taken = |trace: &str| {
+            let mut symbols = SYMBOLS;
+            symbols[6] = trace;
+            read(&request(&symbols, &[&[(1, LABELS), (2, SAMPLE), (4, exemplar)]])).unwrap().traces.len()
+        };
+        assert_eq!((taken(TRACE), taken(&TRACE[..16])), (1, 1));
+        for other in ["", "abc", &TRACE[..31], "../../../0123456", "0123456789abcde&", "0123456789abcdéf"] {
+            assert_eq!(taken(other), 0, "{other}");
+        }
     }
 
     #[test]

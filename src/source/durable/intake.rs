@@ -32,8 +32,8 @@ pub struct Intake {
 
 /// A place in the engine's queue.
 #[derive(Debug)]
-pub struct Room<'a> {
-    intake: &'a Intake,
+pub struct Room {
+    intake: Intake,
     permit: mpsc::OwnedPermit<SourceEvent>,
 }
 
@@ -48,14 +48,14 @@ impl Intake {
     ///
     /// # Errors
     /// None within `patience`, or never.
-    pub async fn room(&self, patience: Duration) -> Result<Room<'_>, NoRoom> {
+    pub async fn room(&self, patience: Duration) -> Result<Room, NoRoom> {
         let reserved = tokio::time::timeout(patience, self.inlet.queue.clone().reserve_owned()).await;
         let permit = reserved.map_err(|_| NoRoom::Busy)?.map_err(|_| NoRoom::Closed)?;
-        Ok(Room { intake: self, permit })
+        Ok(Room { intake: self.clone(), permit })
     }
 }
 
-impl Room<'_> {
+impl Room {
     /// Takes a batch. When this returns it is the engine's, and durable if state is kept: it may be acknowledged. `raw` is
     /// what it was decoded from, where the log can keep that as it is.
     ///

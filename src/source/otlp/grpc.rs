@@ -4,10 +4,13 @@
 //! have built a message's objects before a limit could be held against it.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use axum::routing::post;
 use bytes::{Buf as _, BufMut as _};
@@ -47,12 +50,28 @@ async fn export(receiver: OtlpReceiver, signal: Signal, request: Request) -> Res
         .accept_compressed(CompressionEncoding::Gzip)
         .send_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(receiver.limits.otlp_bytes);
-    grpc.unary(Export { receiver, signal }, request).await.map(axum::body::Body::new)
+    let (metrics, is_read) = (receiver.metrics.clone(), Arc::new(AtomicBool::new(false)));
+    let export = Export { receiver, signal, is_read: Arc::clone(&is_read) };
+    let mut response = grpc.unary(export, request).await.map(axum::body::Body::new);
+    if !is_read.load(Relaxed) && is_too_large(&response) {
+        // tonic says OUT_OF_RANGE of some, for which OTLP has senders come again, and again.
+        response.headers_mut().insert(Status::GRPC_STATUS, HeaderValue::from(Code::ResourceExhausted as i32));
+        metrics.request(StatusCode::PAYLOAD_TOO_LARGE.as_u16());
+    }
+    response
+}
+
+/// Whether tonic has refused to read a message for its size.
+fn is_too_large(response: &Response) -> bool {
+    let code = response.headers().get(Status::GRPC_STATUS).map(|code| Code::from_bytes(code.as_bytes()));
+    matches!(code, Some(Code::OutOfRange | Code::ResourceExhausted))
 }
 
 struct Export {
     receiver: OtlpReceiver,
     signal: Signal,
+    /// Whether the message could be read.
+    is_read: Arc<AtomicBool>,
 }
 
 impl UnaryService<Bytes> for Export {
@@ -61,6 +80,7 @@ impl UnaryService<Bytes> for Export {
 
     fn call(&mut self, request: tonic::Request<Bytes>) -> Self::Future {
         let (receiver, signal) = (self.receiver.clone(), self.signal);
+        self.is_read.store(true, Relaxed);
         Box::pin(async move {
             let outcome = receiver.take(signal, OtlpEncoding::Protobuf, request.into_inner()).await;
             // By the HTTP status that says the same, so that one metric tells of both.

@@ -12,17 +12,17 @@ mod red;
 mod rpc_status;
 pub mod spans;
 
-pub use config::{OtlpConfig, SpansConfig};
+pub use config::{OtlpConfig, SpansConfig, TRACE_ID_PLACE};
 pub use spans::SpanCounter;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use axum::body::Bytes;
 
 use super::clock;
-use super::decode::otlp::{MetricsDecoder, OtlpEncoding, OtlpError, OtlpSettings, TakenMetrics};
-use super::durable::{Intake, NoRoom};
+use super::decode::otlp::{DeltaChanges, MetricsDecoder, OtlpEncoding, OtlpError, OtlpSettings, TakenMetrics};
+use super::durable::{Intake, NoRoom, Room};
 use super::http_body::BodyError;
 use crate::base::{Limits, Millis, TimeSpan};
 use crate::state::log;
@@ -52,7 +52,7 @@ pub struct OtlpReceiver {
     pub metrics: OneSource,
     /// How long a request may wait for room in the queue.
     pub patience: Duration,
-    /// Holds the running totals of delta series. Locked while a message is decoded, on no runtime thread for long.
+    /// Holds the running totals of delta series. Locked while a message is decoded; no runtime thread waits for it.
     decoder: Arc<Mutex<MetricsDecoder>>,
     spans: SpanCounter,
 }
@@ -124,16 +124,26 @@ impl OtlpReceiver {
     async fn take_metrics(&self, encoding: OtlpEncoding, bytes: Bytes) -> Result<Taken, Refusal> {
         // Room first: what cannot be queued is not worth decoding.
         let room = self.intake.room(self.patience).await?;
+        // A task of its own, which ends though the client hangs up: deltas are either kept or taken back.
+        let receiver = self.clone();
+        let task = tokio::spawn(async move { receiver.keep(room, encoding, bytes).await });
+        task.await.map_err(|_| Refusal::Decoder)?
+    }
+
+    async fn keep(&self, room: Room, encoding: OtlpEncoding, bytes: Bytes) -> Result<Taken, Refusal> {
         let now = clock::now();
-        let taken = self.decode(encoding, bytes, now).await?;
+        let mut taken = self.decode(encoding, bytes, now).await?;
+        let changes = std::mem::take(&mut taken.changes);
         if taken.decoded.dropped.future > 0 && self.intake.clock_is_behind(now) {
+            self.undo(changes).await;
             return Err(Refusal::ClockBehind);
         }
         let batch = taken.decoded.batch;
         let samples = batch.all_samples().len() as u64;
-        // Should the log refuse, deltas have been added up all the same: sent again they are known, and the next total has
-        // them.
-        room.take(batch, None).await?;
+        if let Err(refused) = room.take(batch, None).await {
+            self.undo(changes).await;
+            return Err(refused.into());
+        }
         self.metrics.samples.inc_by(samples);
         let mut reasons = Vec::new();
         for (reason, samples) in taken.decoded.dropped.iter() {
@@ -147,13 +157,41 @@ impl OtlpReceiver {
         Ok(Taken { rejected: taken.rejected_points, message })
     }
 
+    /// Takes the deltas of a message that is refused back out of the totals: the sender comes again with them.
+    async fn undo(&self, changes: DeltaChanges) {
+        // Should it fail within, the message is refused all the same.
+        let _ = locked(&self.decoder, true, move |decoder| decoder.undo(changes)).await;
+    }
+
     async fn decode(&self, encoding: OtlpEncoding, bytes: Bytes, now: Millis) -> Result<TakenMetrics, Refusal> {
-        let (decoder, accepted) = (Arc::clone(&self.decoder), TimeSpan::around(now, &self.limits));
-        let is_small = bytes.len() <= INLINE_BYTES;
-        let decode = move || decoder.lock().unwrap_or_else(PoisonError::into_inner).decode(&bytes, encoding, accepted);
-        Ok(match is_small {
-            true => decode()?,
-            false => tokio::task::spawn_blocking(decode).await.map_err(|_| Refusal::Decoder)??,
-        })
+        let (accepted, is_small) = (TimeSpan::around(now, &self.limits), bytes.len() <= INLINE_BYTES);
+        Ok(locked(&self.decoder, is_small, move |decoder| decoder.decode(&bytes, encoding, accepted)).await??)
+    }
+}
+
+/// Does something with what a lock guards: at once if it is small and nobody holds the lock, else where waiting is allowed.
+async fn locked<T, R>(
+    lock: &Arc<Mutex<T>>,
+    is_small: bool,
+    work: impl FnOnce(&mut T) -> R + Send + 'static,
+) -> Result<R, Refusal>
+where
+    T: Send + 'static,
+    R: Send + 'static,
+{
+    if is_small && let Some(mut guard) = free(lock) {
+        return Ok(work(&mut guard));
+    }
+    let lock = Arc::clone(lock);
+    let waiting = move || work(&mut lock.lock().unwrap_or_else(PoisonError::into_inner));
+    tokio::task::spawn_blocking(waiting).await.map_err(|_| Refusal::Decoder)
+}
+
+/// The lock, unless somebody else has it.
+fn free<T>(lock: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match lock.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
     }
 }

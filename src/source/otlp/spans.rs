@@ -3,10 +3,11 @@
 //! A span is acknowledged once it is counted. Counts live in this process only; what was counted since the last interval is
 //! lost when the process is killed, as is the case with the Collector's connector.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Bytes;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 
 use super::super::decode::otlp::{EndedSpan, OtlpEncoding, read_traces, spans};
 use super::super::exemplars::Exemplars;
@@ -14,7 +15,7 @@ use super::super::schedule::{following_slot, promise_quiet, tell_set_back};
 use super::super::{Closed, Inlet, clock};
 use super::red::RedSeries;
 use super::{Refusal, SpansConfig, Taken};
-use crate::base::{Limits, Millis, TimeSpan};
+use crate::base::{Batch, Limits, Millis, TimeSpan};
 use crate::telemetry::OneSource;
 
 /// Counts spans; clones share the counts.
@@ -35,20 +36,24 @@ impl SpanCounter {
 
     /// Takes a message of spans. Those too old or in the future are left out.
     pub(super) async fn take(&self, encoding: OtlpEncoding, bytes: Bytes) -> Result<Taken, Refusal> {
-        if bytes.len() <= super::INLINE_BYTES {
-            return self.count(encoding, &bytes);
-        }
+        let is_small = bytes.len() <= super::INLINE_BYTES;
+        let request = match is_small {
+            true => read_traces(&bytes, encoding, &self.limits)?,
+            false => {
+                let limits = Arc::clone(&self.limits);
+                let read = move || read_traces(&bytes, encoding, &limits);
+                tokio::task::spawn_blocking(read).await.map_err(|_| Refusal::Decoder)??
+            }
+        };
         let counter = self.clone();
-        tokio::task::spawn_blocking(move || counter.count(encoding, &bytes)).await.map_err(|_| Refusal::Decoder)?
+        super::locked(&self.red, is_small, move |red| counter.count(&request, red)).await
     }
 
-    fn count(&self, encoding: OtlpEncoding, bytes: &[u8]) -> Result<Taken, Refusal> {
-        let request = read_traces(bytes, encoding, &self.limits)?;
+    fn count(&self, request: &ExportTraceServiceRequest, red: &mut RedSeries) -> Taken {
         let now = clock::now();
         let accepted = TimeSpan::around(now, &self.limits);
         let (mut counted, mut overflow, mut rejected) = (0, 0, 0);
-        let mut red = self.lock();
-        for span in spans(&request) {
+        for span in spans(request) {
             if !accepted.contains(span.end) {
                 rejected += 1;
                 continue;
@@ -60,16 +65,17 @@ impl SpanCounter {
                 self.exemplars.keep(labels, hex(span.trace_id), span.end);
             }
         }
-        drop(red);
         for (outcome, n) in [("counted", counted - overflow), ("overflow", overflow), ("out_of_time", rejected)] {
             self.metrics.spans(outcome, n);
         }
         let message = if rejected > 0 { "left out: spans that ended too long ago or in the future" } else { "" };
-        Ok(Taken { rejected, message: message.to_owned() })
+        Taken { rejected, message: message.to_owned() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, RedSeries> {
-        self.red.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Samples of all series, at `t`.
+    async fn flush(&self, t: Millis, expiry: Millis) -> Batch {
+        // Should it fail within, the next interval has them.
+        super::locked(&self.red, true, move |red| red.flush(t, expiry)).await.unwrap_or_default()
     }
 }
 
@@ -82,11 +88,12 @@ pub async fn run(counter: SpanCounter, config: SpansConfig, inlet: Inlet) -> Res
     let (mut t, _) = following_slot(clock::now(), clock::now(), interval, 0);
     loop {
         let wait = Duration::from_millis((t - clock::now()).max(0).unsigned_abs());
-        let batch = tokio::select! {
+        tokio::select! {
             biased;
-            () = tokio::time::sleep(wait) => counter.lock().flush(t, expiry),
+            () = tokio::time::sleep(wait) => {}
             Err(closed) = promise_quiet(&inlet, t, 0) => return Err(closed),
-        };
+        }
+        let batch = counter.flush(t, expiry).await;
         counter.metrics.samples.inc_by(batch.all_samples().len() as u64);
         inlet.send(batch).await?;
         let (now, done): (Millis, Millis) = (clock::now(), t);

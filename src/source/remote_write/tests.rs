@@ -145,7 +145,7 @@ fn v2_request(times: &[i64], with_histogram: bool) -> Vec<u8> {
     if with_histogram {
         write_field(&mut series, 3, b"");
     }
-    for symbol in ["", "__name__", "up", "job", "j", "trace_id", "abcd"] {
+    for symbol in ["", "__name__", "up", "job", "j", "trace_id", "0123456789abcdef"] {
         write_field(&mut request, 4, symbol.as_bytes());
     }
     write_field(&mut request, 5, &series);
@@ -180,7 +180,7 @@ async fn version_2_is_told_what_was_written() {
         }
     }
     let alert = crate::base::Labels::from_pairs([("job", "j")]);
-    assert_eq!(server.exemplars.find(alert.as_ref()), Some("abcd".to_owned()));
+    assert_eq!(server.exemplars.find(alert.as_ref()), Some("0123456789abcdef".to_owned()));
 }
 
 /// A Prometheus 3: one that can send version 2.

@@ -4,6 +4,8 @@
 //! checkpoints: after a restart totals begin at zero, which to `rate` and `increase` is the reset of a counter, and
 //! costs nothing. Order and starts are judged as the Collector's deltatocumulative processor does (and Prometheus with
 //! `otlp-deltatocumulative`, which uses it).
+//!
+//! A message that is added up and then refused will come again: [`DeltaTotals::undo`] takes its deltas back out.
 
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
@@ -31,9 +33,22 @@ pub struct DeltaTotals {
     previous: HashMap<u128, Total, FxBuildHasher>,
     began: Millis,
     max: usize,
+    /// What has changed since [`DeltaTotals::changes`] was asked last.
+    changes: Vec<Change>,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// What a message has changed, in order.
+#[derive(Debug, Default)]
+pub struct DeltaChanges(Vec<Change>);
+
+#[derive(Debug)]
+struct Change {
+    series: u128,
+    before: Option<Total>,
+    after: Option<Total>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Total {
     /// When the stream of deltas began, Unix nanoseconds; 0 where the sender does not say.
     start: u64,
@@ -46,7 +61,8 @@ impl DeltaTotals {
     /// No totals yet, and never more than `limits.delta_series`.
     #[must_use]
     pub fn new(limits: &Limits) -> Self {
-        Self { current: HashMap::default(), previous: HashMap::default(), began: Millis::MIN, max: limits.delta_series }
+        let (current, previous) = (HashMap::default(), HashMap::default());
+        Self { current, previous, began: Millis::MIN, max: limits.delta_series, changes: Vec::new() }
     }
 
     /// Adds the delta of a series at `time` of a stream that began at `start` (Unix nanoseconds both) and gives the total.
@@ -66,13 +82,39 @@ impl DeltaTotals {
             None => Total { start, last: time, value: delta },
         };
         self.current.insert(series, total);
+        self.changes.push(Change { series, before: known, after: Some(total) });
         Ok(total.value)
     }
 
     /// Forgets a series: it has ended.
     pub fn end(&mut self, series: u128) {
-        self.current.remove(&series);
-        self.previous.remove(&series);
+        if let Some(before) = self.remove(series) {
+            self.changes.push(Change { series, before: Some(before), after: None });
+        }
+    }
+
+    /// What has changed since this was asked last; to be asked after each message, and kept until it is acknowledged.
+    pub fn changes(&mut self) -> DeltaChanges {
+        DeltaChanges(std::mem::take(&mut self.changes))
+    }
+
+    /// Takes a message back. Where another message has come to a series meanwhile, that one's total tells of both, and stays.
+    pub fn undo(&mut self, changes: DeltaChanges) {
+        for Change { series, before, after } in changes.0.into_iter().rev() {
+            let now = self.current.get(&series).or_else(|| self.previous.get(&series)).copied();
+            if now != after {
+                continue;
+            }
+            self.remove(series);
+            if let Some(before) = before.filter(|_| self.len() < self.max) {
+                self.current.insert(series, before);
+            }
+        }
+    }
+
+    fn remove(&mut self, series: u128) -> Option<Total> {
+        let current = self.current.remove(&series);
+        self.previous.remove(&series).or(current)
     }
 
     /// Series held.
@@ -134,6 +176,37 @@ mod tests {
         assert_eq!(totals.add(2, 0, later(1), 1.0), Err(DeltaFault::TooMany));
         assert_eq!(totals.add(2, 0, later(2), 1.0), Ok(1.0));
         assert_eq!(totals.len(), 1);
+    }
+
+    #[test]
+    fn a_message_that_is_taken_back_can_come_again() {
+        let mut totals = totals(10);
+        assert_eq!(totals.add(1, 0, 10, 3.0), Ok(3.0));
+        totals.changes();
+        // Of a known series twice, of a new one, and the end of that.
+        for again in [true, false] {
+            assert_eq!(totals.add(1, 0, 20, 4.0), Ok(7.0));
+            assert_eq!(totals.add(1, 0, 30, 5.0), Ok(12.0));
+            assert_eq!(totals.add(2, 0, 30, 1.0), Ok(1.0));
+            totals.end(2);
+            assert_eq!(totals.add(2, 0, 40, 2.0), Ok(2.0));
+            let changes = totals.changes();
+            if again {
+                totals.undo(changes);
+                assert_eq!(totals.len(), 1);
+            }
+        }
+        assert_eq!(totals.add(1, 0, 30, 5.0), Err(DeltaFault::OutOfOrder), "it stands this time");
+    }
+
+    #[test]
+    fn what_came_meanwhile_stays() {
+        let mut totals = totals(10);
+        totals.add(1, 0, 10, 3.0).unwrap();
+        let refused = totals.changes();
+        assert_eq!(totals.add(1, 0, 20, 4.0), Ok(7.0));
+        totals.undo(refused);
+        assert_eq!(totals.add(1, 0, 30, 1.0), Ok(8.0));
     }
 
     #[test]

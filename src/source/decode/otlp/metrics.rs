@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, Metric, Re
 use prost::Message as _;
 
 use super::super::{Decoded, Dropped};
-use super::delta::DeltaTotals;
+use super::delta::{DeltaChanges, DeltaTotals};
 use super::labels::{Shared, target_info};
 use super::names::{MetricKind, metric_name};
 use super::points::{Refused, Writer, millis};
@@ -37,6 +37,8 @@ pub struct TakenMetrics {
     pub points: u64,
     /// Points of which something was left out.
     pub rejected_points: u64,
+    /// What it has changed in the running totals, for [`MetricsDecoder::undo`].
+    pub changes: DeltaChanges,
 }
 
 impl MetricsDecoder {
@@ -75,12 +77,29 @@ impl MetricsDecoder {
     /// The same of a message that has been read.
     ///
     /// # Errors
-    /// More samples than are taken at once.
+    /// More samples than are taken at once; nothing is.
     pub fn take(
         &mut self,
         request: &ExportMetricsServiceRequest,
         accepted: TimeSpan,
     ) -> Result<TakenMetrics, OtlpError> {
+        let outcome = self.walk(request, accepted);
+        let changes = self.deltas.changes();
+        match outcome {
+            Ok(taken) => Ok(TakenMetrics { changes, ..taken }),
+            Err(error) => {
+                self.deltas.undo(changes);
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes back what a message has added to running totals: it could not be kept, and will come again.
+    pub fn undo(&mut self, changes: DeltaChanges) {
+        self.deltas.undo(changes);
+    }
+
+    fn walk(&mut self, request: &ExportMetricsServiceRequest, accepted: TimeSpan) -> Result<TakenMetrics, OtlpError> {
         let builder = BatchBuilder::new(&self.limits);
         let writer = Writer {
             builder,
@@ -95,7 +114,8 @@ impl MetricsDecoder {
             walk.resource(resource)?;
         }
         let decoded = Decoded { batch: walk.writer.builder.finish(), dropped: walk.writer.dropped };
-        Ok(TakenMetrics { decoded, points: walk.points, rejected_points: walk.rejected })
+        let (points, rejected_points) = (walk.points, walk.rejected);
+        Ok(TakenMetrics { decoded, points, rejected_points, ..TakenMetrics::default() })
     }
 }
 

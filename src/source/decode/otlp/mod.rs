@@ -25,7 +25,7 @@ mod tests;
 mod traces;
 mod units;
 
-pub use delta::{DeltaFault, DeltaTotals};
+pub use delta::{DeltaChanges, DeltaFault, DeltaTotals};
 pub use metrics::{MetricsDecoder, TakenMetrics};
 pub use names::{MetricKind, label_name, metric_name};
 pub use settings::{OtlpSettings, TranslationStrategy};
