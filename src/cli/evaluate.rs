@@ -9,7 +9,9 @@ use std::time::Instant;
 
 use clap::Args;
 
-use crate::backtest::evaluate::{Detection, RecordedSeries, horizons, page_scores, quantile_of, ramps};
+use crate::backtest::evaluate::{
+    Detection, HourlyFigures, RecordedSeries, horizons, hourly, page_scores, quantile_of, ramps,
+};
 use crate::base::{format_duration, parse_instant, parse_value};
 use crate::model::{Detector, Forecaster, ForecasterParams, Profile};
 
@@ -47,6 +49,7 @@ pub(super) fn run(args: &EvaluateArgs, out: &mut dyn Write) -> io::Result<ExitCo
 fn evaluate(args: &EvaluateArgs) -> Result<String, String> {
     let profile = profile(&args.profile)?;
     let (mut all, mut detections, mut seconds) = (Vec::new(), Vec::new(), 0.0);
+    let mut folders = Vec::new();
     for folder in sorted(&args.data)?.into_iter().filter(|path| path.is_dir()) {
         for file in sorted(&folder)?.into_iter().filter(|path| path.extension().is_some_and(|end| end == "csv")) {
             let series = read(&file)?;
@@ -60,6 +63,8 @@ fn evaluate(args: &EvaluateArgs) -> Result<String, String> {
             detections.push(detection);
             all.push(series);
         }
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        folders.push((name, all.len()));
     }
     if all.is_empty() {
         return Err(format!("{}: no CSV file in any folder below it", args.data.display()));
@@ -67,6 +72,7 @@ fn evaluate(args: &EvaluateArgs) -> Result<String, String> {
     let mut text = detection_figures(&detections, seconds);
     if args.forecasts {
         text.push_str(&forecast_figures(&profile, &all));
+        text.push_str(&hourly_figures(&profile, &all, &folders));
     }
     Ok(text)
 }
@@ -112,6 +118,34 @@ fn forecast_figures(profile: &Profile, all: &[RecordedSeries]) -> String {
         )
     }));
     lines.join("\n") + "\n"
+}
+
+/// A line for each folder, given with where its series end, and one for all.
+fn hourly_figures(profile: &Profile, all: &[RecordedSeries], folders: &[(String, usize)]) -> String {
+    let mut begin = 0;
+    let mut lines = vec![String::from(
+        "hours, two days ahead: scaled error (seasonal naive, predict_linear 24h); within 95%: all, thirds of the horizon",
+    )];
+    for (name, end) in folders {
+        lines.extend(hourly_line(name, &hourly(profile, &all[begin..*end])));
+        begin = *end;
+    }
+    lines.extend(hourly_line("all", &hourly(profile, all)));
+    lines.join("\n") + "\n"
+}
+
+fn hourly_line(name: &str, f: &HourlyFigures) -> Option<String> {
+    let [first, second, last] = f.coverage;
+    (f.series > 0).then(|| {
+        format!(
+            "{name:>32}, {:>2} series: {:.3} ({:.2}, {:.1}); {:.3}, {first:.3} {second:.3} {last:.3}",
+            f.series,
+            f.mase,
+            f.seasonal_naive,
+            f.linear,
+            f.covered(),
+        )
+    })
 }
 
 /// Nanoseconds of an update.

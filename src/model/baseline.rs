@@ -2,12 +2,13 @@
 //!
 //! A moving mean, a mean of the same time of day, and a fast level with the day's offsets. Their errors disagree in kind
 //! (drift, season, jump), so that all three are large together only when something is really unusual. What is usual
-//! differs by time of day as well: each bucket has its own share of the spread.
+//! differs by time of day as well: each bucket has its own share of the spread; and by day of the week ([`Week`]).
 //! Source: the prototypes behind models/default.md, and docs/quality.md for what each part is worth. Knows nothing of scores or budgets.
 
 use serde::{Deserialize, Serialize};
 
 use super::saved::{floats, words};
+use super::weekday::{Foretold, Week};
 
 /// Most buckets of a day.
 pub(super) const PHASES: usize = 48;
@@ -28,6 +29,10 @@ const PHASE_SPREAD_UNIT: f64 = SPREAD_CLIP / u16::MAX as f64;
 const PHASE_SPREAD: (f64, f64) = (0.2, 5.0);
 /// Weight of the prior, 1, in visits of the bucket.
 const PHASE_SPREAD_PRIOR: f64 = 20.0;
+/// Share of the week's step that the moving mean takes at once, as it knows no season otherwise.
+const WEEK_STEP_SHARE: f64 = 0.5;
+/// The week's sizes of errors forget in seven days where the spreads forget in three.
+const WEEK_GAIN_SHARE: f64 = 3.0 / 7.0;
 /// Points before spreads mean anything.
 const SPREAD_POINTS: u32 = 50;
 
@@ -42,6 +47,17 @@ pub(super) struct BaselineParams {
     pub mean_gain: f64,
     /// Gain of the spreads and the magnitude.
     pub spread_gain: f64,
+    /// Points of a week; 0 where the days of the week are taken to be alike.
+    pub points_per_week: f64,
+}
+
+/// Where in its day and week a point lies.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// Bucket of the day.
+    pub phase: usize,
+    /// Bucket of the week.
+    pub week: usize,
 }
 
 /// What was expected before the value came, in the unit of the series less its origin.
@@ -59,6 +75,7 @@ pub(super) struct Baselines {
     visits: [u16; PHASES],
     #[serde(with = "words")]
     phase_spread: [u16; PHASES],
+    week: Week,
 }
 
 /// A value against its expectations.
@@ -74,6 +91,8 @@ pub(super) struct Deviation {
     pub expected: f64,
     /// Spread of this bucket over that of all, as far as it is believed.
     pub phase_spread: f64,
+    /// What the day of the week adds.
+    week: Foretold,
 }
 
 impl Baselines {
@@ -88,6 +107,7 @@ impl Baselines {
             offset: [0.0; PHASES],
             visits: [0; PHASES],
             phase_spread: [(1.0 / PHASE_SPREAD_UNIT) as u16; PHASES],
+            week: Week::new(),
         }
     }
 
@@ -96,11 +116,13 @@ impl Baselines {
         f64::from(self.magnitude)
     }
 
-    /// Compares `x` with what was expected in this bucket of the day.
-    pub fn look(&self, phase: usize, x: f64) -> Deviation {
-        let mean = f64::from(self.mean);
-        let season = if self.visits[phase] > 0 { Some(f64::from(self.season[phase])) } else { None };
-        let level = f64::from(self.level) + f64::from(self.offset[phase]);
+    /// Compares `x` with what was expected in this place.
+    pub fn look(&self, params: &BaselineParams, place: Place, x: f64) -> Deviation {
+        let phase = place.phase;
+        let week = if params.points_per_week > 0.0 { self.week.look(place.week) } else { Foretold::default() };
+        let mean = f64::from(self.mean) + WEEK_STEP_SHARE * week.step;
+        let season = (self.visits[phase] > 0).then(|| f64::from(self.season[phase]) + week.correction);
+        let level = f64::from(self.level) + week.step + f64::from(self.offset[phase]);
         let errors = [x - mean, season.map_or(0.0, |s| x - s), x - level];
         let spread = (f64::from(self.phase_spread[phase]) * PHASE_SPREAD_UNIT).clamp(PHASE_SPREAD.0, PHASE_SPREAD.1);
         // Three quarters of it on a logarithmic scale: r^.75.
@@ -113,11 +135,12 @@ impl Baselines {
             product *= sd;
         }
         let expected = median(mean, season.unwrap_or(mean), level);
-        Deviation { errors, z, scale: product.cbrt(), expected, phase_spread }
+        Deviation { errors, z, scale: product.cbrt(), expected, phase_spread, week }
     }
 
     /// Learns from a value, the `n`-th before it (0 for the first).
-    pub fn learn(&mut self, params: &BaselineParams, phase: usize, x: f64, magnitude: f64, n: u32, seen: &Deviation) {
+    pub fn learn(&mut self, params: &BaselineParams, place: Place, x: f64, magnitude: f64, n: u32, seen: &Deviation) {
+        let phase = place.phase;
         let first = 1.0 / (f64::from(n) + 1.0);
         let spread_gain = params.spread_gain.max(first);
         let grown = spread_gain * (magnitude - self.magnitude());
@@ -131,12 +154,18 @@ impl Baselines {
             in_spreads += if size > 0.0 { size / usual } else { 0.0 };
             add(spread, spread_gain * (size - f64::from(*spread)));
         }
-        add(&mut self.mean, params.mean_gain.max(first) * seen.errors[0]);
+        add(&mut self.mean, params.mean_gain.max(first) * seen.errors[0] + WEEK_STEP_SHARE * seen.week.step);
         let visits = f64::from(self.visits[phase]);
+        if params.points_per_week > 0.0 && visits > 0.0 {
+            let error = x - f64::from(self.season[phase]);
+            let limit = SPREAD_CLIP * (f64::from(self.spread[1]) + floor);
+            let weeks = (f64::from(n) / params.points_per_week).floor();
+            self.week.learn(&seen.week, error, limit, WEEK_GAIN_SHARE * spread_gain, weeks);
+        }
         let season_gain = params.season_gain.max(1.0 / (visits + 1.0));
         let season = &mut self.season[phase];
         add(season, season_gain * (x - f64::from(*season)));
-        add(&mut self.level, LEVEL_GAIN * seen.errors[2]);
+        add(&mut self.level, LEVEL_GAIN * seen.errors[2] + seen.week.step);
         let offset_gain = params.season_gain.max(1.0 / (visits + 2.0)) * OFFSET_SHARE;
         add(&mut self.offset[phase], offset_gain * seen.errors[2]);
         if n >= SPREAD_POINTS {
@@ -161,7 +190,12 @@ fn median(a: f64, b: f64, c: f64) -> f64 {
 mod tests {
     use super::*;
 
-    const PARAMS: BaselineParams = BaselineParams { phases: 2, season_gain: 0.1, mean_gain: 0.02, spread_gain: 0.01 };
+    const PARAMS: BaselineParams =
+        BaselineParams { phases: 2, season_gain: 0.1, mean_gain: 0.02, spread_gain: 0.01, points_per_week: 0.0 };
+
+    fn at(phase: usize) -> Place {
+        Place { phase, week: 0 }
+    }
 
     #[test]
     fn the_median_is_the_middle_one() {
@@ -176,10 +210,10 @@ mod tests {
         for n in 0..400u32 {
             let phase = (n % 2) as usize;
             let x = if phase == 0 { 0.0 } else { 10.0 };
-            let seen = b.look(phase, x);
-            b.learn(&PARAMS, phase, x, 10.0, n, &seen);
+            let seen = b.look(&PARAMS, at(phase), x);
+            b.learn(&PARAMS, at(phase), x, 10.0, n, &seen);
         }
-        let seen = b.look(1, 10.0);
+        let seen = b.look(&PARAMS, at(1), 10.0);
         assert!(seen.errors[1].abs() < 1e-3 && seen.errors[2].abs() < 0.5, "{seen:?}");
         assert!((seen.errors[0] - 5.0).abs() < 0.5, "the moving mean knows no season: {seen:?}");
     }
@@ -188,16 +222,16 @@ mod tests {
     fn a_constant_series_that_moves_is_far_out_and_then_learnt() {
         let mut b = Baselines::new(100.0);
         for n in 0..100 {
-            let seen = b.look(0, 0.0);
+            let seen = b.look(&PARAMS, at(0), 0.0);
             assert_eq!(seen.z, [0.0; 3]);
-            b.learn(&PARAMS, 0, 0.0, 100.0, n, &seen);
+            b.learn(&PARAMS, at(0), 0.0, 100.0, n, &seen);
         }
-        assert!(b.look(0, 50.0).z.iter().all(|z| *z > 50.0));
+        assert!(b.look(&PARAMS, at(0), 50.0).z.iter().all(|z| *z > 50.0));
         for n in 100..2000 {
-            let seen = b.look(0, 50.0);
-            b.learn(&PARAMS, 0, 50.0, 150.0, n, &seen);
+            let seen = b.look(&PARAMS, at(0), 50.0);
+            b.learn(&PARAMS, at(0), 50.0, 150.0, n, &seen);
         }
-        assert!(b.look(0, 50.0).z.iter().all(|z| *z < 1.0));
+        assert!(b.look(&PARAMS, at(0), 50.0).z.iter().all(|z| *z < 1.0));
     }
 
     #[test]
@@ -207,10 +241,10 @@ mod tests {
             // Errors of 0.5 in one bucket and of 4 in the other, in turns.
             let (phase, sign) = ((n % 2) as usize, if n / 2 % 2 == 0 { 1.0 } else { -1.0 });
             let x = sign * if phase == 0 { 0.5 } else { 4.0 };
-            let seen = b.look(phase, x);
-            b.learn(&PARAMS, phase, x, 100.0, n, &seen);
+            let seen = b.look(&PARAMS, at(phase), x);
+            b.learn(&PARAMS, at(phase), x, 100.0, n, &seen);
         }
-        let (calm, noisy) = (b.look(0, 4.0), b.look(1, 4.0));
+        let (calm, noisy) = (b.look(&PARAMS, at(0), 4.0), b.look(&PARAMS, at(1), 4.0));
         // Spreads of the whole near 2.25, of the buckets .5 and 4: shares of .22 and 1.8 without the floor.
         assert!(calm.phase_spread < 0.55 && noisy.phase_spread > 1.3, "{calm:?} {noisy:?}");
         assert!(calm.z[0] > 2.0 * noisy.z[0]);
@@ -220,10 +254,10 @@ mod tests {
     fn all_zero_gives_no_nan() {
         let mut b = Baselines::new(0.0);
         for n in 0..10 {
-            let seen = b.look(0, 0.0);
+            let seen = b.look(&PARAMS, at(0), 0.0);
             assert_eq!((seen.z, seen.expected), ([0.0; 3], 0.0));
-            b.learn(&PARAMS, 0, 0.0, 0.0, n, &seen);
+            b.learn(&PARAMS, at(0), 0.0, 0.0, n, &seen);
         }
-        assert_eq!(b.look(0, 1.0).z, [Z_MAX, Z_MAX, Z_MAX]);
+        assert_eq!(b.look(&PARAMS, at(0), 1.0).z, [Z_MAX, Z_MAX, Z_MAX]);
     }
 }

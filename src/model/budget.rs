@@ -12,12 +12,12 @@ use crate::base::Millis;
 const WEEK_MS: f64 = 7.0 * 86_400_000.0;
 /// Added to the level needed at each page.
 const STEP: f64 = 0.4;
-/// Pages a week that leave it where it is, as a multiple of the level 0, which is one a week.
-const ALLOWED_A_WEEK: f64 = 5.0;
+/// Pages that leave it where it is, as a multiple of the profile's budget.
+const ALLOWED: f64 = 5.0;
 /// Most that is added.
 const RAISED_MAX: f64 = 4.0;
-/// Findings closer together are one page.
-const PAGE_MS: Millis = 12 * 3_600_000;
+/// Findings closer together are one page; less by as much as the budget is above one a week.
+const PAGE_MS: f64 = 12.0 * 3_600_000.0;
 
 /// How far the level needed stands above 0.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -33,10 +33,10 @@ impl PageBudget {
         Self { raised: 0.0, last: Millis::MIN }
     }
 
-    /// Lets time pass.
-    pub fn lower(&mut self, elapsed: Millis) {
+    /// Lets time pass, at so many false alarms a week.
+    pub fn lower(&mut self, elapsed: Millis, a_week: f64) {
         if self.raised > 0.0 {
-            let down = STEP * ALLOWED_A_WEEK * elapsed as f64 / WEEK_MS;
+            let down = STEP * ALLOWED * a_week * elapsed as f64 / WEEK_MS;
             self.raised = (f64::from(self.raised) - down).max(0.0) as f32;
         }
     }
@@ -46,9 +46,9 @@ impl PageBudget {
         f64::from(self.raised)
     }
 
-    /// A finding at `t`.
-    pub fn spend(&mut self, t: Millis) {
-        if t.saturating_sub(self.last) > PAGE_MS {
+    /// A finding at `t`, at so many false alarms a week.
+    pub fn spend(&mut self, t: Millis, a_week: f64) {
+        if t.saturating_sub(self.last) as f64 > PAGE_MS / a_week.max(1.0) {
             self.raised = (f64::from(self.raised) + STEP).min(RAISED_MAX) as f32;
             self.last = t;
         }
@@ -66,10 +66,10 @@ mod tests {
         let mut budget = PageBudget::new();
         let mut found = 0;
         for h in 0..weeks * 168 {
-            budget.lower(HOUR);
+            budget.lower(HOUR, 1.0);
             if h % hours == 0 && level > budget.raised() {
                 found += usize::from(h >= (weeks - 1) * 168);
-                budget.spend(h * HOUR);
+                budget.spend(h * HOUR, 1.0);
             }
         }
         found
@@ -86,7 +86,7 @@ mod tests {
     fn findings_of_one_incident_are_one_page() {
         let mut budget = PageBudget::new();
         for minute in 0..600 {
-            budget.spend(minute * 60_000);
+            budget.spend(minute * 60_000, 1.0);
         }
         assert!((budget.raised() - STEP).abs() < 1e-6);
     }

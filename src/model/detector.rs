@@ -2,26 +2,29 @@
 //!
 //! Two channels, each as a level L = -log10(exceedances expected in a week): the geometric mean of three robust
 //! deviations against the tail that such means have had on this series ([`Tail`]), and the excess over the range kept
-//! so far ([`Ranges`]), which counts less where no expectation is surprised. What has paged lately raises the level
-//! needed ([`Ratchet`], [`PageBudget`]). The score is 10^max(L) times the profile's budget, so that above 1 means rarer
-//! than the budget on any series. Source: the prototypes behind models/default.md; measured figures in docs/quality.md.
+//! so far ([`Ranges`]), which counts less where no expectation is surprised. What has paged lately, or at this time of day,
+//! raises the level needed ([`Ratchet`], [`Recurrence`], [`PageBudget`]). The score is how much rarer the point is than the
+//! profile's budget, so that above 1 means the same on any series. Source: the prototypes behind models/default.md; measured figures in docs/quality.md.
 //!
 //! Reads no clock and knows nothing of rules, labels or alerts.
 
 use serde::{Deserialize, Serialize};
 
-use super::baseline::{BaselineParams, Baselines, PHASES};
+use super::baseline::{BaselineParams, Baselines, PHASES, Place};
 use super::budget::PageBudget;
+use super::calendar::{DAY, LocalTime};
 use super::explanation::Parts;
 use super::profile::{Direction, Profile};
 use super::range::{RangeParams, Ranges, Sighting};
 use super::ratchet::Ratchet;
+use super::recurrence::Recurrence;
 use super::tail::{Tail, TailParams};
+use super::weekday;
 use std::f64::consts::LN_10;
 
 use crate::base::Millis;
 
-const DAY_MS: f64 = 86_400_000.0;
+const DAY_MS: f64 = DAY as f64;
 /// Forgetting for which the constants below were measured.
 const REFERENCE_FORGETTING_MS: f64 = 14.0 * DAY_MS;
 /// What a season keeps of its past over one visit of its bucket.
@@ -42,6 +45,17 @@ const SUPPORT_LEVEL: f64 = -1.5;
 const SUPPORT_SHARE: f64 = 0.7;
 /// Lowest level that a deviation is taken to have.
 const LEVEL_MIN: f64 = -4.0;
+/// Levels by which pages become rarer by a decade: the level is a count of exceedances, many of which are one page. Measured
+/// on both corpora and on synthetic series at one page a day, a week and a month, docs/quality.md.
+const LEVELS_A_DECADE: f64 = 1.8;
+/// Levels a decade of points a day above [`FINE`] by which the shares that are believed understate.
+const FINE_LEVELS: f64 = 0.3;
+const FINE: f64 = 288.0;
+/// Share of the warm-up in which nothing is scored, and what is taken off a level in the rest of it.
+const SILENT_SHARE: Millis = 8;
+const RESERVE: f64 = 2.5;
+/// Points of a bucket of the day from which on it is too wide for what comes back each day.
+const RECURRENCE_POINTS: f64 = 1.5;
 /// Points between two looks at the band.
 const BAND_EVERY: u32 = 16;
 
@@ -52,7 +66,12 @@ pub struct DetectorParams {
     tail: TailParams,
     range: RangeParams,
     profile: Profile,
-    budget_log10: f64,
+    /// Added to a level, so that 0 is the profile's budget.
+    budget_levels: f64,
+    /// Added to a level for the interval.
+    fine_levels: f64,
+    /// Whether a bucket of the day holds several points.
+    recurrence: bool,
 }
 
 /// State of one series.
@@ -62,7 +81,7 @@ pub struct Detector(Option<State>);
 /// What the detector says of a point. Unit of all but the score: that of the series.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Score {
-    /// Above 1: rarer than the profile's budget. 0 while warming up; at most 1e6 times the budget a week.
+    /// Above 1: rarer than the profile's budget. 0 while too little is known; at most some thousand times the budget a week.
     pub score: f64,
     /// What was expected before the point came.
     pub expected: f64,
@@ -72,6 +91,8 @@ pub struct Score {
     pub upper: f64,
     /// What each part saw, for whoever asks why.
     pub parts: Parts,
+    /// The profile excludes this time: not scored, nothing learnt.
+    pub excluded: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -85,6 +106,7 @@ struct State {
     tail: Tail,
     ranges: Ranges,
     ratchet: Ratchet,
+    recurrence: Recurrence,
     budget: PageBudget,
     /// Deviation at which the score was 1 at the last look, in standard deviations.
     edge: f32,
@@ -109,10 +131,13 @@ impl DetectorParams {
                 season_gain: (1.0 - SEASON_KEPT.powf(1.0 / (per_phase * forgetting))).min(0.2),
                 mean_gain: 2.0 / (window + 1.0),
                 spread_gain: (1.0 / (SPREAD_DAYS * per_day * forgetting)).min(1.0),
+                points_per_week: if profile.seasonality.weekly { 7.0 * per_day } else { 0.0 },
             },
             tail: TailParams::new(per_day, TAIL_DAYS * forgetting),
             range: RangeParams::new(per_day, forgetting, profile.direction),
-            budget_log10: profile.false_alarms_per_week.log10(),
+            budget_levels: LEVELS_A_DECADE * profile.false_alarms_per_week.log10(),
+            fine_levels: FINE_LEVELS * (per_day / FINE).log10().max(0.0),
+            recurrence: phases > 1 && per_day / phases as f64 > RECURRENCE_POINTS,
             profile: profile.clone(),
         }
     }
@@ -123,9 +148,11 @@ impl DetectorParams {
         &self.profile
     }
 
-    fn phase(&self, t: Millis) -> usize {
-        let in_day = t.rem_euclid(DAY_MS as Millis) as u64;
-        (in_day * self.baseline.phases as u64 / DAY_MS as u64) as usize
+    fn place(&self, t: Millis) -> Place {
+        let LocalTime { in_day, weekday } = self.profile.calendar.local(t);
+        let part = |buckets: usize| (in_day as u64 * buckets as u64 / DAY as u64) as usize;
+        let buckets_a_day = weekday::BUCKETS / 7;
+        Place { phase: part(self.baseline.phases), week: usize::from(weekday) * buckets_a_day + part(buckets_a_day) }
     }
 }
 
@@ -138,13 +165,18 @@ impl Detector {
 
     /// Scores a point and learns it.
     ///
-    /// None, and nothing learnt, for a value that is not finite and for a point that is not newer than the last.
+    /// None, and nothing learnt, for a value that is not finite and for a point that is not newer than the last. Nothing is
+    /// learnt either of a time that the profile excludes.
     pub fn update(&mut self, params: &DetectorParams, t: Millis, v: f64) -> Option<Score> {
         if !v.is_finite() {
             return None;
         }
         let inside = params.profile.clip(v);
-        let state = self.0.get_or_insert_with(|| State::new(t, inside));
+        if params.profile.excludes(t) {
+            let state = self.0.as_mut().filter(|state| t > state.last)?;
+            return Some(state.look_only(params, t, inside));
+        }
+        let state = self.0.get_or_insert_with(|| State::new(params, t, inside));
         if state.points > 0 && t <= state.last {
             return None;
         }
@@ -175,16 +207,17 @@ impl Default for Detector {
 }
 
 impl State {
-    fn new(t: Millis, v: f64) -> Self {
+    fn new(params: &DetectorParams, t: Millis, v: f64) -> Self {
         Self {
             origin: v,
             first: t,
             last: t,
             points: 0,
             baselines: Baselines::new(v.abs().min(FARTHEST)),
-            tail: Tail::new(),
+            tail: Tail::new(&params.tail),
             ranges: Ranges::new(),
             ratchet: Ratchet::default(),
+            recurrence: Recurrence::new(),
             budget: PageBudget::new(),
             edge: 0.0,
         }
@@ -194,12 +227,16 @@ impl State {
         let n = self.points;
         let elapsed = t.saturating_sub(self.last);
         let x = (v - self.origin).clamp(-FARTHEST, FARTHEST);
-        let phase = params.phase(t);
-        let seen = self.baselines.look(phase, x);
+        let place = params.place(t);
+        let seen = self.baselines.look(&params.baseline, place, x);
         let magnitude = v.abs().min(FARTHEST);
         let ln_u = seen.z.iter().map(|z| z + Z_OFFSET).product::<f64>().ln() / 3.0;
-        let deviation = if n >= FEWEST_POINTS { self.tail.level(&params.tail, ln_u, n) } else { f64::NEG_INFINITY };
-        self.baselines.learn(&params.baseline, phase, x, magnitude, n, &seen);
+        let deviation = if n >= FEWEST_POINTS {
+            self.tail.level(&params.tail, ln_u, n) + params.fine_levels
+        } else {
+            f64::NEG_INFINITY
+        };
+        self.baselines.learn(&params.baseline, place, x, magnitude, n, &seen);
         let sighting = Sighting {
             x,
             y: v.clamp(-FARTHEST, FARTHEST),
@@ -207,44 +244,78 @@ impl State {
             ln_deviation: ln_u,
             magnitude: self.baselines.magnitude(),
         };
-        let range = self.ranges.update(&params.range, n, &sighting);
+        let departure = self.ranges.update(&params.range, n, &sighting);
+        let range = departure.map_or(f64::NEG_INFINITY, |departure| departure.level + params.fine_levels);
         if n >= FEWEST_POINTS {
             self.tail.learn(&params.tail, ln_u, n);
         }
         self.ratchet.lower(elapsed);
-        self.budget.lower(elapsed);
+        self.budget.lower(elapsed, params.profile.false_alarms_per_week);
         self.last = t;
         self.points = n.saturating_add(1);
 
         let expected = self.origin + seen.expected;
-        let warm = n >= FEWEST_POINTS && t.saturating_sub(self.first) >= params.profile.warm_up;
-        let level = if warm && is_counted(&params.profile, v, expected) {
-            self.restrain(t, deviation, range)
+        let (age, warm_up) = (t.saturating_sub(self.first), params.profile.warm_up);
+        let level = if n >= FEWEST_POINTS && age >= warm_up / SILENT_SHARE && is_counted(&params.profile, v, expected) {
+            let shift = params.budget_levels - if age < warm_up { RESERVE } else { 0.0 };
+            self.restrain(params, t, place.phase, (deviation, range), shift)
         } else {
             f64::NEG_INFINITY
         };
         let half = self.edge(params, n) * seen.scale;
         let clip = |v: f64| params.profile.clip(v);
-        let parts = Parts::new(seen.z, seen.errors, deviation, range);
+        let rarity = (deviation / LEVELS_A_DECADE, range / LEVELS_A_DECADE);
+        let parts = Parts::new(seen.z, seen.errors, rarity, departure);
         Score {
-            score: if level > f64::NEG_INFINITY { ((level + params.budget_log10) * LN_10).exp() } else { 0.0 },
+            score: if level > f64::NEG_INFINITY { (level / LEVELS_A_DECADE * LN_10).exp() } else { 0.0 },
             expected: clip(expected),
             lower: clip(expected - half),
             upper: clip(expected + half),
             parts,
+            excluded: false,
         }
     }
 
-    /// One level out of the two, less what has been spent.
-    fn restrain(&mut self, t: Millis, deviation: f64, range: f64) -> f64 {
-        let supported = range + SUPPORT_SHARE * (deviation.max(LEVEL_MIN) - SUPPORT_LEVEL).min(0.0);
-        let above = deviation - self.ratchet.raised();
+    /// What was expected, of a point that is neither scored nor learnt.
+    fn look_only(&self, params: &DetectorParams, t: Millis, v: f64) -> Score {
+        let x = (v - self.origin).clamp(-FARTHEST, FARTHEST);
+        let seen = self.baselines.look(&params.baseline, params.place(t), x);
+        let (expected, half) = (self.origin + seen.expected, f64::from(self.edge) * seen.scale);
+        let clip = |v: f64| params.profile.clip(v);
+        let unknown = (f64::NEG_INFINITY, f64::NEG_INFINITY);
+        Score {
+            score: 0.0,
+            expected: clip(expected),
+            lower: clip(expected - half),
+            upper: clip(expected + half),
+            parts: Parts::new(seen.z, seen.errors, unknown, None),
+            excluded: true,
+        }
+    }
+
+    /// One level out of the two, `shift` added, less what has been spent; 0 is the budget.
+    fn restrain(
+        &mut self,
+        params: &DetectorParams,
+        t: Millis,
+        phase: usize,
+        (deviation, range): (f64, f64),
+        shift: f64,
+    ) -> f64 {
+        let supported = range + SUPPORT_SHARE * (deviation.max(LEVEL_MIN) - SUPPORT_LEVEL).min(0.0) + shift;
+        let deviation = deviation + shift;
+        let mut needed = self.ratchet.raised();
+        if params.recurrence {
+            needed = needed.max(self.recurrence.raised(phase, params.baseline.phases));
+            self.recurrence.see(phase, deviation);
+        }
+        let above = deviation - needed;
         if above > 0.0 {
             self.ratchet.raise(deviation);
         }
         let level = above.max(supported) - self.budget.raised();
         if level > 0.0 {
-            self.budget.spend(t);
+            self.budget.spend(t, params.profile.false_alarms_per_week);
         }
         level
     }
@@ -252,7 +323,7 @@ impl State {
     /// Deviation at which the score is 1, in standard deviations; what has been spent is left out of it.
     fn edge(&mut self, params: &DetectorParams, n: u32) -> f64 {
         if n.is_multiple_of(BAND_EVERY) {
-            let edge = self.tail.ln_at(&params.tail, -params.budget_log10, n).exp() - Z_OFFSET;
+            let edge = self.tail.ln_at(&params.tail, -params.budget_levels - params.fine_levels, n).exp() - Z_OFFSET;
             self.edge = edge.clamp(0.0, 1e4) as f32;
         }
         f64::from(self.edge)

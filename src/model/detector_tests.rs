@@ -179,7 +179,9 @@ fn a_busy_hour_that_is_always_noisy_is_no_finding() {
     });
     let found = findings(&scores);
     assert!(found.contains(&(at as usize)), "two and a half deviations by day, 25 at night: {:?}", scores[at as usize]);
-    assert!(found.iter().filter(|i| day(**i as i64)).count() <= 2, "{found:?}");
+    // The first busy hour of all is news.
+    let by_day = found.iter().filter(|i| **i as i64 >= DAY_POINTS && day(**i as i64)).count();
+    assert!(by_day <= 2, "{found:?}");
 }
 
 #[test]
@@ -199,8 +201,9 @@ fn the_direction_decides_which_spike_counts() {
     assert!(high("min_dev_from_expected: 30\n", 40.0) > 1.0);
     assert_eq!(high("min_rel_dev_from_expected: 0.6\n", 40.0), 0.0);
     assert!(high("min_rel_dev_from_expected: 0.3\n", 40.0) > 1.0);
-    let (strict, lax) = (high("false_alarms: 1/month\n", 40.0), high("false_alarms: 1/day\n", 40.0));
-    assert!((lax / strict - 30.0).abs() < 1e-6, "the score is the budget over the rate: {lax} {strict}");
+    // Of a first finding: what was found before makes the next one harder, and a larger budget finds more.
+    let (strict, lax) = (high("false_alarms: 0.5/month\n", 40.0), high("false_alarms: 1/month\n", 40.0));
+    assert!((lax / strict - 2.0).abs() < 1e-6, "the score is the budget over the rate: {lax} {strict}");
 }
 
 #[test]
@@ -211,7 +214,7 @@ fn the_data_range_bounds_the_band_and_pages_what_cannot_be() {
     for i in 0..300 {
         let score = detector.update(&params, i * MINUTE, 5.0 + noise.normal()).unwrap();
         assert!(score.lower >= 0.0 && score.upper <= 10.0);
-        assert_eq!(score.score, 0.0, "warming up");
+        assert!(score.score <= 1.0, "{score:?}");
     }
     assert!(detector.update(&params, 300 * MINUTE, 11.0).unwrap().score > 1.0);
     assert!(detector.update(&params, 301 * MINUTE, -1.0).unwrap().score > 1.0);
@@ -228,6 +231,23 @@ fn warm_up_silences_a_new_series() {
     };
     assert!(first("warm_up: 2h\n") < 400);
     assert!(first("warm_up: 2d\n") >= 2880);
+}
+
+/// What a page at the end of a first day is: noise of 1 around 100, an outage to 0 from the `at`-th minute on.
+fn first_day(at: i64) -> Vec<Score> {
+    let params = params("");
+    let mut noise = Noise::new(41);
+    run(&params, DAY_POINTS, |i| if i >= at { 0.0 } else { 100.0 + noise.normal() })
+}
+
+#[test]
+fn on_the_first_day_an_outage_is_a_finding_and_noise_is_not() {
+    assert_eq!(findings(&first_day(DAY_POINTS)), Vec::<usize>::new());
+    for at in [200, 600, 1_300] {
+        let found = findings(&first_day(at));
+        assert!(found.first().is_some_and(|i| (at..at + 3).contains(&(*i as i64))), "{at}: {found:?}");
+    }
+    assert_eq!(findings(&first_day(100)), Vec::<usize>::new(), "the first eighth is silent");
 }
 
 #[test]
@@ -285,4 +305,105 @@ fn any_instant_is_survived() {
     for t in [i64::MIN, -1, 0, 1, i64::MAX] {
         assert!(detector.update(&params, t, 1.0).is_some());
     }
+}
+
+/// Requests at one point in five minutes: offices open on weekdays from 8 to 18 by New York's clock, in summer time from 8 March.
+fn offices(noise: &mut Noise, t: i64) -> f64 {
+    let summer = t >= 1_772_953_200_000;
+    let local = t - if summer { 4 } else { 5 } * 3_600_000;
+    let (weekday, hour) = ((local.div_euclid(86_400_000) + 3).rem_euclid(7), local.rem_euclid(86_400_000) / 3_600_000);
+    let open = weekday < 5 && (8..18).contains(&hour);
+    let requests = if open { 100.0 } else { 20.0 + 2.0 * (hour as f64 / 4.0).sin() };
+    requests + 2.0 * noise.normal()
+}
+
+/// Monday, 2026-01-05T05:00:00Z: midnight in New York.
+const MONDAY: i64 = 1_767_589_200_000;
+const WEEK: i64 = 7 * 86_400_000;
+
+/// Mean distance from what was expected over Saturday, Sunday and Monday of the weeks from `from` on, after so many weeks.
+fn office_error(yaml: &str, weeks: i64, from: i64) -> f64 {
+    let params = DetectorParams::new(&Profile::parse(&format!("name: test\n{yaml}")).unwrap(), 300_000);
+    let mut noise = Noise::new(51);
+    let mut detector = Detector::new();
+    let (mut sum, mut points) = (0.0, 0.0);
+    for i in 0..weeks * 2016 {
+        let t = MONDAY + i * 300_000;
+        let v = offices(&mut noise, t);
+        let expected = detector.update(&params, t, v).unwrap().expected;
+        if i >= from * 2016 && !(1..5).contains(&(i % 2016 / 288)) {
+            sum += (v - expected).abs();
+            points += 1.0;
+        }
+    }
+    sum / points
+}
+
+#[test]
+fn the_weekend_is_known_after_some_weeks() {
+    let daily = office_error("seasonality: [daily]\ntz: America/New_York\n", 6, 3);
+    let weekly = office_error("seasonality: [daily, weekly]\ntz: America/New_York\n", 6, 3);
+    // Noise alone is 1.6.
+    assert!(weekly - 1.6 < 0.6 * (daily - 1.6), "{weekly} {daily}");
+}
+
+#[test]
+fn the_season_moves_with_the_clocks_of_its_zone() {
+    // The ninth week ends with the change to summer time on Sunday, 8 March; the tenth is the first by the new clock.
+    let local = office_error("tz: America/New_York\n", 11, 9);
+    let utc = office_error("tz: UTC\n", 11, 9);
+    assert!(local < 0.85 * utc, "{local} {utc}");
+}
+
+#[test]
+fn an_excluded_time_is_not_scored_and_not_learnt_and_then_life_goes_on() {
+    // 1970-01-01 was a Thursday. Every night at two a backup moves the level by 50.
+    let with = params("exclude: ['daily 02:00-03:00']\n");
+    let mut noise = Noise::new(61);
+    let backup = |i: i64| (120..180).contains(&(i % DAY_POINTS));
+    let scores = run(&with, 6 * DAY_POINTS, |i| 100.0 + noise.normal() + if backup(i) { 50.0 } else { 0.0 });
+    for (i, score) in scores.iter().enumerate() {
+        assert_eq!(score.excluded, backup(i as i64), "{i}");
+        assert!(!score.excluded || score.score == 0.0 && (score.expected - 100.0).abs() < 5.0, "{i}: {score:?}");
+    }
+    // What changes for good within such a time is learnt after it: the model is not locked.
+    let moved = 3 * DAY_POINTS + 150;
+    let mut noise = Noise::new(62);
+    let scores = run(&with, 5 * DAY_POINTS, |i| if i < moved { 100.0 } else { 160.0 } + noise.normal());
+    let found = findings(&scores);
+    assert!(found.iter().any(|i| (moved..moved + 60).contains(&(*i as i64))), "said once: {found:?}");
+    assert!(found.iter().all(|i| (*i as i64) < moved + 200), "and then usual: {found:?}");
+    assert!((scores.last().unwrap().expected - 160.0).abs() < 3.0);
+}
+
+#[test]
+fn a_job_that_comes_every_day_is_no_news() {
+    // Five minutes a day at nine: too short for the season's half hour.
+    let params = params("");
+    let mut noise = Noise::new(71);
+    let job = |i: i64| (540..545).contains(&(i % DAY_POINTS));
+    let scores = run(&params, 21 * DAY_POINTS, |i| 100.0 + noise.normal() + if job(i) { 60.0 } else { 0.0 });
+    let late = findings(&scores).into_iter().filter(|i| *i as i64 >= 7 * DAY_POINTS && job(*i as i64)).count();
+    assert!(late <= 5, "{late} findings of 14 jobs that were to be expected");
+    let other =
+        run(&params, 15 * DAY_POINTS, |i| 100.0 + noise.normal() + if job(i) || i == 20_400 { 60.0 } else { 0.0 });
+    assert!(other[20_400].score > 1.0, "the same at another time is one");
+}
+
+#[test]
+fn few_and_whole_numbers_are_not_blown_up() {
+    let pages = |scores: &[Score]| {
+        let mut last = -1_000;
+        let found = findings(scores).into_iter().map(|i| i as i64);
+        found.filter(|i| i - std::mem::replace(&mut last, *i) > 60).count()
+    };
+    let mut noise = Noise::new(81);
+    let mut sparse = |per_day: f64| f64::from(u8::from(noise.uniform() < per_day / DAY_POINTS as f64));
+    let counts = run(&params(""), 14 * DAY_POINTS, |_| sparse(8.0));
+    assert!(pages(&counts) <= 8, "{} pages of eight single events a day", pages(&counts));
+    let mut noise = Noise::new(82);
+    let whole = run(&params(""), 14 * DAY_POINTS, |_| (5.0 + noise.normal()).round());
+    assert!(pages(&whole) <= 4, "{} pages of small whole numbers", pages(&whole));
+    let flat = run(&params(""), 14 * DAY_POINTS, |i| if i < 10 * DAY_POINTS { 3.0 } else { 4.0 });
+    assert_eq!(pages(&flat), 1, "a flat line that moves once");
 }

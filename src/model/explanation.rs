@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::detector::{Detector, DetectorParams, Score};
 use super::forecaster::{Forecaster, ForecasterParams};
+use super::range::{Departure, Feature};
 use crate::base::Millis;
 
 /// Share of the forecasts that a band holds.
@@ -27,6 +28,19 @@ pub struct Parts {
     /// The same of leaving the range that the series has kept to: in its value, its course, or its spread.
     #[serde(skip)]
     pub range_rarity: f32,
+    /// What is farthest out of the range that it has kept to; None where nothing is.
+    pub beyond: Option<Beyond>,
+}
+
+/// A feature of the series that is out of the range that it has kept to.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Beyond {
+    /// Which.
+    pub feature: Feature,
+    /// What it is now: in the series' unit, but for [`Feature::Deviation`], which is in standard deviations.
+    pub now: f32,
+    /// The end of its range.
+    pub bound: f32,
 }
 
 /// Why a point has no score above 0.
@@ -35,6 +49,8 @@ pub struct Parts {
 pub enum NotScored {
     /// Too little is known of the series (`warm_up`).
     WarmingUp,
+    /// The profile keeps this time out (`exclude`).
+    Excluded,
     /// It lies on the side that the profile does not look at, or too near (`direction`, `min_dev_from_expected`).
     NotAskedFor,
 }
@@ -136,15 +152,25 @@ pub struct Reading {
     lower: f32,
     upper: f32,
     parts: Parts,
+    excluded: bool,
 }
 
 impl Parts {
     /// From the sizes of the three distances, their signs, and what the two channels of a detector make of the point.
-    #[must_use]
-    pub fn new(z: [f64; 3], signs: [f64; 3], rarity: f64, range_rarity: f64) -> Self {
+    pub(super) fn new(
+        z: [f64; 3],
+        signs: [f64; 3],
+        (rarity, range_rarity): (f64, f64),
+        departure: Option<Departure>,
+    ) -> Self {
         let signed = |j: usize| z[j].copysign(signs[j]) as f32;
         let (rarity, range_rarity) = (rarity as f32, range_rarity as f32);
-        Self { level: signed(0), season: signed(1), trend: signed(2), rarity, range_rarity }
+        let beyond = departure.map(|Departure { feature, now, bound, .. }| Beyond {
+            feature,
+            now: now as f32,
+            bound: bound as f32,
+        });
+        Self { level: signed(0), season: signed(1), trend: signed(2), rarity, range_rarity, beyond }
     }
 
     /// Whether it is the range kept so far, rather than the distances, that makes the point rare.
@@ -157,18 +183,19 @@ impl Parts {
 /// All of it, one number after the other; as JSON its parts would lack what people are not shown.
 impl Serialize for Reading {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { value, score, expected, lower, upper, parts } = *self;
-        let Parts { level, season, trend, rarity, range_rarity } = parts;
-        [value, score, expected, lower, upper, level, season, trend, rarity, range_rarity].serialize(serializer)
+        let Self { value, score, expected, lower, upper, parts, excluded } = *self;
+        let Parts { level, season, trend, rarity, range_rarity, beyond } = parts;
+        let numbers = [value, score, expected, lower, upper, level, season, trend, rarity, range_rarity];
+        (numbers, beyond, excluded).serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Reading {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let [value, score, expected, lower, upper, level, season, trend, rarity, range_rarity] =
-            <[f32; 10]>::deserialize(deserializer)?;
-        let parts = Parts { level, season, trend, rarity, range_rarity };
-        Ok(Self { value, score, expected, lower, upper, parts })
+        let (numbers, beyond, excluded) = <([f32; 10], Option<Beyond>, bool)>::deserialize(deserializer)?;
+        let [value, score, expected, lower, upper, level, season, trend, rarity, range_rarity] = numbers;
+        let parts = Parts { level, season, trend, rarity, range_rarity, beyond };
+        Ok(Self { value, score, expected, lower, upper, parts, excluded })
     }
 }
 
@@ -183,6 +210,7 @@ impl Reading {
             lower: score.lower as f32,
             upper: score.upper as f32,
             parts: score.parts,
+            excluded: score.excluded,
         }
     }
 }
@@ -197,6 +225,7 @@ impl AnomalyExplanation {
         let warming_up = learnt < profile.warm_up || !reading.parts.rarity.is_finite();
         let not_scored = match (reading.score > 0.0, warming_up) {
             (true, _) => None,
+            (false, _) if reading.excluded => Some(NotScored::Excluded),
             (false, true) => Some(NotScored::WarmingUp),
             (false, false) => Some(NotScored::NotAskedFor),
         };

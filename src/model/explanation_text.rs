@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::explanation::{AnomalyExplanation, Crossing, ForecastExplanation, ModelExplanation, NotScored};
+use super::explanation::{AnomalyExplanation, Beyond, Crossing, ForecastExplanation, ModelExplanation, NotScored};
+use super::range::Feature;
 use crate::base::{Millis, format_duration};
 
 /// Distances below this many standard deviations are called normal.
@@ -38,11 +39,12 @@ impl fmt::Display for AnomalyExplanation {
                 _ => write!(f, "; {size:.1} spreads {side} {what}")?,
             }
         }
-        if self.out_of_range {
-            write!(f, "; out of the range that value, course and spread have kept to")?;
+        if let Some(beyond) = parts.beyond.filter(|_| self.out_of_range) {
+            beyond.fmt(f)?;
         }
         match self.not_scored {
             Some(NotScored::WarmingUp) => write!(f, "; no score yet, still learning")?,
+            Some(NotScored::Excluded) => write!(f, "; no score: the profile excludes this time")?,
             Some(NotScored::NotAskedFor) => write!(f, "; no score: not a deviation that the profile asks for")?,
             None => {
                 let budget = number(self.budget_a_week);
@@ -55,6 +57,22 @@ impl fmt::Display for AnomalyExplanation {
             }
         }
         learnt(f, self.learnt, self.points)
+    }
+}
+
+impl fmt::Display for Beyond {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.feature {
+            Feature::Value => "the value",
+            Feature::ShortMean => "the mean of 24 points",
+            Feature::SlowMean => "the mean of half a day",
+            Feature::SeasonError => "the distance from this time of day",
+            Feature::Size => "the size",
+            Feature::Deviation => "the distance from all expectations, in spreads",
+        };
+        let side = if self.now > self.bound { "above" } else { "below" };
+        let (now, bound) = (number(f64::from(self.now)), number(f64::from(self.bound)));
+        write!(f, "; {what}, {now}, {side} the range it has kept to (bound {bound})")
     }
 }
 
@@ -150,7 +168,8 @@ mod tests {
     use super::*;
 
     fn anomaly() -> AnomalyExplanation {
-        let parts = Parts { level: 4.62, season: 5.1, trend: -0.2, rarity: 0.5, range_rarity: f32::NEG_INFINITY };
+        let beyond = Some(Beyond { feature: Feature::ShortMean, now: 88.2, bound: 80.0 });
+        let parts = Parts { level: 4.62, season: 5.1, trend: -0.2, rarity: 0.5, range_rarity: 0.6, beyond };
         AnomalyExplanation {
             value: 93.1,
             score: 3.2,
@@ -172,9 +191,11 @@ mod tests {
         assert_eq!(
             anomaly().to_string(),
             "value 93.1; expected 61.4 (55 to 68.2 is within the budget); 4.6 spreads above recent level; 5.1 spreads above \
-             this time of day; its course normal; out of the range that value, course and spread have kept to; score 3.2: \
+             this time of day; its course normal; the mean of 24 points, 88.2, above the range it has kept to (bound 80); score 3.2: \
              such a point is expected once in 3.2 weeks (budget: 1 a week); learnt from 20160 points over 2w"
         );
+        let closed = AnomalyExplanation { score: 0.0, not_scored: Some(NotScored::Excluded), ..anomaly() };
+        assert!(closed.to_string().contains("; no score: the profile excludes this time; learnt from"));
         let young = AnomalyExplanation { score: 0.0, not_scored: Some(NotScored::WarmingUp), ..anomaly() };
         assert!(young.to_string().contains("; no score yet, still learning; learnt from"));
     }

@@ -5,7 +5,7 @@
 //! ensemble. Each says how wrong it expects to be at the horizon asked for (`trend`, `horizon`); they are weighted by the
 //! inverse square of that, and what they disagree by widens the distribution. So a disk that fills within minutes is
 //! forecast by its trend, tomorrow's traffic by the ensemble, and the hand-over between them is measured. A sawtooth
-//! (`sawtooth`) is forecast by its envelope.
+//! (`sawtooth`) that is no season is forecast by its envelope.
 //!
 //! Reads no clock and knows nothing of rules, labels or alerts.
 

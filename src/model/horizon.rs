@@ -13,7 +13,7 @@ use super::quantiles::Quantiles;
 const DISTANCES: usize = 8;
 /// Hours ahead.
 const AHEAD: [usize; DISTANCES] = [1, 2, 4, 8, 16, 24, 36, 48];
-/// A forecast is kept every so many hours; from the third on no divisor of a day, so that all hours get their turn.
+/// A forecast is kept every so many hours; the far ones at no divisor of a day, so that all hours get their turn.
 const EVERY: [usize; DISTANCES] = [1, 1, 2, 3, 5, 5, 7, 7];
 /// How many wait at a time.
 const WAITING: [usize; DISTANCES] = waiting();
@@ -108,10 +108,10 @@ impl HorizonErrors {
     pub fn score(&mut self, forgetting: f64, hour: i64, sample: f64, change: Option<f64>) {
         let of_day = hour_of_day(hour);
         let factor = self.hour_factor(of_day);
-        for distance in 0..DISTANCES {
-            let made = hour.saturating_sub(AHEAD[distance] as i64);
+        for (distance, ahead) in AHEAD.into_iter().enumerate() {
+            let made = hour.saturating_sub(ahead as i64);
             if let Some(place) = place(distance, made)
-                && usize::from(self.offered) >= AHEAD[distance]
+                && usize::from(self.offered) >= ahead
             {
                 let error = (sample - self.forecasts.get(place)) / factor;
                 self.score_distance(forgetting, distance, error);
@@ -130,9 +130,9 @@ impl HorizonErrors {
     /// Keeps what is due of the forecasts made at an hour counted from the epoch. To be called for each hour, once the
     /// first time.
     pub fn offer(&mut self, hour: i64, forecast: impl Fn(usize) -> f64) {
-        for distance in 0..DISTANCES {
+        for (distance, ahead) in AHEAD.into_iter().enumerate() {
             if let Some(place) = place(distance, hour) {
-                self.forecasts.set(place, forecast(AHEAD[distance]));
+                self.forecasts.set(place, forecast(ahead));
             }
         }
         self.offered = self.offered.saturating_add(1);
@@ -206,18 +206,12 @@ mod tests {
 
     #[test]
     fn hours_wander_over_the_day() {
-        for distance in 2..DISTANCES {
+        for (distance, every) in EVERY.into_iter().enumerate().skip(2) {
             let mut of_day: Vec<usize> =
                 (0..1000).filter(|made| place(distance, *made).is_some()).map(hour_of_day).collect();
             of_day.sort_unstable();
             of_day.dedup();
-            let expected = if EVERY[distance] == 2 {
-                12
-            } else if EVERY[distance] == 3 {
-                8
-            } else {
-                DAY
-            };
+            let expected = if every <= 3 { DAY / every } else { DAY };
             assert_eq!(of_day.len(), expected, "{distance}");
         }
     }

@@ -5,11 +5,15 @@
 
 mod baseline;
 mod budget;
+mod calendar;
 mod cells;
 mod compact;
 mod detector;
 #[cfg(test)]
 mod detector_tests;
+#[cfg(test)]
+mod ensemble_tests;
+mod exclusion;
 mod explanation;
 mod explanation_text;
 mod forecaster;
@@ -22,9 +26,12 @@ mod outlook;
 mod peers;
 mod probe;
 mod profile;
+#[cfg(test)]
+mod profile_tests;
 mod quantiles;
 mod range;
 mod ratchet;
+mod recurrence;
 mod saved;
 #[cfg(test)]
 mod saved_tests;
@@ -36,8 +43,11 @@ mod synthetic;
 mod tail;
 mod trend;
 mod week;
+mod weekday;
 
+pub use calendar::Calendar;
 pub use detector::{Detector, DetectorParams, Score};
+pub use exclusion::Exclusion;
 pub use explanation::{
     Ahead, AnomalyExplanation, Crossing, ForecastExplanation, Interval, ModelExplanation, NotScored, Parts, Reading,
 };
@@ -45,3 +55,4 @@ pub use forecaster::{Forecaster, ForecasterParams};
 pub use outlook::Outlook;
 pub use peers::peer_scores;
 pub use profile::{Direction, Profile, ProfileError, Seasonality};
+pub use range::Feature;

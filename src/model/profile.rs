@@ -4,17 +4,25 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::calendar::Calendar;
+use super::exclusion::Exclusion;
 use crate::base::{Millis, parse_duration};
 
 const DAY: Millis = 86_400_000;
 /// Longest forecast: the hourly ensemble remembers eight days and says nothing useful beyond one week.
 const LONGEST_HORIZON: Millis = 7 * DAY;
 
+/// Most entries of `exclude`: each costs a comparison a point.
+const EXCLUSIONS_MAX: usize = 64;
+
 /// The profiles that the binary carries: name and text.
-const BUILTIN: [(&str, &str); 4] = [
+const BUILTIN: [(&str, &str); 7] = [
+    ("batch-job", include_str!("../../models/batch-job.yaml")),
     ("default", include_str!("../../models/default.yaml")),
+    ("error-ratio", include_str!("../../models/error-ratio.yaml")),
     ("latency", include_str!("../../models/latency.yaml")),
     ("saturation", include_str!("../../models/saturation.yaml")),
+    ("sparse", include_str!("../../models/sparse.yaml")),
     ("traffic", include_str!("../../models/traffic.yaml")),
 ];
 
@@ -37,12 +45,17 @@ pub struct Profile {
     pub data_range: Option<(f64, f64)>,
     /// Time constant with which the past loses its weight. The other time constants of the models scale with it.
     pub forgetting: Millis,
-    /// How long a new series gets no anomaly score. Forecasts have their own gate and do not wait for it.
+    /// How long a new series is scored with reserve: not at all in the first eighth, and only what is far outside of all that it
+    /// has shown in the rest. Forecasts have their own gate and do not wait for it.
     pub warm_up: Millis,
     /// Longest forecast.
     pub horizon: Millis,
     /// Budget of false alarms: how many a week of one ordinary series a score above 1 may mean.
     pub false_alarms_per_week: f64,
+    /// Whose days and weeks the seasons are (`tz`).
+    pub calendar: Calendar,
+    /// Times that are neither scored nor learnt.
+    pub exclude: Vec<Exclusion>,
 }
 
 /// Seasons that the models may use. Whether a series has them is measured, see the ensemble's weights.
@@ -110,6 +123,15 @@ impl Profile {
         BUILTIN.iter().map(|(name, _)| *name)
     }
 
+    /// Whether an instant is neither to be scored nor learnt.
+    #[must_use]
+    pub fn excludes(&self, t: Millis) -> bool {
+        !self.exclude.is_empty() && {
+            let local = self.calendar.local(t);
+            self.exclude.iter().any(|exclusion| exclusion.contains(t, local))
+        }
+    }
+
     /// The value moved into the data range.
     #[must_use]
     pub fn clip(&self, v: f64) -> f64 {
@@ -141,6 +163,10 @@ struct ProfileFile {
     horizon: String,
     #[serde(default = "default_false_alarms")]
     false_alarms: String,
+    #[serde(default = "default_tz")]
+    tz: String,
+    #[serde(default)]
+    exclude: Vec<String>,
 }
 
 /// `auto`, `none`, or a list of seasons.
@@ -173,6 +199,10 @@ fn default_false_alarms() -> String {
     "1/week".to_owned()
 }
 
+fn default_tz() -> String {
+    "UTC".to_owned()
+}
+
 impl ProfileFile {
     fn check(self) -> Result<Profile, ProfileError> {
         if self.name.trim().is_empty() {
@@ -198,6 +228,8 @@ impl ProfileFile {
             warm_up: duration("warm_up", &self.warm_up, 0, 28 * DAY)?,
             horizon: duration("horizon", &self.horizon, 1_000, LONGEST_HORIZON)?,
             false_alarms_per_week: per_week(&self.false_alarms)?,
+            calendar: calendar(&self.tz)?,
+            exclude: exclusions(&self.exclude)?,
             name: self.name,
             description: self.description,
             direction: self.direction,
@@ -246,6 +278,22 @@ fn duration(setting: &'static str, text: &str, least: Millis, most: Millis) -> R
     }
     let (least, most) = (crate::base::format_duration(least), crate::base::format_duration(most));
     Err(refuse(setting, format!("{text} is out of range; write {least} to {most}")))
+}
+
+fn calendar(tz: &str) -> Result<Calendar, ProfileError> {
+    Calendar::new(tz).ok_or_else(|| {
+        refuse(
+            "tz",
+            format!("{tz:?} is not a time zone; write an IANA name like Europe/Berlin, America/New_York or UTC"),
+        )
+    })
+}
+
+fn exclusions(texts: &[String]) -> Result<Vec<Exclusion>, ProfileError> {
+    if texts.len() > EXCLUSIONS_MAX {
+        return Err(refuse("exclude", format!("has {} entries; at most {EXCLUSIONS_MAX} are read", texts.len())));
+    }
+    texts.iter().map(|text| Exclusion::parse(text).map_err(|reason| refuse("exclude", reason))).collect()
 }
 
 /// `N/day`, `N/week` or `N/month` (of 30 days), N a positive number.
@@ -324,6 +372,10 @@ mod tests {
         assert_eq!(setting_of("name: a\nforgetting: 1h\n"), "forgetting");
         assert_eq!(setting_of("name: a\nwarm_up: soon\n"), "warm_up");
         assert_eq!(setting_of("name: a\nhorizon: 4w\n"), "horizon");
+        assert_eq!(setting_of("name: a\ntz: Europe/Atlantis\n"), "tz");
+        assert_eq!(setting_of("name: a\nexclude: [now]\n"), "exclude");
+        let many = "daily 02:00-03:00, ".repeat(65);
+        assert_eq!(setting_of(&format!("name: a\nexclude: [{many}]\n")), "exclude");
         assert!(
             matches!(Profile::parse("name: a\ntime_zone: UTC\n"), Err(ProfileError::Format(e)) if e.contains("time_zone"))
         );

@@ -10,7 +10,8 @@ use super::profile::Direction;
 const FEATURES: usize = 6;
 /// Weights of value, mean of 24 points, mean of half a day, error of the season, logarithm, deviation.
 const WEIGHTS: [f64; FEATURES] = [0.85, 1.4, 1.75, 0.3, 1.5, 0.6];
-/// Which of the features is the logarithm, and which the deviation: those have no unit.
+/// Which of the features is the season's error; which the logarithm, and which the deviation: those have no unit.
+const SEASON: usize = 3;
 const LOG: usize = 4;
 const DEVIATION: usize = 5;
 /// Points in the short mean, and days in the slow one; both are exponential.
@@ -27,6 +28,41 @@ const LEVEL_MAX: f64 = 6.0;
 const RELATIVE_FLOOR: f64 = 1e-3;
 /// The logarithm looks no closer at zero than this share of the magnitude.
 const LOG_FLOOR: f64 = 1e-4;
+
+/// A feature of a series whose range is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Feature {
+    /// The value itself.
+    Value,
+    /// Mean of the last 24 points or so.
+    ShortMean,
+    /// Mean of the last half day or so.
+    SlowMean,
+    /// Distance from the same time of other days.
+    SeasonError,
+    /// How large the value is, whatever its sign: its logarithm.
+    Size,
+    /// How far the value is from all expectations at once, in standard deviations.
+    Deviation,
+}
+
+/// In the order of [`WEIGHTS`].
+const ORDER: [Feature; FEATURES] =
+    [Feature::Value, Feature::ShortMean, Feature::SlowMean, Feature::SeasonError, Feature::Size, Feature::Deviation];
+
+/// A feature that has left its range.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Departure {
+    /// -log10 of how often a week, in levels.
+    pub level: f64,
+    /// The feature that is farthest out.
+    pub feature: Feature,
+    /// What it is now, and the end of the range that it has kept to; of the logarithm, its argument; of the deviation likewise.
+    pub now: f64,
+    /// That end.
+    pub bound: f64,
+}
 
 /// Constants of one profile and interval.
 #[derive(Clone, Debug)]
@@ -80,8 +116,8 @@ impl Ranges {
         Self { short: 0.0, slow: 0.0, middle: [0.0; FEATURES], half: [0.0; FEATURES] }
     }
 
-    /// Level of the `n`-th point (0 for the first) before it is learnt, and learns it.
-    pub fn update(&mut self, params: &RangeParams, n: u32, seen: &Sighting) -> f64 {
+    /// What the `n`-th point (0 for the first) leaves, before it is learnt, and learns it; None where it is within all ranges.
+    pub fn update(&mut self, params: &RangeParams, n: u32, seen: &Sighting) -> Option<Departure> {
         let first = 1.0 / (f64::from(n) + 1.0);
         follow(&mut self.short, seen.x, (2.0 / (SHORT_POINTS + 1.0)).max(first));
         follow(&mut self.slow, seen.x, params.slow_gain.max(first));
@@ -92,6 +128,7 @@ impl Ranges {
             self.middle = features.map(|f| f as f32);
         }
         let mut widest: f64 = 0.0;
+        let mut farthest = None;
         for j in 0..FEATURES {
             let (middle, half) = (f64::from(self.middle[j]), f64::from(self.half[j]));
             let above = features[j] - (middle + half);
@@ -106,13 +143,25 @@ impl Ranges {
             if counted > 0.0 {
                 let floor = RELATIVE_FLOOR * if j == LOG || j == DEVIATION { 1.0 } else { seen.magnitude };
                 let width = (2.0 * half).max(floor).max(f64::MIN_POSITIVE);
-                widest = widest.max(WEIGHTS[j] * counted / width);
+                let weighted = WEIGHTS[j] * counted / width;
+                if weighted > widest {
+                    widest = weighted;
+                    farthest = Some((j, if above > 0.0 { middle + half } else { middle - half }));
+                }
             }
             let (above, below) = (0.5 * FOLLOW * above.max(0.0), 0.5 * FOLLOW * below.max(0.0));
             self.middle[j] = (middle + above - below) as f32;
             self.half[j] = ((half + above + below) * params.keep) as f32;
         }
-        if widest > 0.0 { (SLOPE * (widest / EXCESS_AT_ZERO).log10()).min(LEVEL_MAX) } else { f64::NEG_INFINITY }
+        let (j, bound) = farthest?;
+        let level = (SLOPE * (widest / EXCESS_AT_ZERO).log10()).min(LEVEL_MAX);
+        let told = |feature: f64| match j {
+            LOG => feature.exp() - LOG_FLOOR * seen.magnitude,
+            DEVIATION => feature.exp(),
+            SEASON => feature,
+            _ => feature + (seen.y - seen.x),
+        };
+        Some(Departure { level, feature: ORDER[j], now: told(features[j]), bound: told(bound) })
     }
 }
 
@@ -134,6 +183,10 @@ mod tests {
         (params, ranges, 2000)
     }
 
+    fn level(departure: Option<Departure>) -> f64 {
+        departure.map_or(f64::NEG_INFINITY, |departure| departure.level)
+    }
+
     fn at(x: f64) -> Sighting {
         Sighting { x, y: 100.0 + x, season_error: 0.0, ln_deviation: 0.0, magnitude: 100.0 }
     }
@@ -141,7 +194,7 @@ mod tests {
     #[test]
     fn inside_the_range_is_silent_and_outside_is_not() {
         let (params, ranges, n) = settled(Direction::Both);
-        let level = |x: f64| ranges.clone().update(&params, n, &at(x));
+        let level = |x: f64| level(ranges.clone().update(&params, n, &at(x)));
         assert!(level(2.0) < 0.0);
         assert!(level(8.0) > 0.0 && level(-8.0) > 0.0);
         assert!(level(20.0) > level(8.0));
@@ -153,8 +206,8 @@ mod tests {
         let (params, ranges, n) = settled(Direction::AboveExpected);
         let mut calm = ranges.clone();
         // Lower values widen the standard deviation too, so only the first point tells.
-        assert!(calm.update(&params, n, &at(-4.0)) < 0.0);
-        assert!(ranges.clone().update(&params, n, &at(8.0)) > 0.0);
+        assert!(level(calm.update(&params, n, &at(-4.0))) < 0.0);
+        assert!(level(ranges.clone().update(&params, n, &at(8.0))) > 0.0);
     }
 
     #[test]
@@ -165,7 +218,7 @@ mod tests {
             ranges.update(&params, n, &at(30.0));
             n += 1;
         }
-        assert!(ranges.update(&params, n, &at(30.0)) < 0.0);
+        assert!(level(ranges.update(&params, n, &at(30.0))) < 0.0);
         let wide = ranges.half[0];
         assert!(wide > 2.0 * before);
         for _ in 0..20_000 {
@@ -173,5 +226,24 @@ mod tests {
             ranges.update(&params, n, &at(0.0));
         }
         assert!(ranges.half[0] < 0.2 * wide);
+    }
+
+    #[test]
+    fn the_feature_that_left_is_named_with_its_bound() {
+        let (params, ranges, n) = settled(Direction::Both);
+        let told = |sighting: Sighting| ranges.clone().update(&params, n, &sighting).unwrap();
+        // Only the value moves: the size stays what it was.
+        let value = told(Sighting { y: 100.0, ..at(20.0) });
+        assert_eq!((value.feature, value.now), (Feature::Value, 100.0));
+        assert!((value.bound - 83.0).abs() < 0.3, "{value:?}");
+        let size = told(Sighting { y: 1.0, ..at(3.0) });
+        assert_eq!(size.feature, Feature::Size);
+        assert!((size.now - 1.0).abs() < 1e-6 && (size.bound - 97.0).abs() < 0.5, "{size:?}");
+        let season = told(Sighting { season_error: -7.0, ..at(0.0) });
+        assert_eq!((season.feature, season.now, season.bound), (Feature::SeasonError, -7.0, 0.0));
+        let deviation = told(Sighting { ln_deviation: 5f64.ln(), ..at(0.0) });
+        assert_eq!(deviation.feature, Feature::Deviation);
+        assert!((deviation.now - 5.0).abs() < 1e-9 && (deviation.bound - 1.0).abs() < 1e-6);
+        assert_eq!(ranges.clone().update(&params, n, &at(0.0)), None);
     }
 }

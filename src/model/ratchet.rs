@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::Millis;
 
 /// Share of a level that the next one has to exceed.
-const SHARE: f64 = 0.6;
+const SHARE: f64 = 0.75;
 /// Most that it is raised, so that the worst may always page.
 const RAISED_MAX: f64 = 0.8;
 /// Time in which it comes down to 1/e.
@@ -53,7 +53,7 @@ mod tests {
     fn it_rises_at_once_and_falls_in_days() {
         let mut ratchet = Ratchet::default();
         assert_eq!(ratchet.raised(), 0.0);
-        ratchet.raise(1.0);
+        ratchet.raise(0.8);
         assert!((ratchet.raised() - 0.6).abs() < 1e-6);
         ratchet.raise(0.5);
         assert!((ratchet.raised() - 0.6).abs() < 1e-6, "a lower level changes nothing");

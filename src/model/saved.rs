@@ -62,7 +62,7 @@ macro_rules! fixed {
     )*};
 }
 
-fixed!(i8, i16, u16);
+fixed!(u8, i8, i16, u16);
 
 /// Whole numbers, as bytes: all of their bits are in use, so that a form of varying length would be longer.
 pub(super) mod words {

@@ -85,8 +85,8 @@ mod tests {
 
     /// Higher on five days of seven, by the hour within each.
     fn value(hour: usize) -> f64 {
-        let day = if hour / 24 % 7 < 5 { 100.0 } else { 40.0 };
-        day + (hour % 24) as f64
+        let of_day = if hour / 24 % 7 < 5 { 100.0 } else { 40.0 };
+        of_day + (hour % 24) as f64
     }
 
     fn fed(weeks: usize, mut of: impl FnMut(usize) -> f64) -> Week {
@@ -110,10 +110,12 @@ mod tests {
     fn one_odd_week_moves_the_usual_one_by_two_errors_an_hour_at_most() {
         let mut noise = Noise::new(2);
         let mut week = fed(6, |i| value(i) + noise.normal());
-        let size = week.size.get();
+        let (size, before) = (week.size.get(), f64::from(week.passing.transient));
         week.learn(6 * WEEK as u32, 0, value(0) + 1000.0);
         assert!((week.usual(0) - value(0)).abs() < 0.3 * 2.0 * size + 2.0, "{}", week.usual(0));
-        assert!(f64::from(week.passing.transient).abs() <= 2.0 * size, "{}", week.passing.transient);
+        // What it keeps of the transient before, and the gain times two usual errors.
+        let transient = f64::from(week.passing.transient) - PASSING.decay * before;
+        assert!((transient - 0.5 * 2.0 * size).abs() < 1e-3, "{transient}");
     }
 
     #[test]

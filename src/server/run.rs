@@ -141,6 +141,8 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
 
     // The engine takes no sample before it has rules, see `Host`.
     let executor = Parallel::for_shards(engine_options.shards).map_err(|e| StartError::System(e.to_string()))?;
+    // What comes after the checkpoint was not recorded for good.
+    let recorded_since = restart.watermark.map_or(started_at, |watermark| watermark.saturating_add(1));
     let (followed, durable) = watch::channel(Arc::default());
     let followed = durable::follow(checkpoints, followed);
     let Started { known, remote_write, otlp, traces, mut tasks, closing, progress, described } =
@@ -166,7 +168,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         })
     };
     let mut host = Host::new(core, executor, known, metrics.engine.clone(), board.clone(), tell)
-        .recorded_to(recorded_outlet(Arc::clone(&recorded), started_at, config.limits.clone()));
+        .recorded_to(recorded_outlet(Arc::clone(&recorded), recorded_since, config.limits.clone()));
     if let Some(followed) = followed {
         host = host.followed_by(followed);
     }

@@ -4,9 +4,11 @@
 
 mod detection;
 mod forecasts;
+mod hourly;
 
 pub use detection::{Detection, page_scores, quantile_of};
 pub use forecasts::{HorizonFigures, RampFigures, horizons, ramps};
+pub use hourly::{HourlyFigures, hourly};
 
 use crate::base::Millis;
 

@@ -112,7 +112,7 @@ pub(super) fn hint(
     if let Some((_, name)) = cold {
         let (warm_up, elapsed) = (format_duration(warm_up(name)), format_duration(elapsed));
         return Some(format!(
-            "profile {name:?} scores a series 0 until it has seen {warm_up} of it (warm_up), and this is after {elapsed}: \
+            "profile {name:?} scores a series with reserve until it has seen {warm_up} of it (warm_up), and this is after {elapsed}: \
              let the series run longer, or name a profile with a shorter warm_up"
         ));
     }

@@ -178,6 +178,8 @@ impl ModelTable {
                 Models::Detectors { params, rows, scores } => {
                     scores[i] = rows[i].update(params, t, v).map(|score| Reading::new(v, &score))
                 }
+                // What the profile excludes is a gap; a detector says so itself.
+                Models::Forecasters { .. } if self.profile.excludes(t) => {}
                 Models::Forecasters { params, rows } => rows[i].update(params, t, v),
             }
         }
