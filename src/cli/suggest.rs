@@ -79,11 +79,8 @@ fn report(args: &SuggestArgs) -> Result<String, String> {
         let data: Vec<String> = args.data.iter().map(|path| path.display().to_string()).collect();
         return Err(format!("{}: no sample in there", data.join(", ")));
     }
-    let series: Vec<NamedSeries> = read
-        .series
-        .into_iter()
-        .map(|(labels, points)| NamedSeries { labels, points: points.into() })
-        .collect();
+    let series: Vec<NamedSeries> =
+        read.series.into_iter().map(|(labels, points)| NamedSeries { labels, points: points.into() }).collect();
     let found = Suggestions {
         series: series.len(),
         series_left_out: read.left_out.len(),
@@ -152,11 +149,7 @@ fn replay(args: &SuggestArgs, path: &Path) -> ReplayConfig {
         format: None,
         metric: Some(args.metric.clone()),
         labels: Default::default(),
-        csv: CsvColumns {
-            header: true,
-            timestamp: args.timestamp_column.clone(),
-            value: args.value_column.clone(),
-        },
+        csv: CsvColumns { header: true, timestamp: args.timestamp_column.clone(), value: args.value_column.clone() },
         redate: Redate::None,
         interval: Span(Duration::from_secs(60)),
         bad_lines_max: 100,

@@ -13,7 +13,7 @@ const NORMAL_TAILS: f64 = 2.906;
 /// Blocks whose medians tell growth from wandering.
 const BLOCKS: usize = 12;
 /// Columns of the matrix that series are grouped by.
-pub(super) const COLUMNS: usize = 11;
+pub(super) const COLUMNS: usize = 12;
 
 /// A series' features. Shares lie within 0 and 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -88,13 +88,15 @@ impl Features {
     /// so that last bits decide nothing.
     #[must_use]
     pub(super) fn row(&self) -> [f64; COLUMNS] {
+        let is_share = self.within_one >= 1.0 && self.integers < 1.0;
         let row = [
             self.interval_seconds.max(1.0).log10() / 10.0,
             self.zeros,
             if self.zeros > 0.0 { 1.0 - 1.0 / self.run.max(1.0) } else { 0.0 },
             self.still,
             self.integers / 4.0,
-            if self.within_one >= 1.0 && self.integers < 1.0 { 0.5 } else { 0.0 },
+            if is_share { 0.5 } else { 0.0 },
+            if is_share { self.median } else { 0.0 },
             self.tails / 2.0,
             self.skew / 2.0,
             self.daily.max(self.weekly),
@@ -158,17 +160,20 @@ fn changes(values: &[f64]) -> (f64, f64, f64) {
     (1.0 - n / steps, rises, tails)
 }
 
-/// How straight the way of the blocks' medians is, times the share of the variance that lies between blocks.
+/// How straight the way of the blocks' medians is without its largest step, which may be a move to another level, times the
+/// share of the variance that lies between blocks.
 fn growth(values: &[f64]) -> f64 {
     if values.len() < 2 * BLOCKS {
         return 0.0;
     }
     let blocks: Vec<&[f64]> = values.chunks(values.len().div_ceil(BLOCKS)).collect();
     let medians: Vec<f64> = blocks.iter().filter_map(|block| median(&mut block.to_vec())).collect();
-    let way: f64 = medians.windows(2).map(|pair| (pair[1] - pair[0]).abs()).sum();
-    let gone = medians.last().zip(medians.first()).map_or(0.0, |(last, first)| last - first);
+    let steps = || medians.windows(2).map(|pair| pair[1] - pair[0]);
+    let way: f64 = steps().map(f64::abs).sum();
+    let gone: f64 = steps().sum();
+    let largest = steps().map(|step| step * gone.signum()).fold(0.0, f64::max);
     let within = blocks.iter().map(|block| spread(block)).sum::<f64>();
-    ratio(gone, way) * (1.0 - ratio(within, spread(values))).max(0.0)
+    gone.signum() * ratio((gone.abs() - largest).max(0.0), way) * (1.0 - ratio(within, spread(values))).max(0.0)
 }
 
 /// Sum of squares around the mean.

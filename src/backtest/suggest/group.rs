@@ -9,22 +9,25 @@ use ndarray::Array2;
 
 use super::Features;
 use super::features::COLUMNS;
+use super::kind::POINTS_MIN;
 
 /// How far apart two series may be to be alike: opposites in one feature are 1 apart.
 const ALIKE: f64 = 0.25;
 /// Series that are alike in a group.
 const MEMBERS_MIN: usize = 2;
 
-/// The groups, each with the indexes of its members, ascending. A series like no other is a group of its own.
+/// The groups, each with the indexes of its members, ascending. A series like no other is a group of its own; those too
+/// short to say are one, lest chance shapes join what differs.
 pub(super) fn groups(all: &[Features]) -> Vec<Vec<usize>> {
-    let rows: Vec<f64> = all.iter().flat_map(Features::row).collect();
+    let (known, short): (Vec<usize>, Vec<usize>) = (0..all.len()).partition(|i| all[*i].points >= POINTS_MIN);
+    let rows: Vec<f64> = known.iter().flat_map(|i| all[*i].row()).collect();
     // The shape is that of the rows, and the settings are valid.
-    let found = Array2::from_shape_vec((all.len(), COLUMNS), rows)
+    let found = Array2::from_shape_vec((known.len(), COLUMNS), rows)
         .ok()
         .and_then(|matrix| Dbscan::params(MEMBERS_MIN).tolerance(ALIKE).transform(&matrix).ok());
     let mut groups: Vec<Vec<usize>> = Vec::new();
     let mut alone = Vec::new();
-    for (i, group) in found.into_iter().flatten().enumerate() {
+    for (i, group) in known.into_iter().zip(found.into_iter().flatten()) {
         match group {
             Some(at) => {
                 groups.resize_with(groups.len().max(at + 1), Vec::new);
@@ -34,6 +37,7 @@ pub(super) fn groups(all: &[Features]) -> Vec<Vec<usize>> {
         }
     }
     groups.extend(alone);
+    groups.extend(Some(short).filter(|short| !short.is_empty()));
     groups
 }
 

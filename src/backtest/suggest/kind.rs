@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Features;
 
 /// Fewer points say nothing.
-const POINTS_MIN: f64 = 20.0;
+pub(super) const POINTS_MIN: f64 = 20.0;
 /// Straightness from which a series is growing.
 const GROWS: f64 = 0.6;
 /// Strength from which there is a season.
@@ -76,7 +76,7 @@ impl Kind {
             () if f.zeros >= MOSTLY || f.still >= HELD => Self::Job,
             () if !(1.0 - ONE_WAY..=ONE_WAY).contains(&f.rises) => Self::Sawtooth,
             () if is_share => Self::Utilisation,
-            () if season >= SEASON && f.negative == 0.0 && !is_long_tailed => Self::Traffic,
+            () if season >= SEASON && f.negative == 0.0 => Self::Traffic,
             () if is_long_tailed => Self::Latency,
             () => Self::Plain,
         }
@@ -116,27 +116,45 @@ impl Kind {
             Self::Draining => format!("falls almost straight ({:.2} of 1), so ask when nothing is left", -f.growth),
             Self::Sawtooth => {
                 let slow = f.rises.max(1.0 - f.rises);
-                format!("{} of its changes go one way and few large ones back: only a rising envelope matters", percent(slow))
+                format!(
+                    "{} of its changes go one way and few large ones back: only a rising envelope matters",
+                    percent(slow)
+                )
             }
             Self::Utilisation => "a share within 0 and 1 of something that runs full; only a rise matters".to_owned(),
-            Self::Traffic => format!(
-                "repeats itself by the day ({:.2} of 1) or week ({:.2}) and is never below zero; too little is as bad as too much",
-                f.daily, f.weekly
-            ),
-            Self::Latency => format!(
-                "never below zero, with a long tail above (skew {:.2}); faster is no finding",
-                f.skew
-            ),
-            Self::Failures => format!("a share near 0 (median {:.3}); only a rise that somebody would notice matters", f.median),
+            Self::Traffic => {
+                let but =
+                    if f.skew >= SKEWED { "; if it is a duration take latency, as faster is no finding" } else { "" };
+                format!(
+                    "repeats itself by the day ({:.2} of 1) or week ({:.2}) and is never below zero: too little is as bad as too much{but}",
+                    f.daily, f.weekly
+                )
+            }
+            Self::Latency => {
+                format!("never below zero, with a long tail above (skew {:.2}); faster is no finding", f.skew)
+            }
+            Self::Failures => {
+                format!("a share near 0 (median {:.3}); only a rise that somebody would notice matters", f.median)
+            }
             Self::Successes => {
                 format!("a share near 1 (median {:.3}); as a share of failures, 1 - x, only a rise matters", f.median)
             }
-            Self::Events => format!("{} of its values are 0, the others stand alone; one event is no finding", percent(f.zeros)),
-            Self::Job if f.zeros >= MOSTLY => {
-                format!("{} of its values are 0, the others come {:.0} in a row: at work for a while", percent(f.zeros), f.run)
+            Self::Events => {
+                format!("{} of its values are 0, the others stand alone; one event is no finding", percent(f.zeros))
             }
-            Self::Job => format!("stays as it is at {} of the steps: set by something that runs now and then", percent(f.still)),
-            Self::Plain => "nothing of all that: the default finds levels, trends and seasons of any gauge or rate".to_owned(),
+            Self::Job if f.zeros >= MOSTLY => {
+                format!(
+                    "{} of its values are 0, the others come {:.0} in a row: at work for a while",
+                    percent(f.zeros),
+                    f.run
+                )
+            }
+            Self::Job => {
+                format!("stays as it is at {} of the steps: set by something that runs now and then", percent(f.still))
+            }
+            Self::Plain => {
+                "nothing of all that: the default finds levels, trends and seasons of any gauge or rate".to_owned()
+            }
             Self::Constant => "never changed: silent while it stays so, one finding when it moves".to_owned(),
             Self::Unknown => format!("{:.0} points say too little", f.points),
         }

@@ -89,7 +89,9 @@ pub fn suggest(series: &[NamedSeries]) -> Vec<Group> {
         .collect();
     let mut groups: Vec<Group> =
         group::groups(&all).iter().map(|members| one_group(members, &series, &counters, &all)).collect();
-    groups.sort_by(|a, b| a.kind.cmp(&b.kind).then(b.members.len().cmp(&a.members.len())).then(a.typical.cmp(&b.typical)));
+    groups.sort_by(|a, b| {
+        a.kind.cmp(&b.kind).then(b.members.len().cmp(&a.members.len())).then(a.typical.cmp(&b.typical))
+    });
     groups
 }
 
@@ -126,7 +128,9 @@ fn limit(kind: Kind, series: &NamedSeries, medians: &Features) -> Limit {
         return Limit { value: 1.0, is_known: true };
     }
     let values = series.points.iter().map(|(_, v)| *v).filter(|v| v.is_finite());
-    Limit { value: values.fold(0.0, f64::max), is_known: false }
+    // Three digits are enough for a number that is to be replaced.
+    let highest = format!("{:.2e}", values.fold(0.0, f64::max));
+    Limit { value: highest.parse().unwrap_or(0.0), is_known: false }
 }
 
 /// The one label that tells series of one metric apart.

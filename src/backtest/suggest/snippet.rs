@@ -16,7 +16,11 @@ pub(super) fn rules(metric: &str, expr: &str, kind: Kind, limit: Limit, peers: O
         Kind::Filling | Kind::Draining => (
             "RunsOut",
             format!("time_until({expr}, {}, 0.5{named}) < 4 * 3600", limit.value),
-            if limit.is_known { "" } else { "  # write the limit in place of the highest value seen, or drop the rule" },
+            if limit.is_known {
+                ""
+            } else {
+                "  # write the limit in place of the highest value seen, or drop the rule"
+            },
         ),
         Kind::Utilisation | Kind::Sawtooth => (
             "RunsFull",

@@ -82,7 +82,8 @@ fn named(name: &str, instance: &str, points: Vec<(Millis, f64)>) -> NamedSeries 
 
 /// Five of each kind.
 fn fleet() -> Vec<NamedSeries> {
-    let one = |kind: Kind, seed: u64| named(&format!("{kind:?}").to_lowercase(), &seed.to_string(), example(kind, seed));
+    let one =
+        |kind: Kind, seed: u64| named(&format!("{kind:?}").to_lowercase(), &seed.to_string(), example(kind, seed));
     KINDS.iter().flat_map(|kind| (0..5).map(move |seed| one(*kind, seed))).collect()
 }
 
@@ -97,6 +98,16 @@ fn a_series_of_each_kind_is_known() {
 }
 
 #[test]
+fn a_move_to_another_level_is_no_growth() {
+    let mut rng = Rng::with_seed(2);
+    let mut moved =
+        |to: f64| features(&made(2_000, 5 * MINUTE, |day| if day > 3.0 { to } else { 10.0 } + normal(&mut rng)));
+    for to in [50.0, -50.0] {
+        assert!(moved(to).growth.abs() < 0.1, "{:?}", moved(to));
+    }
+}
+
+#[test]
 fn series_of_one_kind_are_one_group() {
     let groups = suggest(&fleet());
     for group in &groups {
@@ -106,10 +117,9 @@ fn series_of_one_kind_are_one_group() {
             assert_eq!(member.kind, group.kind, "{}", member.series);
         }
     }
-    // Shapes of noise differ with its few points, so those that are too short may be several groups.
     let of = |kind: Kind| groups.iter().filter(|group| group.kind == kind).count();
     let counts: Vec<(Kind, usize)> = KINDS.into_iter().map(|kind| (kind, of(kind))).collect();
-    assert!(counts.iter().all(|(kind, n)| *n == 1 || *kind == Kind::Unknown), "{counts:?}");
+    assert!(counts.iter().all(|(_, n)| *n == 1), "{counts:?}");
 }
 
 #[test]
@@ -164,18 +174,23 @@ fn rules_load_and_name_profiles_that_are_carried() {
     // A name that is none in the language, and one that YAML takes apart.
     series.push(named("a-\"b\\'c: #", "x", example(Kind::Traffic, 9)));
     series.push(named("6005", "x", example(Kind::Filling, 9)));
-    let dir = tempfile::tempdir().unwrap();
     for group in suggest(&series) {
         assert!(Profile::builtin(group.profile).is_some(), "{}", group.profile);
         let indented: String = group.rules.lines().map(|line| format!("      {line}\n")).collect();
-        let path = dir.path().join("rules.yml");
-        std::fs::write(&path, format!("groups:\n  - name: a\n    rules:\n{indented}")).unwrap();
-        let loaded = crate::rules::load_file(&path);
-        let faults: Vec<String> = loaded.diagnostics.iter().map(|d| d.render(false)).collect();
+        let file = format!("groups:\n  - name: a\n    rules:\n{indented}");
+        let (groups, diagnostics) = crate::rules::load_file("rules.yml", &file);
+        let faults: Vec<String> = diagnostics.iter().map(|d| d.render(false)).collect();
         assert_eq!(faults, Vec::<String>::new(), "{}", group.rules);
-        let expected = if group.members.len() >= PEERS_MIN { 2 } else { 1 };
-        assert_eq!(loaded.rule_set.groups[0].rules.len(), expected, "{}", group.rules);
+        assert_eq!(groups[0].rules.len(), group.rules.matches("- alert: ").count(), "{}", group.rules);
     }
+}
+
+#[test]
+fn peers_are_compared_by_the_label_that_they_differ_in() {
+    let fleet = fleet();
+    let with = |n: usize| suggest(&fleet[..n]).remove(0).rules;
+    assert!(with(5).contains("expr: 'outlier_score(filling, \"instance\") > 1'"), "{}", with(5));
+    assert!(!with(2).contains("outlier_score"), "{}", with(2));
 }
 
 #[test]
