@@ -82,7 +82,7 @@ fn what_is_left_out_is_said() {
     let rows: String = (0..40_321).map(|i| format!("{},1\n", 1_700_006_400 + 60 * i)).collect();
     std::fs::write(dir.path().join("long.csv"), format!("timestamp,value\n{rows}")).unwrap();
     let many = stdout(&suggest(dir.path(), &["--data", "many.jsonl"]));
-    assert!(many.starts_with("500 series in 1 groups\nwarning: 1 series left out: 500 are the most\n"), "{many}");
+    assert!(many.starts_with("500 series in 1 group\nwarning: 1 series left out: 500 are the most\n"), "{many}");
     assert!(many.contains("  and 488 more\n"), "{many}");
     let long = stdout(&suggest(dir.path(), &["--data", "long.csv"]));
     assert!(long.contains("warning: 1 points left out: the newest 40320 of each series are looked at\n"), "{long}");

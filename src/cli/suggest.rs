@@ -157,7 +157,8 @@ fn replay(args: &SuggestArgs, path: &Path) -> ReplayConfig {
 }
 
 fn text(found: &Suggestions) -> String {
-    let mut out = format!("{} series in {} groups\n", found.series, found.groups.len());
+    let groups = found.groups.len();
+    let mut out = format!("{} series in {groups} group{}\n", found.series, if groups == 1 { "" } else { "s" });
     for (n, what) in [
         (found.series_left_out as u64, format!("series left out: {SERIES_MAX} are the most")),
         (found.points_left_out, format!("points left out: the newest {POINTS_MAX} of each series are looked at")),

@@ -46,8 +46,9 @@ pub(super) fn strengths(points: &[(Millis, f64)], interval: Millis) -> [f64; 2] 
 /// A constant a phase explains one part in as many as there are cycles of plain noise; what is left of a strength without.
 fn beyond_chance(strength: f64, cycles: usize) -> f64 {
     let chance = 1.0 / cycles as f64;
-    // max and min take the number where the other is none: a flat line has neither season nor remainder.
-    ((strength - chance) / (1.0 - chance)).max(0.0).min(1.0)
+    let left = (strength - chance) / (1.0 - chance);
+    // A flat line has neither season nor remainder.
+    if left.is_nan() { 0.0 } else { left.clamp(0.0, 1.0) }
 }
 
 /// Medians of steps, gaps bridged by straight lines. None where there are more gaps than values.

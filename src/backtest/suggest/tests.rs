@@ -165,7 +165,7 @@ fn counters_are_judged_by_their_rates() {
     assert_eq!((as_counter.kind, as_counter.members[0].counter), (Kind::Traffic, true));
     assert!(as_counter.rules.contains(r#"predict_anomaly(rate(requests_total[5m]), "traffic") > 1"#));
     let as_gauge = suggest(&[named("requests", "a", counter)]).remove(0);
-    assert_eq!(as_gauge.members[0].counter, false);
+    assert!(!as_gauge.members[0].counter);
 }
 
 #[test]
