@@ -92,13 +92,14 @@ impl Features {
         let row = [
             self.interval_seconds.max(1.0).log10() / 10.0,
             self.zeros,
-            if self.zeros > 0.0 { 1.0 - 1.0 / self.run.max(1.0) } else { 0.0 },
+            (2.0 * self.zeros).min(1.0) * (1.0 - 1.0 / self.run.max(1.0)),
             self.still,
             self.integers / 4.0,
             if is_share { 0.5 } else { 0.0 },
             if is_share { self.median } else { 0.0 },
             self.tails / 2.0,
-            self.skew / 2.0,
+            // Of what is mostly zero it only says whether the rest is more than a fiftieth.
+            if self.zeros < 0.5 { self.skew / 2.0 } else { 0.0 },
             self.daily.max(self.weekly),
             self.growth,
             self.rises,
