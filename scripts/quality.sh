@@ -28,3 +28,7 @@ for corpus in nab cloudmon; do
         echo "SKIPPED: $PYTHON has no numpy and pandas, which score.py needs; set PYTHON"
     fi
 done
+for seed in 1 2; do
+    echo "== simulated breaches, profile $PROFILE, seed $seed"
+    "$FOREWARN" evaluate --breaches --seed "$seed" --data "$QUALITY/data/nab" "$QUALITY/data/cloudmon" --profile "$PROFILE"
+done

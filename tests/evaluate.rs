@@ -52,6 +52,27 @@ fn every_point_gets_a_score_and_the_figures_are_printed() {
 }
 
 #[test]
+fn simulated_breaches_need_no_data_and_give_the_same_figures_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let figures = || {
+        let output = evaluate(dir.path(), "--breaches --made-up 1");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let text = figures();
+    assert!(
+        text.starts_with("breaches: 28 simulated series of three weeks, noise of 4 series, 4 made up; seed 2\n"),
+        "{text}"
+    );
+    for part in
+        ["time_until(v, limit) < 4h, for 10m", "predict_linear(v[6h], 4h) >= limit", "  RisingSawtooth", "recall"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert_eq!(text, figures());
+}
+
+#[test]
 fn mistakes_say_where() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(dir.path().join("data/one")).unwrap();

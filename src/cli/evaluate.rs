@@ -18,9 +18,9 @@ use crate::model::{Detector, Forecaster, ForecasterParams, Profile};
 /// `forewarn evaluate`'s arguments.
 #[derive(Clone, Debug, Args)]
 pub(super) struct EvaluateArgs {
-    /// Folder of folders of CSV files: time, value, and perhaps a label (0 or 1)
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
+    /// Folders of folders of CSV files: time, value, and perhaps a label (0 or 1)
+    #[arg(long, value_name = "DIR", num_args = 1.., required_unless_present = "breaches")]
+    data: Vec<PathBuf>,
     /// Name of a profile that the program carries, or a profile file
     #[arg(long, default_value = "default")]
     profile: String,
@@ -30,6 +30,16 @@ pub(super) struct EvaluateArgs {
     /// Forecasts as well: takes minutes
     #[arg(long)]
     forecasts: bool,
+    /// Instead: what rules foretell of simulated series that reach a limit, their noise that of the data, if any is given, and
+    /// made up
+    #[arg(long)]
+    breaches: bool,
+    /// Seed of the simulation; odd and even ones take different halves of the data
+    #[arg(long, default_value_t = 2)]
+    seed: u64,
+    /// Series of made-up noise of each of four kinds in the simulation
+    #[arg(long, default_value_t = 6)]
+    made_up: usize,
 }
 
 /// Evaluates. The exit code is 1 where the data cannot be read.
@@ -48,26 +58,39 @@ pub(super) fn run(args: &EvaluateArgs, out: &mut dyn Write) -> io::Result<ExitCo
 
 fn evaluate(args: &EvaluateArgs) -> Result<String, String> {
     let profile = profile(&args.profile)?;
-    let (mut all, mut detections, mut seconds) = (Vec::new(), Vec::new(), 0.0);
-    let mut folders = Vec::new();
-    for folder in sorted(&args.data)?.into_iter().filter(|path| path.is_dir()) {
-        for file in sorted(&folder)?.into_iter().filter(|path| path.extension().is_some_and(|end| end == "csv")) {
-            let series = read(&file)?;
-            let started = Instant::now();
-            let (scores, detection) = page_scores(&profile, &series);
-            seconds += started.elapsed().as_secs_f64();
-            if let Some(out) = &args.out {
-                let to = out.join(file.strip_prefix(&args.data).unwrap_or(&file));
-                write(&to, &scores).map_err(|e| format!("{}: {e}", to.display()))?;
-            }
-            detections.push(detection);
-            all.push(series);
+    let mut named = Vec::new();
+    for data in &args.data {
+        let files = files(data)?;
+        if files.is_empty() {
+            return Err(format!("{}: no CSV file in any folder below it", data.display()));
         }
-        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        folders.push((name, all.len()));
+        for file in files {
+            let name = file.strip_prefix(data).unwrap_or(&file).to_path_buf();
+            named.push((name, read(&file)?));
+        }
     }
-    if all.is_empty() {
-        return Err(format!("{}: no CSV file in any folder below it", args.data.display()));
+    if args.breaches {
+        let named: Vec<_> = named.into_iter().map(|(name, series)| (name.display().to_string(), series)).collect();
+        return super::evaluate_breaches::figures(&profile, &named, args.seed, args.made_up);
+    }
+    let (mut all, mut detections, mut seconds) = (Vec::new(), Vec::new(), 0.0);
+    // Each with how many series there are up to its end.
+    let mut folders: Vec<(String, usize)> = Vec::new();
+    for (name, series) in named {
+        let folder = name.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
+        let started = Instant::now();
+        let (scores, detection) = page_scores(&profile, &series);
+        seconds += started.elapsed().as_secs_f64();
+        if let Some(out) = &args.out {
+            let to = out.join(name);
+            write(&to, &scores).map_err(|e| format!("{}: {e}", to.display()))?;
+        }
+        detections.push(detection);
+        all.push(series);
+        match folders.last_mut() {
+            Some((last, end)) if *last == folder => *end = all.len(),
+            _ => folders.push((folder, all.len())),
+        }
     }
     let mut text = detection_figures(&detections, seconds);
     if args.forecasts {
@@ -169,6 +192,13 @@ fn profile(name: &str) -> Result<Profile, String> {
     let text = std::fs::read_to_string(name)
         .map_err(|e| format!("--profile {name}: {e}; the program carries {}", known.join(", ")))?;
     Profile::parse(&text).map_err(|e| format!("{name}: {e}"))
+}
+
+/// The CSV files in the folders of a folder.
+fn files(data: &Path) -> Result<Vec<PathBuf>, String> {
+    let folders = sorted(data)?.into_iter().filter(|path| path.is_dir());
+    let all: Vec<Vec<PathBuf>> = folders.map(|folder| sorted(&folder)).collect::<Result<_, _>>()?;
+    Ok(all.into_iter().flatten().filter(|path| path.extension().is_some_and(|end| end == "csv")).collect())
 }
 
 fn sorted(folder: &Path) -> Result<Vec<PathBuf>, String> {

@@ -3,6 +3,7 @@
 mod backtest;
 pub mod check;
 mod evaluate;
+mod evaluate_breaches;
 mod explain;
 pub mod findings;
 mod history;

@@ -319,7 +319,6 @@ fn offices(noise: &mut Noise, t: i64) -> f64 {
 
 /// Monday, 2026-01-05T05:00:00Z: midnight in New York.
 const MONDAY: i64 = 1_767_589_200_000;
-const WEEK: i64 = 7 * 86_400_000;
 
 /// Mean distance from what was expected over Saturday, Sunday and Monday of the weeks from `from` on, after so many weeks.
 fn office_error(yaml: &str, weeks: i64, from: i64) -> f64 {

@@ -11,6 +11,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::approach::{Approach, ApproachParams};
 use super::hourly::{Hourly, HourlyParams};
 use super::outlook::Outlook;
 use super::profile::Profile;
@@ -44,6 +45,7 @@ pub struct ForecasterParams {
     keeps: [f64; TRENDS],
     span_fade: f64,
     pub(super) hourly: HourlyParams,
+    pub(super) approach: ApproachParams,
 }
 
 /// State of one series.
@@ -72,6 +74,7 @@ pub(super) struct State {
     pub trends: [Trend; TRENDS],
     pub sawtooth: Sawtooth,
     pub hourly: Hourly,
+    pub approach: Approach,
 }
 
 impl ForecasterParams {
@@ -90,6 +93,7 @@ impl ForecasterParams {
             keeps: spans.map(|s| (-1.0 / s).exp()),
             span_fade: (tick_ms / (SPAN_MS * forgetting)).min(1.0),
             hourly: HourlyParams::new(profile.seasonality, interval_ms, forgetting),
+            approach: ApproachParams::new(tick_ms, forgetting),
         }
     }
 }
@@ -128,8 +132,10 @@ impl Forecaster {
     /// Seconds until the φ-quantile of the forecast crosses `threshold` from the side on which the newest value stands:
     /// until it reaches or exceeds a threshold above it, reaches or falls below one beneath.
     ///
-    /// 0 for a newest value that equals the threshold, or whose φ-quantile is across it already. None where it does not
-    /// cross within the profile's horizon, or the forecast becomes unreliable before it does.
+    /// 0 for a newest value that equals the threshold. None unless there is reason to believe in the crossing: the series
+    /// has for some ticks been on its way there more steeply than is its habit; or its season takes it where it has lately
+    /// been; or, of a sawtooth, the tips of its teeth rise to the threshold. None beyond the profile's horizon, and farther
+    /// ahead than a seventh of the history (three times the history for a line around which hardly anything scatters).
     #[must_use]
     pub fn time_until(&self, params: &ForecasterParams, threshold: f64, phi: f64) -> Option<f64> {
         self.outlook(params)?.time_until(threshold, phi)
@@ -180,6 +186,7 @@ impl State {
             trends: std::array::from_fn(|_| Trend::new()),
             sawtooth: Sawtooth::new(0.0),
             hourly,
+            approach: Approach::new(),
         }
     }
 
@@ -204,6 +211,7 @@ impl State {
         for (i, trend) in self.trends.iter_mut().enumerate() {
             trend.update(params.spans[i], params.keeps[i], ticks, unseasoned);
         }
+        self.approach.update(&params.approach, self.ticks - 1, ticks, unseasoned);
         self.newest = x;
         self.last = t;
         self.ticks = self.ticks.saturating_add(1);

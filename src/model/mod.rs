@@ -3,11 +3,13 @@
 //! Pure: no clock, no I/O, no randomness, no allocation in an update. State is plain data without pointers, so that the
 //! states of many series can lie side by side. Knows nothing of rules, labels or alerts; constants of one (profile, interval) are computed once and shared.
 
+mod approach;
 mod baseline;
 mod budget;
 mod calendar;
 mod cells;
 mod compact;
+mod crossing;
 mod detector;
 #[cfg(test)]
 mod detector_tests;
@@ -16,6 +18,7 @@ mod ensemble_tests;
 mod exclusion;
 mod explanation;
 mod explanation_text;
+mod fading_line;
 mod forecaster;
 #[cfg(test)]
 mod forecaster_tests;

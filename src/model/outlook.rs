@@ -39,27 +39,23 @@ const TOOTH_TELLS: f64 = 0.25;
 /// Teeth are a season if the ensemble misses them, a day ahead, by less than this share of their height.
 const SEASON_MISS: f64 = 0.2;
 const DAY_HOURS: f64 = 24.0;
-/// Horizons tried for a crossing lie that share of themselves apart, and never so far that a season's peak hides between.
-const SEARCH_GROWTH: f64 = 0.5;
-const SEARCH_STEP_MS: f64 = 2.0 * 3_600_000.0;
-const BISECTIONS: usize = 24;
 
 /// See the module's text.
 #[derive(Debug)]
 pub struct Outlook<'a> {
-    params: &'a ForecasterParams,
-    state: &'a State,
+    pub(super) params: &'a ForecasterParams,
+    pub(super) state: &'a State,
     lines: [Line; TRENDS + 1],
-    long: Option<Long<'a>>,
-    envelope: Option<Envelope>,
-    season_now: f64,
+    pub(super) long: Option<Long<'a>>,
+    pub(super) envelope: Option<Envelope>,
+    pub(super) season_now: f64,
 }
 
 /// The hourly ensemble, and how far the newest value has left it.
 #[derive(Debug)]
-struct Long<'a> {
-    view: LongView<'a>,
-    lost: f64,
+pub(super) struct Long<'a> {
+    pub(super) view: LongView<'a>,
+    pub(super) lost: f64,
 }
 
 /// Median less the origin, standard deviation, and the hourly ensemble's share.
@@ -122,38 +118,6 @@ impl<'a> Outlook<'a> {
             return None;
         }
         self.ahead(phi, probit, ahead_ms as f64)
-    }
-
-    /// See [`super::Forecaster::time_until`].
-    #[must_use]
-    pub fn time_until(&self, threshold: f64, phi: f64) -> Option<f64> {
-        let probit = probit(phi)?;
-        if threshold.is_nan() {
-            return None;
-        }
-        let now = self.state.origin + self.state.newest;
-        let side = if threshold > now { 1.0 } else { -1.0 };
-        if threshold == now {
-            return Some(0.0);
-        }
-        let crossed = |ahead: f64| Some(side * (self.ahead(phi, probit, ahead)? - threshold) >= 0.0);
-        let farthest = self.params.profile.horizon as f64;
-        let (mut before, mut ahead) = (0.0, self.params.tick_ms.min(farthest));
-        if crossed(ahead)? {
-            return Some(if crossed(1.0)? { 0.0 } else { ahead / 1000.0 });
-        }
-        while !crossed(ahead)? {
-            if ahead >= farthest {
-                return None;
-            }
-            before = ahead;
-            ahead = (ahead + (ahead * SEARCH_GROWTH).min(SEARCH_STEP_MS)).min(farthest);
-        }
-        for _ in 0..BISECTIONS {
-            let middle = 0.5 * (before + ahead);
-            if crossed(middle)? { ahead = middle } else { before = middle }
-        }
-        Some(ahead / 1000.0)
     }
 
     /// The quantile at a horizon above 0, if it is reliable.
@@ -291,7 +255,7 @@ fn mix(members: &[(f64, f64); MEMBERS]) -> Mixture {
 }
 
 /// The standard normal quantile; None outside (0, 1).
-fn probit(phi: f64) -> Option<f64> {
+pub(super) fn probit(phi: f64) -> Option<f64> {
     (phi > 0.0 && phi < 1.0).then(|| Normal::standard().inverse_cdf(phi))
 }
 

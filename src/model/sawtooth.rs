@@ -1,7 +1,8 @@
 //! Sawtooth series: log rotation, garbage collection, batch queues. A tooth is not a trend.
 //!
 //! A series that again and again ramps one way and jumps back is judged by the envelope of its teeth alone: a line through
-//! the last eight peaks, level unless its slope is significant. Source: the prototypes behind models/default.md. A ramp that
+//! the last eight peaks, its slope shrunk as far as it may be chance. It crosses a threshold at the tips of its teeth, which
+//! scatter. Source: the prototypes behind models/default.md. A ramp that
 //! leaves the envelope, or outlasts it, ends the mode: then the rotation has failed, and the trend is real.
 //!
 //! Values are relative to the series' origin, times are seconds since its first tick. Knows nothing of forecasts.
@@ -22,13 +23,29 @@ const TEETH: u8 = 3;
 const ONE_WAY: f32 = 0.7;
 const FORGET_JUMPS: f32 = 0.8;
 const AMPLITUDE_GAIN: f64 = 0.3;
-/// An envelope's slope below this many standard errors is level.
-const SIGNIFICANT: f64 = 3.5;
+/// An envelope's slope is shrunk by the square of this many standard errors over it, to level at one of as many.
+const SHRINK: f64 = 2.0;
+/// Tips lower than the envelope by this many standard deviations, and this share of a tooth, are those of a new envelope:
+/// somebody has made room.
+const FALLEN_SDS: f64 = 4.0;
+const FALLEN_SHARE: f64 = 0.25;
+/// Tips scatter by this share of a tooth at least: a handful of them may agree by chance.
+const LEAST_SCATTER: f64 = 0.03;
+/// A crossing is told if it is likelier than half of the chances, and this share of the other half.
+const MARGIN: f64 = 0.2;
+/// From this share of a period on, the present tooth's own pace tells when it will be at its tip.
+const PACE_TELLS: f64 = 0.25;
+/// A crossing is told at most this many times as far ahead as the tips kept reach back.
+const TOLD_SPANS: f64 = 2.0;
+/// Teeth ahead that are looked at, at most.
+const TEETH_AHEAD: u32 = 60;
 /// Peaks of a sawtooth lie on its envelope: their standard deviation is at most this share of a tooth.
 const PEAK_JITTER: f64 = 0.5;
 /// Periods without a peak, or share of a tooth beyond the envelope, after which the mode is off.
 const PERIODS_WITHOUT_PEAK: f64 = 2.5;
 const BEYOND_ENVELOPE: f64 = 0.25;
+/// Share of a tooth beyond the envelope from which on what ends teeth has failed.
+const OUTGROWN: f64 = 0.5;
 
 /// Teeth seen lately.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -67,6 +84,12 @@ pub(super) struct Envelope {
     count: f64,
     /// Mean seconds between peaks.
     pub period: f64,
+    /// Seconds since the newest peak.
+    silent: f64,
+    /// Where the present tooth began.
+    start: f64,
+    /// Whether it has gone far beyond the envelope.
+    outgrown: bool,
 }
 
 impl Sawtooth {
@@ -98,20 +121,31 @@ impl Sawtooth {
 
     /// The envelope, if the series is a sawtooth now.
     pub fn envelope(&self, seconds: u32, x: f64) -> Option<Envelope> {
+        self.teeth(seconds, x).filter(|envelope| !envelope.outgrown)
+    }
+
+    /// Change a second of a tooth that has outgrown the envelope of those before it: what used to end it has failed.
+    pub fn outgrown(&self, seconds: u32, x: f64) -> Option<f64> {
+        let envelope = self.teeth(seconds, x).filter(|envelope| envelope.outgrown && envelope.silent > 0.0)?;
+        Some(envelope.sign * (envelope.sign * x - envelope.start) / envelope.silent)
+    }
+
+    fn teeth(&self, seconds: u32, x: f64) -> Option<Envelope> {
         let (dominant, other) =
             if self.upward { (self.jumps_down, self.jumps_up) } else { (self.jumps_up, self.jumps_down) };
         if self.peaks < TEETH || dominant < ONE_WAY * (dominant + other) {
             return None;
         }
         let envelope = self.line(seconds);
-        let newest = self.peak_times[(self.next_peak as usize + PEAKS - 1) % PEAKS];
-        let silent = f64::from(seconds.saturating_sub(newest));
         let beyond = envelope.sign * x - envelope.level;
         let allowed = (BEYOND_ENVELOPE * envelope.amplitude).max(3.0 * envelope.sd);
-        let within = -envelope.amplitude - allowed..=allowed;
-        let holds = envelope.sd <= PEAK_JITTER * envelope.amplitude
-            && silent <= PERIODS_WITHOUT_PEAK * envelope.period
-            && within.contains(&beyond);
+        let fits = envelope.sd <= PEAK_JITTER * envelope.amplitude;
+        if fits && beyond > allowed {
+            let outgrown = beyond > OUTGROWN * envelope.amplitude;
+            return outgrown.then_some(Envelope { outgrown, ..envelope });
+        }
+        let within = beyond >= -envelope.amplitude - allowed;
+        let holds = fits && within && envelope.silent <= PERIODS_WITHOUT_PEAK * envelope.period;
         holds.then_some(envelope)
     }
 
@@ -126,12 +160,29 @@ impl Sawtooth {
         if down != self.upward {
             return; // a jump against the teeth
         }
+        self.forget_higher(seconds, peak);
         let gain = if self.peaks == 0 { 1.0 } else { AMPLITUDE_GAIN };
         self.amplitude += (gain * (size - f64::from(self.amplitude))) as f32;
         let at = self.next_peak as usize;
         (self.peak_times[at], self.peak_values[at]) = (seconds, peak);
         self.next_peak = ((at + 1) % PEAKS) as u8;
         self.peaks = (self.peaks + 1).min(PEAKS as u8);
+    }
+
+    /// If a new peak lies far below the envelope, those before it are taken to have been as low: the line begins anew, and
+    /// the series stays a sawtooth.
+    fn forget_higher(&mut self, seconds: u32, peak: f32) {
+        if self.peaks < TEETH {
+            return;
+        }
+        let envelope = self.line(seconds);
+        let fallen = envelope.level - envelope.sign * f64::from(peak);
+        if fallen > (FALLEN_SDS * envelope.sd).max(FALLEN_SHARE * envelope.amplitude) {
+            let before = |periods: f64| seconds.saturating_sub((periods * envelope.period) as u32);
+            self.peak_times[..2].copy_from_slice(&[before(2.0), before(1.0)]);
+            self.peak_values[..2].fill(peak);
+            (self.peaks, self.next_peak) = (2, 2);
+        }
     }
 
     /// Least squares through the peaks, times relative to now.
@@ -149,7 +200,8 @@ impl Sawtooth {
         let residual = |slope: f64| points().map(|p| (p.1 - mean_v - slope * (p.0 - mean_t)).powi(2)).sum::<f64>();
         let error = (residual(slope) / (count - 2.0) / spread.max(f64::MIN_POSITIVE)).sqrt();
         // Three peaks lie on some line by chance; four have to show it.
-        let slope = if n > usize::from(TEETH) && slope.abs() > SIGNIFICANT * error { slope } else { 0.0 };
+        let told = 1.0 - (SHRINK * error / slope.abs().max(f64::MIN_POSITIVE)).powi(2);
+        let slope = if n > usize::from(TEETH) { slope * told.max(0.0) } else { 0.0 };
         let oldest = points().map(|p| p.0).fold(0.0, f64::min);
         let newest = points().map(|p| p.0).fold(f64::NEG_INFINITY, f64::max);
         Envelope {
@@ -162,6 +214,9 @@ impl Sawtooth {
             spread,
             count,
             period: (newest - oldest) / (count - 1.0),
+            silent: -newest,
+            start: sign * f64::from(self.start),
+            outgrown: false,
         }
     }
 }
@@ -170,10 +225,7 @@ impl Envelope {
     /// The φ-quantile of the series that many seconds ahead: anywhere within a tooth is equally likely.
     pub fn quantile(&self, phi: f64, probit: f64, ahead: f64) -> f64 {
         let (phi, probit) = if self.sign > 0.0 { (phi, probit) } else { (1.0 - phi, -probit) };
-        let far = ahead + self.since_mean;
-        // A level envelope wanders by its peaks' own spread; a sloping one also by its slope's error.
-        let lever = if self.slope == 0.0 { 0.0 } else { far * far / self.spread.max(f64::MIN_POSITIVE) };
-        let sd = self.sd * (1.0 + 1.0 / self.count + lever).sqrt();
+        let sd = self.deviation(self.sd, ahead);
         let top = self.level + self.slope * ahead;
         self.sign * (top - (1.0 - phi) * self.amplitude + probit * sd)
     }
@@ -183,11 +235,62 @@ impl Envelope {
         self.slope == 0.0
     }
 
+    /// Seconds until the series, now at `x`, has crossed what lies `room` away with the probability that φ asks for.
+    ///
+    /// A tooth reaches its tip, which scatters around the envelope; the chances of one tooth after the other add up. Of the
+    /// present tooth it is known how far it has come. Against the teeth it is the jumps that cross.
+    pub fn until(&self, x: f64, room: f64, side: f64, phi: f64, farthest: f64) -> Option<f64> {
+        let asked = MARGIN + (1.0 - MARGIN) * if side > 0.0 { 1.0 - phi } else { phi };
+        let along = side == self.sign;
+        // Everything on the side of the crossing: larger is nearer to it.
+        let (v, threshold) = (side * x, side * (x + room));
+        let scatter = self.sd.max(LEAST_SCATTER * self.amplitude);
+        let due = (self.period - self.silent).max(0.0);
+        // A line through the tips tells no farther than twice the time that they cover.
+        let farthest = farthest.min(TOLD_SPANS * (self.count - 1.0) * self.period);
+        let (mut spared, mut ahead) = (1.0, due);
+        for tooth in 0..TEETH_AHEAD {
+            let top = self.level + self.slope * ahead;
+            let tip = if along { top } else { self.amplitude - top };
+            let sd = self.deviation(scatter, ahead);
+            let mut chance = exceeded((threshold - tip) / sd);
+            let mut when = ahead;
+            if tooth == 0 && along {
+                chance = (chance / exceeded((v - tip) / sd).max(f64::MIN_POSITIVE)).min(1.0);
+                let paced = self.silent > PACE_TELLS * self.period;
+                let pace = if paced { (v - self.start) / self.silent } else { self.amplitude / self.period };
+                when = if pace > 0.0 { (threshold - v) / pace } else { ahead };
+            }
+            spared *= 1.0 - chance;
+            if 1.0 - spared >= asked {
+                return Some(when.max(0.0));
+            }
+            ahead += self.period;
+            if ahead > farthest {
+                break;
+            }
+        }
+        None
+    }
+
+    /// Standard deviation of a tip, given that of the scatter. A level envelope wanders by its peaks' own spread; a sloping
+    /// one also by its slope's error.
+    fn deviation(&self, scatter: f64, ahead: f64) -> f64 {
+        let far = ahead + self.since_mean;
+        let lever = if self.slope == 0.0 { 0.0 } else { far * far / self.spread.max(f64::MIN_POSITIVE) };
+        scatter * (1.0 + 1.0 / self.count + lever).sqrt()
+    }
+
     /// The value moved into the teeth, two standard deviations of the peaks allowed.
     pub fn clip(&self, x: f64, ahead: f64) -> f64 {
         let top = self.level + self.slope * ahead;
         self.sign * (self.sign * x).clamp(top - self.amplitude - 2.0 * self.sd, top + 2.0 * self.sd)
     }
+}
+
+/// Probability that a standard normal variable exceeds this.
+fn exceeded(z: f64) -> f64 {
+    0.5 * libm::erfc(z * std::f64::consts::FRAC_1_SQRT_2)
 }
 
 #[cfg(test)]
@@ -215,7 +318,8 @@ mod tests {
             let tooth = |i: u32| sign * (100.0 + f64::from(i % 40));
             let (saw, now, x) = fed(150, tooth);
             let envelope = saw.envelope(now, x).unwrap();
-            assert_eq!((envelope.sign, envelope.slope), (sign, 0.0));
+            assert_eq!(envelope.sign, sign);
+            assert!(envelope.slope.abs() < 1e-9);
             assert!((envelope.level - 139.0).abs() < 1e-3, "{envelope:?}");
             assert!((envelope.period - 400.0).abs() < 1e-9);
             let (high, low) = (envelope.quantile(0.99, 2.33, 5000.0), envelope.quantile(0.01, -2.33, 5000.0));
@@ -231,6 +335,48 @@ mod tests {
         let envelope = saw.envelope(now, x).unwrap();
         assert!((envelope.slope - 0.005).abs() < 0.001, "{envelope:?}");
         assert!(envelope.quantile(0.5, 0.0, 10_000.0) > 90.0);
+    }
+
+    #[test]
+    fn a_crossing_is_told_when_chances_add_up() {
+        // Tips at 100 on a level envelope, a tooth an hour, the next one due in half an hour, standard deviation 4.
+        let level = Envelope {
+            sign: 1.0,
+            level: 100.0,
+            slope: 0.0,
+            amplitude: 40.0,
+            sd: 4.0,
+            since_mean: 0.0,
+            spread: 42.0 * 3600.0 * 3600.0,
+            count: 8.0,
+            period: 3600.0,
+            silent: 1800.0,
+            start: 60.0,
+            outgrown: false,
+        };
+        // Now at 80, which it takes 20 a half hour to be 100. At the middle of the scatter each tooth has an even chance:
+        // asked for .6, the second tooth (.75) tells, for which it is an hour and a half.
+        assert_eq!(level.until(80.0, 20.0, 1.0, 0.5, 1e5), Some(1800.0 + 3600.0));
+        // A quantile of .95 asks for .24: the first tooth tells, at the pace of 20 a half hour.
+        assert_eq!(level.until(80.0, 20.0, 1.0, 0.95, 1e5), Some(1800.0));
+        // Six standard deviations away nothing tells, unless the tooth has come half of that way already.
+        assert_eq!(level.until(80.0, 45.0, 1.0, 0.5, 1e5), None);
+        assert!(level.until(124.9, 0.1, 1.0, 0.5, 1e5).is_some());
+        // Against the teeth it is the next jump that crosses.
+        assert_eq!(level.until(80.0, -10.0, -1.0, 0.5, 1e5), Some(1800.0));
+        // An envelope that rises by 4 an hour reaches 120 with the sixth tooth or so.
+        let rising = Envelope { slope: 4.0 / 3600.0, ..level };
+        let hours = rising.until(80.0, 40.0, 1.0, 0.5, 1e5).unwrap() / 3600.0;
+        assert!((4.0..=6.0).contains(&hours), "{hours}");
+        assert!(rising.until(80.0, 400.0, 1.0, 0.5, 1e9).is_none(), "not farther than twice what the tips cover");
+    }
+
+    #[test]
+    fn room_that_was_made_begins_a_new_envelope() {
+        let value = |i: u32| f64::from(i % 50) + if i < 1_000 { 0.1 * f64::from(i) } else { 0.0 };
+        let (saw, now, x) = fed(1_120, value);
+        let envelope = saw.envelope(now, x).unwrap();
+        assert!((envelope.level - 49.0).abs() < 2.0 && envelope.slope.abs() < 1e-3, "{envelope:?}");
     }
 
     #[test]

@@ -1,12 +1,13 @@
-//! One local trend: a line through the recent past with exponentially fading weights, and how far it can be trusted.
+//! One local trend: a fading line, and how far it can be trusted.
 //!
-//! Recursive least squares in the coordinates of the newest tick (time 0, value 0), so that nothing large is ever
-//! subtracted. The analytic error of the line is corrected for correlated residuals, and for what probes have found: at a
+//! The analytic error of the line is corrected for correlated residuals, and for what probes have found: at a
 //! distance of one time constant each forecast is compared with what came, and so is "no change".
 //!
 //! Times are in ticks, values in the unit of the series less the newest value. Knows no season and no other trend.
 
 use serde::{Deserialize, Serialize};
+
+use super::fading_line::{FadingLine, Fit};
 
 /// A forecast beyond this many times the history behind the line is trusted less than its formula says.
 const TRUSTED_SPANS: f64 = 2.0;
@@ -25,19 +26,9 @@ const PROBE_GAIN: f64 = 0.1;
 const MAD_TO_SD: f64 = 1.2533;
 
 /// A trend's state.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Trend {
-    /// Level less the newest value.
-    gap: f32,
-    slope: f32,
-    /// Sums of weights, weights by time, weights by time squared.
-    s0: f32,
-    s1: f32,
-    s2: f32,
-    /// Sums of squared residuals, and of products of neighbouring ones.
-    squares: f32,
-    products: f32,
-    residual: f32,
+    line: FadingLine,
     /// Mean square of actual over analytic error at the probes.
     inflation: f32,
     /// Mean |change| over one time constant.
@@ -53,73 +44,37 @@ pub(super) struct Trend {
 /// What a trend says, worked out once for many horizons.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Line {
-    gap: f64,
-    slope: f64,
-    /// Ticks that count: the time constant, or fewer while the line is young.
-    history: f64,
-    variance: f64,
+    fit: Fit,
     inflation: f64,
-    /// Correlated residuals count as this many times fewer.
-    redundancy: f64,
-    s0: f64,
-    s1: f64,
-    s2: f64,
-    determinant: f64,
 }
 
 impl Trend {
     /// Nothing seen but the first value.
     pub fn new() -> Self {
-        Self { s0: 1.0, inflation: FIRST_INFLATION, ..Self::default() }
+        Self {
+            line: FadingLine::new(),
+            inflation: FIRST_INFLATION,
+            flat: 0.0,
+            probes: 0,
+            left: 0.0,
+            moved: 0.0,
+            forecast: 0.0,
+            sd: 0.0,
+        }
     }
 
     /// Learns that the value changed by `delta` over `ticks` ticks; `keep` is the weight after one tick.
     ///
     /// Gives the error of the line's own forecast in its standard deviations, 0 while it has none.
     pub fn update(&mut self, span: f64, keep: f64, ticks: f64, delta: f64) -> f64 {
-        let fade = if ticks == 1.0 { keep } else { keep.powf(ticks) };
-        let (o0, o1, o2) = (f64::from(self.s0), f64::from(self.s1), f64::from(self.s2));
-        let s0 = fade * o0 + 1.0;
-        let s1 = fade * (o1 - ticks * o0);
-        let s2 = fade * (o2 - 2.0 * ticks * o1 + ticks * ticks * o0);
-        let determinant = s0 * s2 - s1 * s1;
-        let error = delta - f64::from(self.gap) - f64::from(self.slope) * ticks;
-        // Share of the error that is left once the line has moved towards it.
-        let left = if determinant > 0.0 { (1.0 - s2 / determinant).max(0.0) } else { 0.0 };
-        let residual = error * left.sqrt();
-        // On a clean ramp only rounding is left, which must not look like noise.
-        let sd = (f64::from(self.squares) / (o0 - 2.0).max(0.5)).sqrt().max(1e-3 * f64::from(self.slope).abs());
-        let surprise = if o0 < 4.0 || residual == 0.0 { 0.0 } else { residual / sd.max(f64::MIN_POSITIVE) };
-        self.squares = (fade * f64::from(self.squares) + residual * residual) as f32;
-        self.products = (fade * f64::from(self.products) + residual * f64::from(self.residual)) as f32;
-        self.residual = residual as f32;
-        self.gap = (-error * left) as f32;
-        self.slope = if determinant > 0.0 { (f64::from(self.slope) - error * s1 / determinant) as f32 } else { 0.0 };
-        (self.s0, self.s1, self.s2) = (s0 as f32, s1 as f32, s2 as f32);
+        let surprise = self.line.update(keep, ticks, delta);
         self.follow_probe(span, ticks, delta);
         surprise
     }
 
     /// The line.
     pub fn line(&self, span: f64) -> Line {
-        let (s0, s1, s2) = (f64::from(self.s0), f64::from(self.s1), f64::from(self.s2));
-        let squares = f64::from(self.squares);
-        let history = span.min(s0);
-        // Residuals of a wandering series are nearly all one; at least one is left.
-        let most = (1.0 - 2.0 / (history + 1.0)).max(0.0);
-        let correlation = if squares > 0.0 { (f64::from(self.products) / squares).clamp(0.0, most) } else { 0.0 };
-        Line {
-            gap: f64::from(self.gap),
-            slope: f64::from(self.slope),
-            history,
-            variance: squares / (s0 - 2.0).max(0.5),
-            inflation: f64::from(self.inflation).max(1.0),
-            redundancy: (1.0 + correlation) / (1.0 - correlation),
-            s0,
-            s1,
-            s2,
-            determinant: s0 * s2 - s1 * s1,
-        }
+        Line { fit: self.line.fit(span), inflation: f64::from(self.inflation).max(1.0) }
     }
 
     /// Mean |change| over one time constant, once it has been seen.
@@ -129,16 +84,7 @@ impl Trend {
 
     /// Begins a new line at the newest value. What probes have found stays, and one under way goes on.
     pub fn restart(&mut self) {
-        *self = Self {
-            inflation: self.inflation,
-            flat: self.flat,
-            probes: self.probes,
-            left: self.left,
-            moved: self.moved,
-            forecast: self.forecast,
-            sd: self.sd,
-            ..Self::new()
-        };
+        self.line = FadingLine::new();
     }
 
     fn follow_probe(&mut self, span: f64, ticks: f64, delta: f64) {
@@ -157,12 +103,12 @@ impl Trend {
             self.inflation += gain * ((ratio * ratio).min(MOST_INFLATION) - self.inflation);
         }
         // A line through two or three points says nothing.
-        if self.s0 > 4.0 {
-            let line = self.line(span);
+        if self.line.weight() > 4.0 {
+            let line = self.line.fit(span);
             self.left = span as f32;
             self.moved = 0.0;
             self.forecast = line.at(span) as f32;
-            self.sd = line.analytic_variance(span).sqrt() as f32;
+            self.sd = line.variance_at(span).sqrt() as f32;
         }
     }
 }
@@ -171,43 +117,38 @@ impl Line {
     /// Ticks behind the line.
     #[cfg(test)]
     pub fn history(&self) -> f64 {
-        self.history
+        self.fit.history
     }
 
     /// Change from the newest value, that many ticks ahead.
     pub fn at(&self, ahead: f64) -> f64 {
-        self.gap + self.slope * ahead
+        self.fit.at(ahead)
     }
 
     /// Expected squared error of [`Self::at`]; None while the line is undetermined.
     pub fn squared_error(&self, ahead: f64) -> Option<f64> {
-        if self.determinant <= 0.0 || self.s0 < 4.0 {
+        if !self.fit.is_determined() {
             return None;
         }
-        let far = (ahead / (TRUSTED_SPANS * self.history)).max(1.0).powi(2);
-        let ends = self.slope * ahead * ahead / (PERSISTENCE * self.history);
-        Some(self.analytic_variance(ahead) * self.inflation * far + ends * ends)
+        let far = (ahead / (TRUSTED_SPANS * self.fit.history)).max(1.0).powi(2);
+        let ends = self.fit.slope * ahead * ahead / (PERSISTENCE * self.fit.history);
+        Some(self.fit.variance_at(ahead) * self.inflation * far + ends * ends)
     }
 
     /// How far this line, where it differs significantly from another slope, carries the series away from that within
     /// `ahead` ticks, squared.
     pub fn squared_departure(&self, other_slope: f64, ahead: f64) -> f64 {
-        if self.determinant <= 0.0 || self.s0 < 4.0 {
+        if !self.fit.is_determined() {
             return 0.0;
         }
-        let slope_variance = self.redundancy * self.variance * self.s0 / self.determinant;
-        let excess = (self.slope - other_slope).powi(2) - SIGNIFICANT.powi(2) * slope_variance * self.inflation;
-        excess.max(0.0) * ahead.min(TELLING_SPANS * self.history).powi(2)
+        let slope_variance = self.fit.slope_variance();
+        let excess = (self.fit.slope - other_slope).powi(2) - SIGNIFICANT.powi(2) * slope_variance * self.inflation;
+        excess.max(0.0) * ahead.min(TELLING_SPANS * self.fit.history).powi(2)
     }
 
     /// Change a tick.
     pub fn slope(&self) -> f64 {
-        self.slope
-    }
-
-    fn analytic_variance(&self, ahead: f64) -> f64 {
-        let line = (self.s2 - 2.0 * ahead * self.s1 + ahead * ahead * self.s0) / self.determinant;
-        self.variance * (1.0 + self.redundancy * line)
+        self.fit.slope
     }
 }
 
@@ -257,31 +198,6 @@ mod tests {
     }
 
     #[test]
-    fn it_equals_weighted_least_squares() {
-        let mut noise = Noise::new(1);
-        let values: Vec<f64> = (0..60).map(|i| 0.5 * f64::from(i) + noise.normal()).collect();
-        let line = fed(60, |i| values[i]).line(SPAN);
-        let (mut s, mut sx, mut sxx, mut sy, mut sxy) = (0.0, 0.0, 0.0, 0.0, 0.0);
-        for (i, v) in values.iter().enumerate() {
-            let (x, y) = (i as f64 - 59.0, v - values[59]);
-            let w = (x / SPAN).exp();
-            (s, sx, sxx, sy, sxy) = (s + w, sx + w * x, sxx + w * x * x, sy + w * y, sxy + w * x * y);
-        }
-        let slope = (s * sxy - sx * sy) / (s * sxx - sx * sx);
-        let level = (sy - slope * sx) / s;
-        assert!((line.slope - slope).abs() < 1e-3 && (line.gap - level).abs() < 1e-3, "{} {slope}", line.slope);
-        let squares: f64 = values
-            .iter()
-            .enumerate()
-            .map(|(i, v)| {
-                let x = i as f64 - 59.0;
-                (x / SPAN).exp() * (v - values[59] - level - slope * x).powi(2)
-            })
-            .sum();
-        assert!((f64::from(fed(60, |i| values[i]).squares) / squares - 1.0).abs() < 0.01);
-    }
-
-    #[test]
     fn noise_and_random_walks_have_no_significant_slope_and_a_wide_error() {
         let (mut significant, mut squared_error) = (0, 0.0);
         for seed in 0..40 {
@@ -301,17 +217,6 @@ mod tests {
         }
         assert!(squared_error > 100.0, "{squared_error}");
         assert!(significant <= 6, "{significant} of 80");
-    }
-
-    #[test]
-    fn a_gap_counts_as_its_ticks() {
-        let keep = (-1.0 / SPAN).exp();
-        let mut trend = Trend::new();
-        for i in 0..40 {
-            let ticks = if i == 30 { 7.0 } else { 1.0 };
-            trend.update(SPAN, keep, ticks, 2.0 * ticks);
-        }
-        assert!((trend.line(SPAN).at(10.0) - 20.0).abs() < 1e-2);
     }
 
     #[test]

@@ -164,6 +164,14 @@ impl Mailbox {
         }
     }
 
+    /// Waits until what was acknowledged has left the outbox: a crash then repeats no more than the one delivery under way.
+    async fn written(&self) {
+        if let Some(slot) = self.slot.clone() {
+            // A panic there is told of already.
+            let _ = tokio::task::spawn_blocking(move || slot.wait()).await;
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // The invariants of what waits hold between its methods, and none of them panics half-way.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
@@ -214,6 +222,7 @@ async fn run<R: Receiver>(mailbox: Arc<Mailbox>, receiver: Arc<R>, backoff: Back
             Ok(()) => {
                 log.delivered(mailbox.meter.name(), failures);
                 failures = 0;
+                mailbox.written().await;
             }
             Err(failure) => {
                 log.failed(mailbox.meter.name(), &failure, batch.len());

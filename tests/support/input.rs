@@ -58,7 +58,7 @@ impl Input {
             put("noise", noise(step * SERIES + i));
             // Steps of 4 to 9 for 2.5 s, then of half that.
             put("work_total", work(step, i));
-            put("level", ((step + 7 * i) % 40) as f64 * if (step / 40) % 2 == 0 { 1.0 } else { -1.0 } + 10.0);
+            put("level", ((step + 7 * i) % 40) as f64 * if (step / 40).is_multiple_of(2) { 1.0 } else { -1.0 } + 10.0);
         }
         builder.finish()
     }

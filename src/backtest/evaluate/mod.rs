@@ -2,6 +2,7 @@
 //!
 //! Pure: series in, scores and figures out. Knows nothing of files and of the scorers that read the scores.
 
+pub mod breaches;
 mod detection;
 mod forecasts;
 mod hourly;

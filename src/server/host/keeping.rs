@@ -72,7 +72,7 @@ impl Host {
         let count = |outcome: &str, n: u64| metrics.replayed.with_label_values(&[outcome]).inc_by(n);
         let (mut scratch, mut replayed, started) = (Vec::new(), 0_u64, Instant::now());
         loop {
-            let entry = match log.next() {
+            let entry = match log.read() {
                 Ok(Some(entry)) => entry,
                 Ok(None) => break,
                 Err(error) => {

@@ -74,6 +74,11 @@ impl OutboxSlot {
 }
 
 impl OutboxSlot {
+    /// Waits until what is settled is on disk, like [`Outbox::accept`] for a second at most. Blocks.
+    pub(super) fn wait(&self) {
+        self.outbox.writer.wait(PATIENCE);
+    }
+
     /// What waits for the sink.
     pub(super) fn backlog(&self) -> Option<SinkBacklog> {
         backlog(&self.outbox.image()).into_iter().nth(self.index.into())

@@ -40,8 +40,8 @@ pub enum DecodeError {
     /// Labels that take more memory than the request.
     #[error("the series have more than {0} bytes of labels (limits.decompressed_bytes)")]
     TooManyLabels(usize),
-    /// The table of strings of version 2.
-    #[error("{0}")]
+    /// What version 2 says of its strings, or that it is not version 2.
+    #[error("not a request of version 2: {0}")]
     Symbols(&'static str),
 }
 

@@ -43,6 +43,9 @@ pub fn decode_message(message: &[u8], limits: &Limits) -> Result<DecodedV2, Deco
     out.builder.reserve(message.len(), message.len() / 32, message.len() / 32);
     let mut reader = Reader::new(message);
     while let Some((field, value)) = reader.field()? {
+        if request::VERSION_1.contains(&field) {
+            return Err(DecodeError::Symbols("it has fields of version 1"));
+        }
         if field == request::TIMESERIES {
             out.time_series(value.bytes(field)?)?;
             if out.builder.sample_count() > limits.pending_samples {
@@ -60,6 +63,8 @@ pub fn decode_message(message: &[u8], limits: &Limits) -> Result<DecodedV2, Deco
 
 // Field numbers of prometheus/prometheus prompb/io/prometheus/write/v2/types.proto.
 mod request {
+    /// Reserved, so that a request of version 1 is not taken for an empty one.
+    pub const VERSION_1: std::ops::RangeInclusive<u32> = 1..=3;
     pub const SYMBOLS: u32 = 4;
     pub const TIMESERIES: u32 = 5;
 }

@@ -219,7 +219,6 @@ async fn a_real_prometheus_sends_version_2_and_is_content() {
     };
     assert!(value("prometheus_remote_storage_samples_total") >= 2.0);
     assert_eq!(value("prometheus_remote_storage_samples_failed_total"), 0.0);
-    assert_eq!(value("prometheus_remote_storage_samples_dropped_total"), 0.0);
 }
 
 /// A Prometheus that scrapes a series, until that ends, and writes it here: its samples come, then a staleness marker.

@@ -103,7 +103,7 @@ impl Reader {
     ///
     /// # Errors
     /// The operating system refuses, or a segment is of a later release.
-    pub fn next(&mut self) -> Result<Option<Entry>, StateError> {
+    pub fn read(&mut self) -> Result<Option<Entry>, StateError> {
         loop {
             if let Some(entry) = self.entries.pop_front() {
                 // What comes again was refused when it came first: the end of a segment that was given up.

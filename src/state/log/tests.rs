@@ -38,7 +38,7 @@ impl Bench {
     fn read(&self, from: u64) -> (Vec<String>, Vec<Lost>) {
         let mut reader = Reader::new(&self.dir.log(), from).unwrap();
         let mut payloads = Vec::new();
-        while let Some(entry) = reader.next().unwrap() {
+        while let Some(entry) = reader.read().unwrap() {
             payloads.push(String::from_utf8(entry.payload).unwrap());
         }
         (payloads, reader.lost().to_vec())

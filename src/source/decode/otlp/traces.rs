@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn what_is_no_message_of_spans_is_refused() {
-        let limits = Limits { otlp_bytes: 1_000, ..Limits::default() };
+        let limits = Limits { otlp_bytes: 600, ..Limits::default() };
         let read = |bytes: &[u8], encoding| read_traces(bytes, encoding, &limits).err();
         assert!(matches!(read(JSON.as_bytes(), OtlpEncoding::Json), Some(OtlpError::TooLarge { .. })));
         let bad_id = br#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"xyz"}]}]}]}"#;
