@@ -1,6 +1,8 @@
 //! The streaming forecaster beside a batch fit: augurs' MSTL (daily and weekly season) with AutoETS for the rest, fitted anew
 //! on all history at each origin, which no stream could pay for.
 
+#![allow(clippy::unwrap_used)] // helpers of tests
+
 use std::f64::consts::TAU;
 
 use augurs::ets::AutoETS;
