@@ -13,6 +13,7 @@ mod plot;
 mod promql_script;
 mod report;
 mod score;
+pub mod suggest;
 mod unit_test;
 mod verdict;
 mod virtual_time;

@@ -11,6 +11,7 @@ mod junit;
 mod run;
 pub mod schema;
 mod state;
+mod suggest;
 pub mod test;
 pub mod test_promql;
 
@@ -49,6 +50,8 @@ enum Command {
     Backtest(Box<backtest::BacktestArgs>),
     /// Run models over recorded series: figures of model cards, and scores for scorers of others
     Evaluate(evaluate::EvaluateArgs),
+    /// Say which profiles and functions suit recorded series
+    Suggest(suggest::SuggestArgs),
     /// Look at what is kept on disk
     #[command(subcommand)]
     State(State),
@@ -209,6 +212,7 @@ pub fn main() -> ExitCode {
             test_promql::promql(&files, &options, out)
         }),
         Some(Command::Evaluate(args)) => on_stdout(|_, out| evaluate::run(&args, out)),
+        Some(Command::Suggest(args)) => on_stdout(|_, out| suggest::run(&args, out)),
         Some(Command::State(State::Inspect { dir, json })) => on_stdout(|_, out| state::inspect(&dir, json, out)),
         Some(Command::Explain(args)) => on_stdout(|colour, out| explain::run(&args, colour, out)),
         Some(Command::Backtest(args)) => on_stdout(|colour, out| backtest::run(&args, colour, out)),
