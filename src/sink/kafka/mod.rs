@@ -1,8 +1,8 @@
 //! Kafka: every transition as a message of a topic, keyed by its alert, and recorded series as messages of another.
 //!
-//! The producer is idempotent: its own retries neither double nor reorder messages. What a topic has acknowledged before an
-//! attempt failed is not sent again with the next one. Only after a crash between the two can a message come twice; it then
-//! has the same `forewarn-id`.
+//! The producer is idempotent: its own retries neither double nor reorder messages, and it gives none up. What an attempt
+//! leaves behind, acknowledged or still under way, the next one does not send again. Only where the client or the process
+//! ends between a message and its acknowledgement can it come twice; it then has the same `forewarn-id`.
 
 mod config;
 mod payload;
@@ -15,13 +15,16 @@ pub use config::{KafkaSinkConfig, RecordedConfig, RecordedFormat, TransitionForm
 pub use payload::AlertTransition;
 pub use recorded::{RecordedMessage, RecordedMetrics, RecordedTopic};
 
-use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout_at};
 
 use crate::base::Millis;
 
 use self::payload::{headers, payload};
-use self::producer::{Outbound, Producer};
+use self::producer::{Delivery, Outbound, Producer};
 use super::SinkError;
 use super::failure::Failure;
 use super::key::{AlertKey, TransitionId};
@@ -37,8 +40,17 @@ pub(super) struct Kafka {
     topic: String,
     format: TransitionFormat,
     producer: Producer,
-    /// What the topic has of a delivery that failed as a whole.
-    acknowledged: Mutex<HashSet<TransitionId>>,
+    /// How long one attempt waits.
+    timeout: Duration,
+    /// The messages of deliveries that failed as a whole.
+    sent: Mutex<HashMap<TransitionId, Sent>>,
+}
+
+/// How far a message has come.
+#[derive(Debug)]
+enum Sent {
+    UnderWay(Delivery),
+    Acknowledged,
 }
 
 impl Kafka {
@@ -46,8 +58,8 @@ impl Kafka {
     pub(super) fn new(config: &KafkaSinkConfig) -> Result<Option<Self>, SinkError> {
         config.validate()?;
         let Some(topic) = config.topic.clone() else { return Ok(None) };
-        let producer = Producer::new(config);
-        Ok(Some(Self { topic, format: config.format, producer, acknowledged: Mutex::default() }))
+        let (producer, timeout) = (Producer::patient(config), config.timeout);
+        Ok(Some(Self { topic, format: config.format, producer, timeout, sent: Mutex::default() }))
     }
 
     /// Every transition but repetitions.
@@ -59,30 +71,47 @@ impl Kafka {
 
 impl Receiver for Kafka {
     async fn deliver(&self, batch: &[Outgoing], _now: Millis) -> Result<(), Failure> {
-        let known = std::mem::take(&mut *self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner));
-        let id = |sent: &Outgoing| TransitionId::of(&sent.transition);
-        let ids: Vec<TransitionId> = batch.iter().map(id).filter(|id| !known.contains(id)).collect();
-        let fresh = batch.iter().filter(|sent| !known.contains(&id(sent)));
-        let messages: Vec<Outbound> = fresh
-            .map(|sent| Outbound {
-                key: format!("{:032x}", AlertKey::of(&sent.transition).get()),
-                payload: payload(&sent.transition, self.format),
-                headers: headers(&sent.transition, self.format),
-            })
-            .collect();
-        let outcomes = self.producer.send(&self.topic, messages).await;
-        let mut done = known;
-        done.extend(ids.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok()).map(|(id, _)| *id));
-        let failure = outcomes.into_iter().find_map(Result::err);
-        let of_batch: HashSet<TransitionId> = batch.iter().map(id).collect();
+        let end = Instant::now() + self.timeout;
+        let mut sent = self.sent.lock().await;
+        let mut failure = None;
+        let ids: Vec<TransitionId> = batch.iter().map(|outgoing| TransitionId::of(&outgoing.transition)).collect();
+        for (id, Outgoing { transition, .. }) in ids.iter().zip(batch) {
+            if sent.contains_key(id) {
+                continue;
+            }
+            let message = Outbound {
+                key: format!("{:032x}", AlertKey::of(transition).get()),
+                payload: payload(transition, self.format),
+                headers: headers(transition, self.format),
+            };
+            match self.producer.produce(&self.topic, &message) {
+                Ok(delivery) => drop(sent.insert(*id, Sent::UnderWay(delivery))),
+                Err(refused) => {
+                    failure.get_or_insert(refused);
+                }
+            }
+        }
+        for id in &ids {
+            let Some(Sent::UnderWay(delivery)) = sent.get_mut(id) else { continue };
+            match timeout_at(end, self.producer.outcome(delivery)).await {
+                Ok(Ok(())) => drop(sent.insert(*id, Sent::Acknowledged)),
+                Ok(Err(failed)) => {
+                    sent.remove(id);
+                    failure.get_or_insert(failed);
+                }
+                Err(_) => {
+                    failure.get_or_insert_with(|| self.producer.late());
+                }
+            }
+        }
+        let of_batch: HashSet<&TransitionId> = ids.iter().collect();
         if failure.is_none() {
             // Of the others a delivery may still come: what fails as a whole may be tried again in parts.
-            done.retain(|id| !of_batch.contains(id));
-        } else if done.len() > 2 * BATCH {
+            sent.retain(|id, _| !of_batch.contains(id));
+        } else if sent.len() > 2 * BATCH {
             // Some were given up before their turn came.
-            done.retain(|id| of_batch.contains(id));
+            sent.retain(|id, _| of_batch.contains(id));
         }
-        *self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner) = done;
         failure.map_or(Ok(()), Err)
     }
 }

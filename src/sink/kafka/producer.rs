@@ -7,6 +7,7 @@ use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 
 use crate::kafka_client::{Connection, FaultLog, reason_of};
@@ -25,54 +26,77 @@ pub struct Outbound {
     pub headers: Vec<(&'static str, String)>,
 }
 
+/// A message that was handed to the client.
+pub struct Delivery(DeliveryFuture);
+
 /// Sends to one cluster.
 pub struct Producer {
     name: String,
     connection: Connection,
     compression: &'static str,
+    /// After this the client gives a message up; 0 for never.
     timeout_ms: String,
     client: Mutex<Option<FutureProducer<Quiet>>>,
 }
 
 impl Producer {
-    /// Nothing is set up yet.
+    /// A message is given up after the configured time, and may be in the topic all the same: whoever sends it again then
+    /// may double it. Nothing is set up yet.
     pub fn new(config: &KafkaSinkConfig) -> Self {
+        Self::giving_up(config, config.timeout.as_millis().max(1))
+    }
+
+    /// No message is given up: the client goes on with it, with the sequence number that lets the topic have it once.
+    pub fn patient(config: &KafkaSinkConfig) -> Self {
+        Self::giving_up(config, 0)
+    }
+
+    fn giving_up(config: &KafkaSinkConfig, after_ms: u128) -> Self {
         Self {
             name: config.name.clone(),
             connection: config.connection(),
             compression: config.compression.name(),
-            timeout_ms: config.timeout.as_millis().max(1).to_string(),
+            timeout_ms: after_ms.to_string(),
             client: Mutex::new(None),
         }
     }
 
     /// Sends messages in order; what became of each, within the configured time.
     pub async fn send(&self, topic: &str, messages: Vec<Outbound>) -> Vec<Result<(), Failure>> {
-        let client = match self.client() {
-            Ok(client) => client,
-            Err(failure) => return messages.iter().map(|_| Err(failure.clone())).collect(),
-        };
-        let mut sent = Vec::with_capacity(messages.len());
-        for message in &messages {
-            let headers = message
-                .headers
-                .iter()
-                .fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: Some(value.as_str()) }));
-            let record = FutureRecord::to(topic).key(message.key.as_str()).payload(&message.payload).headers(headers);
-            sent.push(client.send_result(record).map_err(|(error, _)| error));
-        }
+        let sent: Vec<_> = messages.iter().map(|message| self.produce(topic, message)).collect();
         let mut outcomes = Vec::with_capacity(sent.len());
         for delivery in sent {
-            let outcome = match delivery {
-                Err(error) => Err(error),
-                Ok(delivery) => match delivery.await {
-                    Ok(acknowledged) => acknowledged.map(drop).map_err(|(error, _)| error),
-                    Err(_) => Err(KafkaError::Canceled),
-                },
-            };
-            outcomes.push(outcome.map_err(|error| self.failure(&error)));
+            outcomes.push(match delivery {
+                Ok(mut delivery) => self.outcome(&mut delivery).await,
+                Err(failure) => Err(failure),
+            });
         }
         outcomes
+    }
+
+    /// Hands a message to the client, behind those before it.
+    pub fn produce(&self, topic: &str, message: &Outbound) -> Result<Delivery, Failure> {
+        let headers = message
+            .headers
+            .iter()
+            .fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: Some(value.as_str()) }));
+        let record = FutureRecord::to(topic).key(message.key.as_str()).payload(&message.payload).headers(headers);
+        let sent = self.client()?.send_result(record);
+        sent.map(Delivery).map_err(|(error, _)| self.failure(&error))
+    }
+
+    /// Waits until it is known what became of a message. Whoever stops waiting may ask again, but once it was told no more.
+    pub async fn outcome(&self, delivery: &mut Delivery) -> Result<(), Failure> {
+        let outcome = match (&mut delivery.0).await {
+            Ok(acknowledged) => acknowledged.map(drop).map_err(|(error, _)| error),
+            Err(_) => Err(KafkaError::Canceled),
+        };
+        outcome.map_err(|error| self.failure(&error))
+    }
+
+    /// That of a message whose time is over, though the client goes on with it.
+    pub fn late(&self) -> Failure {
+        self.failure(&KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut))
     }
 
     fn client(&self) -> Result<FutureProducer<Quiet>, Failure> {
@@ -111,6 +135,12 @@ impl Producer {
 impl Drop for Producer {
     fn drop(&mut self) {
         let_go(self.lock().take());
+    }
+}
+
+impl std::fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Delivery")
     }
 }
 

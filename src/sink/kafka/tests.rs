@@ -77,3 +77,21 @@ async fn a_message_that_is_too_large_doubles_none_of_its_company() {
     kafka.deliver(&all[..1], 0).await.unwrap();
     assert_eq!(kept(&cluster).len(), 6);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_takes_longer_than_many_attempts_comes_once() {
+    let cluster = cluster();
+    let kafka = sink(&cluster, "timeout: 300ms");
+    let all = outgoing([firing("a", 1), firing("b", 2), firing("c", 3)]);
+    while kafka.deliver(&all[..1], 0).await.is_err() {}
+    cluster.broker_round_trip_time(1, Duration::from_millis(1_500)).unwrap();
+    let mut late = 0;
+    while let Err(failure) = kafka.deliver(&all[1..], 0).await {
+        assert_eq!((failure.reason, failure.verdict), ("timeout", Verdict::Retry(None)));
+        late += 1;
+        assert!(late < 100);
+    }
+    assert!(late >= 2, "{late}");
+    cluster.broker_round_trip_time(1, Duration::ZERO).unwrap();
+    assert_eq!(kept(&cluster), ["a", "b", "c"]);
+}
