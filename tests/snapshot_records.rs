@@ -149,6 +149,10 @@ enum Damage {
 
 impl Damage {
     fn apply(&self, bytes: &mut Vec<u8>) {
+        // An earlier cut may have left nothing to damage.
+        if bytes.is_empty() {
+            return;
+        }
         match self {
             Self::Flip { at, mask } => {
                 let at = at.index(bytes.len());

@@ -7,6 +7,7 @@
 //! Pure: reads an outlook, changes nothing.
 
 use super::fading_line::Fit;
+use super::forecaster::TRENDS;
 use super::outlook::{Outlook, probit};
 
 /// Share of the history for which a line is believed, and times the history if hardly anything scatters around it.
@@ -14,6 +15,11 @@ const HISTORY_SHARE: f64 = 0.15;
 const HISTORY_TIMES_CLEAN: f64 = 3.3;
 /// A line is clean if over its own length it rises by this many standard deviations of what scatters around it.
 const CLEAN: f64 = 150.0;
+/// A younger series has no habits by which its lines could be judged. It is told of by the line since its last change of course, if
+/// that has so many ticks and its error at the crossing is at most this share of the way there.
+const YOUNG_MS: f64 = 3_600_000.0;
+const YOUNG_TICKS: f64 = 12.0;
+const YOUNG_ERROR: f64 = 0.1;
 /// Ticks for which a line must have stood out: a quarter of those left, between these.
 const RUN_SHARE: f64 = 0.25;
 const RUN_TICKS: (f64, f64) = (3.0, 12.0);
@@ -47,7 +53,9 @@ impl Outlook<'_> {
             let seconds = envelope.until(self.state.newest, room, side, phi, farthest / 1000.0)?;
             return (1000.0 * seconds <= farthest).then_some(seconds);
         }
-        let by_line = self.by_line(room, side, probit, farthest).or_else(|| self.by_outgrown_tooth(room, farthest));
+        let by_line = self.by_line(room, side, probit, farthest);
+        let by_line = by_line.or_else(|| self.by_young_segment(room, side, farthest));
+        let by_line = by_line.or_else(|| self.by_outgrown_tooth(room, farthest));
         let by_season = self.by_season(room, side, probit, by_line.unwrap_or(farthest));
         Some(by_season.or(by_line)? / 1000.0)
     }
@@ -66,6 +74,24 @@ impl Outlook<'_> {
             (run >= needed).then_some(ahead)
         });
         crossings.reduce(f64::min)
+    }
+
+    /// Milliseconds until the line since the last change of course crosses, in a series too young to have habits, if that line
+    /// is known well enough.
+    fn by_young_segment(&self, room: f64, side: f64, farthest: f64) -> Option<f64> {
+        let (state, tick) = (self.state, self.params.tick_ms);
+        if state.last.saturating_sub(state.first) as f64 >= YOUNG_MS {
+            return None;
+        }
+        let line = state.segment.line(self.params.spans[TRENDS - 1]).fit();
+        if !line.is_determined() || line.history < YOUNG_TICKS || side * line.slope <= 0.0 {
+            return None;
+        }
+        let ahead = room / line.slope;
+        let told = ahead <= HISTORY_TIMES_CLEAN * line.history
+            && ahead * tick <= farthest
+            && line.variance_at(ahead) <= (YOUNG_ERROR * room).powi(2);
+        told.then_some(ahead * tick)
     }
 
     /// Milliseconds until a tooth crosses that what ends teeth has failed to end.

@@ -120,6 +120,11 @@ impl Line {
         self.fit.history
     }
 
+    /// The line alone, without what probes have found.
+    pub fn fit(&self) -> Fit {
+        self.fit
+    }
+
     /// Change from the newest value, that many ticks ahead.
     pub fn at(&self, ahead: f64) -> f64 {
         self.fit.at(ahead)
