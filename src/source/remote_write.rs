@@ -2,7 +2,7 @@
 //!
 //! Answers as senders expect (<https://prometheus.io/docs/specs/prw/remote_write_spec/>): 2xx once the samples are
 //! queued, and durable where state is kept, 5xx for "send it again", 4xx for "never send this again". To version 2 headers tell
-//! how much was written, and 400 that something was left out ([`v2`]); version 1 cannot be told, and gets 204 all the same.
+//! how much was written, and 400 that something was left out (`v2`); version 1 cannot be told, and gets 204 all the same.
 //!
 //! Back-pressure: a request waits for room in the queue before it is decoded, and gets 503 with `Retry-After` when there
 //! is none for a while; Prometheus then keeps the samples and retries. So it does where the segment log refuses, see

@@ -1,6 +1,6 @@
 //! The four requests of Grafana's annotations API that are used: find, create, close, delete. Never retries.
 //!
-//! https://grafana.com/docs/grafana/latest/developers/http_api/annotations/
+//! <https://grafana.com/docs/grafana/latest/developers/http_api/annotations/>
 
 use std::time::Duration;
 

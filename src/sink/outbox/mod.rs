@@ -6,8 +6,8 @@
 //!        └─► mailboxes ─► workers ─┘ settle (does not wait; many in one commit)
 //! ```
 //!
-//! A disk that fails or hangs stops no alert: the engine waits for one commit and at most [`PATIENCE`], then delivery goes
-//! on from memory, which is said aloud, until a commit works again. The outbox knows which sink wants what ([`Policy`]);
+//! A disk that fails or hangs stops no alert: the engine waits for one commit and at most a second, then delivery goes
+//! on from memory, which is said aloud, until a commit works again. The outbox knows which sink wants what (`Policy`);
 //! what is newest, expired or one too many is decided by the mailboxes, which settle what they give up.
 
 mod image;

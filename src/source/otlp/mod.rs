@@ -1,4 +1,4 @@
-//! Receives OTLP: over gRPC ([`grpc`]) and HTTP ([`http`]), both handing bytes to [`OtlpReceiver::take`].
+//! Receives OTLP: over gRPC ([`grpc`]) and HTTP ([`http`]), both handing bytes to `OtlpReceiver::take`.
 //!
 //! <https://opentelemetry.io/docs/specs/otlp/>. A request is acknowledged once its samples are queued, and durable where state
 //! is kept, and refused as "come again" while there is no room: back-pressure reaches the sender, whose queue holds what we

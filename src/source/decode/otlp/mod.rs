@@ -2,7 +2,7 @@
 //!
 //! <https://opentelemetry.io/docs/specs/otlp/>. What comes out is what Prometheus' own OTLP receiver would store, name by
 //! name and value by value (`tests/otlp_prometheus.rs` compares the two). Protobuf is read by `opentelemetry-proto`;
-//! JSON by readers of our own ([`json`]), because that crate's lose points without a word where a number stands as a
+//! JSON by readers of our own (`json`), because that crate's lose points without a word where a number stands as a
 //! string, which is how protobuf's JSON mapping writes it.
 //!
 //! [`MetricsDecoder`] is what a source holds: one for each stream whose points come in order (a receiver, a Kafka
