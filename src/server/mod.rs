@@ -22,10 +22,11 @@ mod sources;
 mod teller;
 mod trace_links;
 mod warm_up;
+mod web;
 mod welcome;
 
 pub use config::{
-    Alerting, Config, ConfigError, EngineConfig, Global, RemoteWriteConfig, Sources, WarmUp, Web, base_dir,
+    Alerting, Config, ConfigError, EngineConfig, Global, RemoteWriteConfig, Sources, WarmUp, base_dir,
 };
 pub use durable::StateConfig;
 pub use executor::Parallel;
@@ -34,3 +35,4 @@ pub use host::{Host, Inputs, KnownSource, Outlet, outlet};
 pub use rules::{Read, Reloaded, RuleLoader, RuleSource};
 pub use run::{RunOptions, StartError, read_config, run};
 pub use trace_links::TraceLinks;
+pub use web::{Access, ClientAuth, Port, TlsFault, TlsServerConfig, TlsVersion, Web};
