@@ -107,9 +107,14 @@ async fn others_do_not() {
     let sources = format!("sources: {{remote_write: {{}}, otlp: {{grpc_address: '', http_address: '{http}'}}}}");
     let forewarn = Forewarn::start_with(&sources, &web(), |dir| papers(&authority, dir)).await;
     let (known, unknown) = (client(forewarn.dir(), true), client(forewarn.dir(), false));
-    for (address, path) in [(&forewarn.address, "/api/v1/write"), (&forewarn.address, "/-/healthy"), (&http, "/v1/metrics")] {
+    for (address, path) in
+        [(&forewarn.address, "/api/v1/write"), (&forewarn.address, "/-/healthy"), (&http, "/v1/metrics")]
+    {
         let url = format!("https://{address}{path}");
-        assert!(unknown.get(&url).basic_auth("sender", Some("let me in")).send().await.is_err(), "no certificate: {path}");
+        assert!(
+            unknown.get(&url).basic_auth("sender", Some("let me in")).send().await.is_err(),
+            "no certificate: {path}"
+        );
         assert_eq!(support::http::get(address, path).await, None, "plain HTTP: {path}");
         for user in [None, Some(("sender", "guess")), Some(("other", "let me in"))] {
             let request = user.iter().fold(known.get(&url), |r, (name, password)| r.basic_auth(name, Some(password)));

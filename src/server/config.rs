@@ -249,7 +249,9 @@ impl Config {
             return fault("engine.shards must be from 1 to 256".to_owned());
         }
         if self.limits.requests_bytes < self.limits.request_bytes.max(self.limits.otlp_bytes) {
-            return fault("limits.requests_bytes must be at least limits.request_bytes and limits.otlp_bytes".to_owned());
+            return fault(
+                "limits.requests_bytes must be at least limits.request_bytes and limits.otlp_bytes".to_owned(),
+            );
         }
         self.web.validate().map_err(|e| ConfigError(format!("web.{e}")))?;
         for sink in self.all_sinks() {

@@ -25,9 +25,7 @@ mod warm_up;
 mod web;
 mod welcome;
 
-pub use config::{
-    Alerting, Config, ConfigError, EngineConfig, Global, RemoteWriteConfig, Sources, WarmUp, base_dir,
-};
+pub use config::{Alerting, Config, ConfigError, EngineConfig, Global, RemoteWriteConfig, Sources, WarmUp, base_dir};
 pub use durable::StateConfig;
 pub use executor::Parallel;
 pub use handle::{Command, EngineGone, EngineHandle};

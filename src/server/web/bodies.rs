@@ -68,10 +68,12 @@ mod tests {
 
     #[test]
     fn bodies_count_for_what_they_may_become() {
-        let limits = Limits { request_bytes: 64 << 10, otlp_bytes: 32 << 10, requests_bytes: 128 << 10, ..Limits::default() };
+        let limits =
+            Limits { request_bytes: 64 << 10, otlp_bytes: 32 << 10, requests_bytes: 128 << 10, ..Limits::default() };
         let bodies = Bodies::new(&limits);
         assert_eq!(bodies.room.available_permits(), 32);
-        let units = [Some(0), Some(1), Some(4 << 10), Some((4 << 10) + 1), Some(1 << 40), None].map(|n| bodies.units(n));
+        let units =
+            [Some(0), Some(1), Some(4 << 10), Some((4 << 10) + 1), Some(1 << 40), None].map(|n| bodies.units(n));
         assert_eq!(units, [0, 1, 1, 2, 16, 16]);
     }
 

@@ -101,7 +101,9 @@ impl Web {
         for (name, hash) in &self.basic_auth_users {
             let known = hash.expose().parse::<bcrypt::HashParts>();
             let Ok(parts) = known else {
-                return Err(format!("basic_auth_users: {name:?}: not a bcrypt hash; `htpasswd -nBC 10 {name}` makes one"));
+                return Err(format!(
+                    "basic_auth_users: {name:?}: not a bcrypt hash; `htpasswd -nBC 10 {name}` makes one"
+                ));
             };
             if !COSTS.contains(&parts.get_cost()) {
                 let (least, most) = COSTS.into_inner();
@@ -114,7 +116,8 @@ impl Web {
         let Some(tls) = &self.tls_server_config else { return Ok(()) };
         match (tls.client_auth_type, &tls.client_ca_file) {
             (ClientAuth::NoClientCert, Some(_)) => {
-                Err("tls_server_config: client_ca_file asks for client_auth_type: RequireAndVerifyClientCert".to_owned())
+                Err("tls_server_config: client_ca_file asks for client_auth_type: RequireAndVerifyClientCert"
+                    .to_owned())
             }
             (ClientAuth::RequireAndVerifyClientCert | ClientAuth::VerifyClientCertIfGiven, None) => {
                 Err("tls_server_config: client_auth_type asks for client_ca_file".to_owned())
@@ -180,7 +183,9 @@ mod tests {
         let fault = |yaml: &str| checked(yaml).unwrap_err();
         assert!(fault("basic_auth_users: {ann: hunter2}").contains("htpasswd -nBC 10 ann"));
         assert!(!fault("basic_auth_users: {ann: hunter2}").contains("hunter2"));
-        assert!(fault(&format!("basic_auth_users: {{ann: '{}'}}", HASH.replace("$04$", "$20$"))).contains("from 4 to 14"));
+        assert!(
+            fault(&format!("basic_auth_users: {{ann: '{}'}}", HASH.replace("$04$", "$20$"))).contains("from 4 to 14")
+        );
         assert!(fault(&format!("basic_auth_users: {{'a:b': '{HASH}'}}")).contains("colon"));
         let tls = |rest: &str| fault(&format!("tls_server_config: {{cert_file: c, key_file: k, {rest}}}"));
         assert!(tls("client_ca_file: a").contains("RequireAndVerifyClientCert"));

@@ -46,12 +46,7 @@ impl Access {
     ///
     /// # Errors
     /// The address is taken or none of this machine, or a file of TLS does not hold what it should.
-    pub async fn listen(
-        &self,
-        address: &str,
-        setting: &'static str,
-        protocol: Protocol,
-    ) -> Result<Port, StartError> {
+    pub async fn listen(&self, address: &str, setting: &'static str, protocol: Protocol) -> Result<Port, StartError> {
         let bound = TcpListener::bind(address).await;
         let listener = bound.map_err(|error| StartError::Listen { address: address.to_owned(), error, setting })?;
         self.warn_if_open(&listener, setting);
