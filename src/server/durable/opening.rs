@@ -105,7 +105,7 @@ pub(in crate::server) fn open(
     };
     let untold = host.untold.iter().map(|key| AlertKey::from_number(*key));
     let teller = Arc::new(Mutex::new(Teller::resumed(host.told_since, untold)));
-    let log = SourceLog::new(log);
+    let log = SourceLog::new(log).counting(metrics.log_unlogged.clone());
     let (durable, points) = watch::channel(DurablePoint::default());
     let pace = (config.checkpoint_interval.0, config.log_max_bytes / 2);
     let keeper = Keeper::start(store, log.clone(), pace, metrics.clone(), durable).map_err(|e| fault(&e))?;
@@ -170,6 +170,20 @@ fn observer(metrics: StateMetrics) -> Observer {
             if !std::mem::replace(&mut failing, true) {
                 tracing::error!(%error, "the log cannot be written: senders are told to come again until it can");
             }
+        }
+        Event::Stalled(waited) => {
+            metrics.log_stalls.inc();
+            metrics.log_failing.set(1);
+            failing = true;
+            tracing::error!(
+                ?waited,
+                "the disk of the log hangs: senders are told to come again until it answers, scrapes go on without the log"
+            );
+        }
+        Event::Answers(hung) => {
+            metrics.log_failing.set(0);
+            failing = false;
+            tracing::info!(?hung, "the disk of the log answers again");
         }
         Event::Refused(refused, entries) => {
             metrics.log_refused.with_label_values(&[refused.reason()]).inc_by(entries as u64);

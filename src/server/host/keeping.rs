@@ -158,7 +158,7 @@ impl Host {
 
     /// Takes a checkpoint if it is time.
     pub(super) fn keep_if_due(&mut self) {
-        let due = self.keeping.as_ref().is_some_and(|keeping| keeping.keeper.is_due(Instant::now()));
+        let due = self.keeping.as_mut().is_some_and(|keeping| keeping.keeper.is_due(Instant::now()));
         if due
             && let Some(taken) = self.checkpoint()
             && let Some(keeping) = &mut self.keeping
@@ -170,7 +170,7 @@ impl Host {
     /// The checkpoint at the end.
     pub(super) fn keep_last(&mut self) {
         let taken = self.checkpoint();
-        if let (Some(keeping), Some(taken)) = (self.keeping.take(), taken) {
+        if let Some(keeping) = self.keeping.take() {
             keeping.keeper.finish(taken);
         }
     }
