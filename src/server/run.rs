@@ -1,24 +1,21 @@
 //! The whole process: reads the configuration, starts everything, and ends it in order.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::engine::Engine;
 use crate::rules::selectors_of;
-use crate::sink::outbox::Outbox;
-use crate::source::clock::EventTime;
 use crate::source::host::host_name;
 use crate::source::{clock, remote_write};
 use crate::telemetry::{Exporting, Metrics, Register, Traces};
 
 use super::board::Board;
 use super::config::{Config, base_dir};
-use super::durable::{self, Opened};
+use super::durable::{self, Beginning};
 use super::executor::Parallel;
 use super::handle::EngineHandle;
 use super::host::{Host, Inputs, outlet};
@@ -29,8 +26,8 @@ use super::recorded::recorded_outlet;
 use super::rules::{Reloaded, RuleLoader, RuleSource};
 use super::signals::{Signals, interrupted};
 use super::sinks;
-use super::sources::{self, Restart, Started};
-use super::teller::{Teller, Told};
+use super::sources::{self, Started};
+use super::teller::Told;
 use super::warm_up::{Past, totals};
 use super::web::{Access, TlsFault};
 use super::welcome::welcome;
@@ -124,21 +121,8 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let dry_run = options.dry_run || config.sinks.is_log_only();
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let engine_options = config.engine_options(processors);
-    let opened = durable::open(&config.state, &engine_options, &metrics.state, started_at)?;
-    let (restart, kept, teller, core, outbox, lock, checkpoints) = match opened {
-        Some(Opened { engine, watermark, positions, log, durable, teller, kept, outbox, lock }) => {
-            let outbox = Outbox::open(&outbox, metrics.registry()).map_err(|e| StartError::System(e.to_string()))?;
-            let outbox = Arc::new(outbox);
-            tokio::spawn(durable::forget_what_will_not_come_again(durable.clone(), Arc::clone(&outbox)));
-            let event_time = EventTime::at(watermark);
-            let restart = Restart { watermark, positions, event_time, log: Some(log) };
-            (restart, Some(kept), teller, engine, Some(outbox), Some(lock), Some(durable))
-        }
-        None => {
-            let teller = Arc::new(Mutex::new(Teller::new(started_at)));
-            (Restart::default(), None, teller, Engine::new(engine_options.clone()), None, None, None)
-        }
-    };
+    let Beginning { engine: core, restart, teller, keeping, outbox, durable: checkpoints, lock } =
+        durable::begin(&config, &engine_options, &metrics, started_at)?;
 
     if dry_run {
         teller.lock().unwrap_or_else(PoisonError::into_inner).run_dry();
@@ -184,8 +168,8 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     if let Some(followed) = followed {
         host = host.followed_by(followed);
     }
-    let keeps = kept.is_some();
-    if let (Some(kept), Some(outbox)) = (kept, outbox) {
+    let keeps = keeping.is_some();
+    if let (Some(kept), Some(outbox)) = (keeping, outbox) {
         host.keep(kept, config.limits.clone(), Box::new(move || dry_run || outbox.is_durable()));
     }
     let warm = host.warm();
