@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use forewarn::base::{Batch, Labels, Limits};
 use forewarn::server::http::{Patience, Protocol, serve_with};
+use forewarn::source::decode::otlp::MetricsReader;
 use forewarn::source::durable::{Intake, SourceLog};
 use forewarn::source::exemplars::Exemplars;
 use forewarn::source::otlp::{OtlpReceiver, SpanCounter, SpansConfig, grpc, http as otlp_http, spans};
@@ -58,7 +59,8 @@ async fn receiver_with(limits: Limits, queue: usize, log: Option<SourceLog>) -> 
     let shared = Arc::new(limits.clone());
     let exemplars = Exemplars::default();
     let counter = SpanCounter::new(Arc::clone(&shared), exemplars.clone(), metrics.source.of("spans"));
-    let receiver = OtlpReceiver::new(intake, Default::default(), shared, source, patience, counter.clone());
+    let reader = MetricsReader::new(Default::default(), Default::default(), &limits);
+    let receiver = OtlpReceiver::new(intake, reader, shared, source, patience, counter.clone());
     let mut addresses = Vec::new();
     let routers = [(grpc::router(receiver.clone()), Protocol::Http2), (otlp_http::router(receiver), Protocol::Http1)];
     for (router, protocol) in routers {

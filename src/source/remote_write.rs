@@ -23,7 +23,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 
 use super::clock;
-use super::decode::{Decoded, Dropped, remote_write};
+use super::decode::{CreatedTimestamps, Decoded, Dropped, remote_write};
 use super::durable::{Form, Intake, NoRoom};
 use super::exemplars::Exemplars;
 use super::http_body::{self, BodyError};
@@ -49,6 +49,8 @@ pub struct RemoteWrite {
     pub patience: Duration,
     /// Where traces go that exemplars name.
     pub exemplars: Exemplars,
+    /// What becomes of created timestamps.
+    pub created_timestamps: CreatedTimestamps,
 }
 
 /// The route, to be merged into the host's router.
@@ -124,7 +126,7 @@ async fn take(state: &RemoteWrite, headers: &HeaderMap, body: Body) -> Result<()
     let body = read(state, headers, body).await?;
     let room = state.intake.room(state.patience).await?;
     let decoded = decode(body.clone(), &state.limits, remote_write::decode).await?;
-    let Decoded { batch, dropped } = in_time(state, decoded)?;
+    let Decoded { batch, dropped, .. } = in_time(state, decoded)?;
     let samples = batch.all_samples().len() as u64;
     room.take(batch, Some((Form::RemoteWrite, &body))).await?;
     count(state, samples, &dropped);

@@ -21,7 +21,9 @@ use std::time::Duration;
 use axum::body::Bytes;
 
 use super::clock;
-use super::decode::otlp::{DeltaChanges, MetricsDecoder, OtlpEncoding, OtlpError, OtlpSettings, TakenMetrics};
+use super::decode::otlp::{
+    DeltaChanges, DeltaTotals, MetricsReader, OtlpEncoding, OtlpError, TakenMetrics, has_deltas,
+};
 use super::durable::{Intake, NoRoom, Room};
 use super::http_body::BodyError;
 use crate::base::{Limits, Millis, TimeSpan};
@@ -52,8 +54,9 @@ pub struct OtlpReceiver {
     pub metrics: OneSource,
     /// How long a request may wait for room in the queue.
     pub patience: Duration,
-    /// Holds the running totals of delta series. Locked while a message is decoded; no runtime thread waits for it.
-    decoder: Arc<Mutex<MetricsDecoder>>,
+    reader: Arc<MetricsReader>,
+    /// Locked only while a message with deltas is taken; no runtime thread waits for it.
+    deltas: Arc<Mutex<DeltaTotals>>,
     spans: SpanCounter,
 }
 
@@ -99,18 +102,18 @@ impl From<NoRoom> for Refusal {
 }
 
 impl OtlpReceiver {
-    /// A receiver that translates names as `settings` say.
+    /// A receiver of what `reader` understands.
     #[must_use]
     pub fn new(
         intake: Intake,
-        settings: OtlpSettings,
+        reader: MetricsReader,
         limits: Arc<Limits>,
         metrics: OneSource,
         patience: Duration,
         spans: SpanCounter,
     ) -> Self {
-        let decoder = Arc::new(Mutex::new(MetricsDecoder::new(settings, &limits)));
-        Self { intake, limits, metrics, patience, decoder, spans }
+        let deltas = Arc::new(Mutex::new(DeltaTotals::since(&limits, clock::now())));
+        Self { intake, limits, metrics, patience, reader: Arc::new(reader), deltas, spans }
     }
 
     /// Takes a message. When this returns it may be acknowledged.
@@ -139,12 +142,13 @@ impl OtlpReceiver {
             return Err(Refusal::ClockBehind);
         }
         let batch = taken.decoded.batch;
-        let samples = batch.all_samples().len() as u64;
+        let samples = batch.measured();
         if let Err(refused) = room.take(batch, None).await {
             self.undo(changes).await;
             return Err(refused.into());
         }
         self.metrics.samples.inc_by(samples);
+        self.spans.exemplars().keep_all(taken.decoded.traces);
         let mut reasons = Vec::new();
         for (reason, samples) in taken.decoded.dropped.iter() {
             self.metrics.dropped(reason, samples);
@@ -160,12 +164,28 @@ impl OtlpReceiver {
     /// Takes the deltas of a message that is refused back out of the totals: the sender comes again with them.
     async fn undo(&self, changes: DeltaChanges) {
         // Should it fail within, the message is refused all the same.
-        let _ = locked(&self.decoder, true, move |decoder| decoder.undo(changes)).await;
+        let _ = locked(&self.deltas, true, move |deltas| deltas.undo(changes)).await;
     }
 
     async fn decode(&self, encoding: OtlpEncoding, bytes: Bytes, now: Millis) -> Result<TakenMetrics, Refusal> {
         let (accepted, is_small) = (TimeSpan::around(now, &self.limits), bytes.len() <= INLINE_BYTES);
-        Ok(locked(&self.decoder, is_small, move |decoder| decoder.decode(&bytes, encoding, accepted)).await??)
+        let reader = Arc::clone(&self.reader);
+        if !is_small {
+            let deltas = Arc::clone(&self.deltas);
+            let decode = move || {
+                let request = reader.read(&bytes, encoding)?;
+                match has_deltas(&request) {
+                    true => reader.take(&request, accepted, &mut deltas.lock().unwrap_or_else(PoisonError::into_inner)),
+                    false => reader.take(&request, accepted, &mut DeltaTotals::default()),
+                }
+            };
+            return Ok(tokio::task::spawn_blocking(decode).await.map_err(|_| Refusal::Decoder)??);
+        }
+        let request = reader.read(&bytes, encoding)?;
+        Ok(match has_deltas(&request) {
+            true => locked(&self.deltas, true, move |deltas| reader.take(&request, accepted, deltas)).await??,
+            false => reader.take(&request, accepted, &mut DeltaTotals::default())?,
+        })
     }
 }
 

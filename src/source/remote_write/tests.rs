@@ -29,6 +29,7 @@ async fn serve(limits: Limits, queue: usize) -> Server {
         metrics: metrics.source.of("remote_write"),
         patience: Duration::from_millis(50),
         exemplars: exemplars.clone(),
+        created_timestamps: CreatedTimestamps::ZeroSample,
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/api/v1/write", listener.local_addr().unwrap());
