@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use forewarn::base::{BatchBuilder, Labels, Limits, Millis};
-use forewarn::source::encode::{compress, encode_write_request};
+use forewarn::base::{Batch, BatchBuilder, Labels, Limits, Millis};
+use forewarn::source::encode::{compress, encode_write_request, encode_write_request_v2};
 use forewarn::source::exemplars::Exemplars;
 use forewarn::source::kafka::{self, Closing, KafkaConfig, KafkaParts};
 use forewarn::source::watermark::Watermarks;
@@ -162,10 +162,19 @@ pub fn message(n: usize, t: Millis) -> Vec<u8> {
     messages_of(n, t, 1)
 }
 
+/// The same in version 2, not compressed.
+pub fn message_v2(n: usize, t: Millis) -> Vec<u8> {
+    encode_write_request_v2(&batch(n, t, 1))
+}
+
 /// The same with so many samples, a millisecond apart.
 pub fn messages_of(n: usize, t: Millis, samples: usize) -> Vec<u8> {
+    compress(&encode_write_request(&batch(n, t, samples)))
+}
+
+fn batch(n: usize, t: Millis, samples: usize) -> Batch {
     let mut builder = BatchBuilder::new(&Limits::default());
     builder.series(Labels::from_pairs([("__name__", "seq".to_owned()), ("n", n.to_string())]).as_ref());
     (0..samples).for_each(|i| builder.sample(t + i as Millis, n as f64));
-    compress(&encode_write_request(&builder.finish()))
+    builder.finish()
 }

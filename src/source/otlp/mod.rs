@@ -24,10 +24,9 @@ use super::clock;
 use super::decode::otlp::{
     DeltaChanges, DeltaTotals, MetricsReader, OtlpEncoding, OtlpError, TakenMetrics, has_deltas,
 };
-use super::durable::{Intake, NoRoom, Room};
+use super::durable::{ComeAgain, Intake, Room};
 use super::http_body::BodyError;
 use crate::base::{Limits, Millis, TimeSpan};
-use crate::state::log;
 use crate::telemetry::OneSource;
 
 /// Bytes up to which a message is decoded on the runtime's own thread: some 200 points, a fraction of a millisecond.
@@ -80,25 +79,10 @@ pub(super) enum Refusal {
     Body(#[from] BodyError),
     #[error(transparent)]
     Malformed(#[from] OtlpError),
-    #[error("the engine is busy: try again")]
-    Busy,
-    #[error("shutting down")]
-    Closed,
-    #[error("{0}: try again")]
-    Log(#[from] log::Refused),
-    #[error("this host's clock was set back, and the points lie in its future: try again when it is right")]
-    ClockBehind,
+    #[error(transparent)]
+    ComeAgain(#[from] ComeAgain),
     #[error("decoding failed within")]
     Decoder,
-}
-
-impl From<NoRoom> for Refusal {
-    fn from(reason: NoRoom) -> Self {
-        match reason {
-            NoRoom::Busy => Self::Busy,
-            NoRoom::Closed => Self::Closed,
-        }
-    }
 }
 
 impl OtlpReceiver {
@@ -137,13 +121,13 @@ impl OtlpReceiver {
         let now = clock::now();
         let mut taken = self.decode(encoding, bytes, now).await?;
         let changes = std::mem::take(&mut taken.changes);
-        if taken.decoded.dropped.future > 0 && self.intake.clock_is_behind(now) {
-            self.undo(changes).await;
-            return Err(Refusal::ClockBehind);
-        }
-        let batch = taken.decoded.batch;
+        let (batch, future) = (taken.decoded.batch, taken.decoded.dropped.future);
         let samples = batch.measured();
-        if let Err(refused) = room.take(batch, None).await {
+        let outcome = match self.intake.check_clock(future, now) {
+            Ok(()) => room.take(batch, None).await,
+            refused => refused,
+        };
+        if let Err(refused) = outcome {
             self.undo(changes).await;
             return Err(refused.into());
         }
@@ -215,3 +199,6 @@ fn free<T>(lock: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
         Err(TryLockError::WouldBlock) => None,
     }
 }
+
+#[cfg(test)]
+mod tests;
