@@ -94,6 +94,67 @@ fn a_sender_that_begins_anew_is_seen_though_it_has_counted_further() {
     assert_eq!(run(CreatedTimestamps::Ignore).1, 60.0, "as in Prometheus by default");
 }
 
+/// Points of processes that begin within the last minute before their first point, by the step at which each arrives.
+fn arriving(rng: &mut Rng, delay_max: usize) -> Vec<Vec<Point>> {
+    let mut arriving = vec![Vec::new(); 120];
+    let (mut start, mut total) = (0.001, 0.0);
+    for step in 1..100usize {
+        let time = step as f64 * STEP as f64 / 1e3;
+        if rng.u8(..6) == 0 {
+            // Sometimes at the very instant of the last point.
+            (start, total) = (time - [STEP as f64 / 1e3, 14.0, 3.0][rng.usize(..3)], rng.i64(0..300) as f64);
+        }
+        total += rng.i64(0..20) as f64;
+        arriving[step + delays(step, delay_max)].push((start, time, total));
+    }
+    arriving
+}
+
+/// How many steps late a point comes.
+fn delays(step: usize, max: usize) -> usize {
+    if max == 0 { 0 } else { (step * 7 + step / 3) % (max + 1) }
+}
+
+#[test]
+fn neither_the_order_of_arrival_nor_a_restart_leaves_a_trace() {
+    for seed in 0..10 {
+        let run = |delay_max: usize, restarts: bool| {
+            let arriving = arriving(&mut Rng::with_seed(seed), delay_max);
+            let (mut engine, mut decoding) = (engine(), decoder(CreatedTimestamps::ZeroSample));
+            let (mut seen, mut refused) = (Vec::new(), 0);
+            for (step, points) in arriving.iter().enumerate() {
+                for point in points {
+                    let taken = engine.ingest(&decode(&mut decoding, &request(false, *point)).decoded.batch);
+                    refused += taken.late + taken.out_of_time;
+                }
+                // What waits is in the snapshot.
+                if restarts && step % 5 == 2 {
+                    engine = restored(&engine);
+                }
+                engine.advance(START + (step as Millis - 4) * STEP, &Inline, &mut Output::default());
+                let value = engine.query(1, &Inline).unwrap();
+                seen.push(match value {
+                    Some(QueryValue::Matrix(series)) => series.into_iter().map(|(_, samples)| samples).collect(),
+                    _ => Vec::new(),
+                });
+            }
+            let held = engine.holdings();
+            assert_eq!(
+                (refused, held.out_of_order, held.duplicate, held.conflict),
+                (0, 0, 0, 0),
+                "no fault of anybody"
+            );
+            seen
+        };
+        let in_order = run(0, false);
+        let zeros = in_order.last().unwrap()[0].iter().filter(|s| s.v == 0.0 && s.t % STEP != 0).count();
+        assert!(zeros > 3, "{zeros}");
+        for (delay_max, restarts) in [(3, false), (2, true), (0, true)] {
+            assert!(run(delay_max, restarts) == in_order, "seed {seed}, {delay_max} steps late, {restarts}");
+        }
+    }
+}
+
 /// Deltas of a sender that exports every step; some are large, so that a total of few is above one of many.
 fn deltas(rng: &mut Rng) -> Vec<Point> {
     let at = |i: i64| (i * STEP) as f64 / 1e3;
