@@ -9,6 +9,7 @@ use crate::base::{Labels, Limits};
 use crate::engine::EngineOptions;
 use crate::sink::{AlertmanagerConfig, SinkConfig, StdoutConfig};
 use crate::source::config::{ScrapeConfig, Span};
+use crate::source::decode::CreatedTimestamps;
 use crate::source::decode::otlp::OtlpSettings;
 use crate::source::host::HostConfig;
 use crate::source::kafka::{self, KafkaConfig};
@@ -68,6 +69,8 @@ pub struct Global {
     pub rule_query_offset: Span,
     /// Labels added to alerts that leave.
     pub external_labels: std::collections::BTreeMap<String, String>,
+    /// What becomes of the times at which counters began, where remote write 2.0 or OTLP tell them.
+    pub created_timestamps: CreatedTimestamps,
 }
 
 /// `alerting`.
@@ -147,6 +150,7 @@ impl Default for Global {
             evaluation_interval: seconds(15),
             rule_query_offset: seconds(0),
             external_labels: std::collections::BTreeMap::new(),
+            created_timestamps: CreatedTimestamps::Ignore,
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::source::watermark::drop_out_of_time;
 use crate::state::log::{Append, Entry, Log, Refused};
 
 pub use gate::gate;
-pub use intake::{Intake, NoRoom, Room};
+pub use intake::{ComeAgain, Intake, Room};
 
 use super::clock;
 

@@ -36,6 +36,8 @@ use self::dead_letter::DeadLetters;
 use self::future::HostClock;
 use self::session::{End, Session};
 use super::clock::EventTime;
+use super::decode::CreatedTimestamps;
+use super::exemplars::Exemplars;
 use super::watermark::Pace;
 use super::{Positions, SourceEvent, SourceId, SourceIds};
 use crate::base::{Limits, Millis, TimeSpan};
@@ -72,6 +74,10 @@ pub struct KafkaParts {
     pub durable: watch::Receiver<Arc<Positions>>,
     /// How far event time has come: whether the clock can be believed.
     pub event_time: EventTime,
+    /// Where traces go that exemplars name.
+    pub exemplars: Exemplars,
+    /// What becomes of the times at which counters began.
+    pub created_timestamps: CreatedTimestamps,
 }
 
 /// How the watermark of a source of this configuration behaves, and those of its partitions.
@@ -94,10 +100,21 @@ pub fn start(
 ) -> std::io::Result<(impl Future<Output = ()> + Send + 'static, Closing)> {
     let (hand_over, mut handed_over) = mpsc::channel::<Vec<SourceEvent>>(HAND_OVERS);
     let (done, closed) = oneshot::channel();
-    let KafkaParts { config, id, ids, limits, metrics, source, restored, durable, event_time } = parts;
-    let name = config.name.clone();
-    let kafka = Kafka { config, inlet_id: id, ids, limits, metrics, source, durable, event_time, hand_over };
-    let closing = Closing { name, closed };
+    let closing = Closing { name: parts.config.name.clone(), closed };
+    let restored = parts.restored;
+    let kafka = Kafka {
+        config: parts.config,
+        inlet_id: parts.id,
+        ids: parts.ids,
+        limits: parts.limits,
+        metrics: parts.metrics,
+        source: parts.source,
+        durable: parts.durable,
+        event_time: parts.event_time,
+        exemplars: parts.exemplars,
+        created_timestamps: parts.created_timestamps,
+        hand_over,
+    };
     std::thread::Builder::new().name("kafka".to_owned()).spawn(move || {
         kafka.run(&restored);
         // Nobody may be waiting for it any more.
@@ -142,6 +159,8 @@ struct Kafka {
     source: OneSource,
     durable: watch::Receiver<Arc<Positions>>,
     event_time: EventTime,
+    exemplars: Exemplars,
+    created_timestamps: CreatedTimestamps,
     hand_over: mpsc::Sender<Vec<SourceEvent>>,
 }
 
@@ -287,6 +306,8 @@ mod tests {
             source,
             durable,
             event_time: EventTime::default(),
+            exemplars: Exemplars::default(),
+            created_timestamps: CreatedTimestamps::default(),
             hand_over,
         };
         kafka.send_all(vec![SourceEvent::Close(SourceId(1))]);

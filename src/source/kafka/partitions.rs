@@ -181,12 +181,14 @@ mod tests {
     use super::super::decoder::Decoder;
     use super::super::future::{HostClock, Stamped};
     use super::*;
+    use crate::base::Limits;
+    use crate::source::decode::CreatedTimestamps;
 
     fn partition(id: usize) -> Partition {
         Partition::new(
             SourceId(id),
             format!("kafka/k/t/{id}").into(),
-            Decoding::Stateless(Decoder::RemoteWrite),
+            Decoder::RemoteWrite.start(&Default::default(), CreatedTimestamps::Ignore, &Limits::default()),
             None,
             Instant::now(),
         )

@@ -145,7 +145,7 @@ impl<'a> Session<'a> {
 
     fn take(&mut self, message: &BorrowedMessage<'_>) {
         let (topic, next) = (message.topic(), message.offset() + 1);
-        let Kafka { config, limits, metrics, source, .. } = self.kafka;
+        let Kafka { config, limits, metrics, source, exemplars, .. } = self.kafka;
         let payload = message.payload().unwrap_or_default();
         metrics.read(&config.name, topic, payload.len());
         let Some(partition) = self.partitions.get_mut(topic, message.partition()) else {
@@ -168,7 +168,8 @@ impl<'a> Session<'a> {
                     return;
                 }
                 decoded.dropped.iter().for_each(|(reason, samples)| source.dropped(reason, samples));
-                source.samples.inc_by(decoded.batch.all_samples().len() as u64);
+                source.samples.inc_by(decoded.batch.measured());
+                exemplars.keep_all(decoded.traces);
                 partition.read(decoded.batch.newest(), next, Instant::now());
                 partition.gather.add(decoded.batch, next, limits);
             }
@@ -277,7 +278,7 @@ impl<'a> Session<'a> {
             };
             let stream = stream(&config.name, &name);
             let otlp = config.otlp.clone().unwrap_or_default();
-            let decoding = topic.decoder.start(&otlp, limits);
+            let decoding = topic.decoder.start(&otlp, self.kafka.created_timestamps, limits);
             let partition = Partition::new(ids.next(), stream, decoding, begin, Instant::now());
             self.out.push(SourceEvent::Open(Part { id: partition.id, of: *inlet_id, pace }));
             self.out.extend(begin.and_then(|next| reached(&partition.stream, next)));
