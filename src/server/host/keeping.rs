@@ -97,6 +97,7 @@ impl Host {
             }
             self.positions.insert(LOG.into(), entry.sequence + 1);
             replayed += 1;
+            self.look_around();
             while let Ok(command) = commands.try_recv() {
                 self.obey(command);
             }
