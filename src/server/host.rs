@@ -34,6 +34,9 @@ const IDLE_LOOK: Duration = Duration::from_millis(250);
 /// How often sources are told how far the engine has taken in what they sent.
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 
+/// Why the engine refuses samples of a source.
+pub const REFUSED: [&str; 4] = ["late", "out_of_time", "series_limit", "pending_limit"];
+
 /// A source as the engine's owner knows it.
 #[derive(Debug)]
 pub struct KnownSource {
@@ -264,10 +267,8 @@ impl Host {
     fn count(&self, id: SourceId, taken: Ingested) {
         self.metrics.unwanted_samples.inc_by(taken.unwanted);
         let Some(source) = self.sources.iter().find(|s| s.id == id) else { return };
-        source.metrics.dropped("late", taken.late);
-        source.metrics.dropped("out_of_time", taken.out_of_time);
-        source.metrics.dropped("series_limit", taken.over_series_limit);
-        source.metrics.dropped("pending_limit", taken.over_pending_limit);
+        let refused = [taken.late, taken.out_of_time, taken.over_series_limit, taken.over_pending_limit];
+        REFUSED.into_iter().zip(refused).for_each(|(reason, samples)| source.metrics.dropped(reason, samples));
         // What a source is complete to, only its slowest part can tell: `tell_lag` does.
         let watermark = self.marks.of(id).filter(|_| source.id == source.of);
         let newest = self.marks.newest(id);

@@ -28,7 +28,7 @@ use super::otlp::OtlpPorts;
 use super::parts::{LastReload, summary};
 use super::recorded::recorded_outlet;
 use super::rules::{Reloaded, RuleLoader, RuleSource};
-use super::signals::{Signals, interrupted};
+use super::signals::{Signals, interrupted, interrupted_again};
 use super::sinks;
 use super::sources::{self, Restart, Started};
 use super::teller::{Teller, Told};
@@ -274,7 +274,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     };
     tokio::select! {
         () = in_order => {}
-        () = interrupted(&mut interrupt, &mut terminate) => {
+        () = interrupted_again(&mut interrupt, &mut terminate) => {
             tracing::warn!("told to end a second time: ended at once; what was not finished is made up for at the next start");
             // What still holds threads must not hold the process.
             std::process::exit(SECOND_SIGNAL);

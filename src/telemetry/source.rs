@@ -87,6 +87,21 @@ impl OneSource {
         &self.name
     }
 
+    /// Has these reasons shown before anything is dropped for them: of a series that begins at its first event `increase()`
+    /// sees nothing.
+    pub fn may_drop(&self, reasons: impl IntoIterator<Item = &'static str>) {
+        for reason in reasons {
+            self.family.dropped.with_label_values(&[self.name.as_str(), reason]);
+        }
+    }
+
+    /// Has these outcomes of spans shown from the start.
+    pub fn may_count_spans(&self, outcomes: impl IntoIterator<Item = &'static str>) {
+        for outcome in outcomes {
+            self.family.spans.with_label_values(&[self.name.as_str(), outcome]);
+        }
+    }
+
     /// Counts samples dropped; `reason` must come from a fixed set.
     pub fn dropped(&self, reason: &'static str, samples: u64) {
         if samples > 0 {

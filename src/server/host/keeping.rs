@@ -153,6 +153,13 @@ impl Host {
         self.recorded.iter().all(|id| *id == REPLAYED_LOG) && !self.positions.keys().any(|stream| of_kafka(stream))
     }
 
+    /// While history or the log is read no checkpoint is taken, and none is missed.
+    pub(super) fn miss_no_checkpoint(&self, now: crate::base::Millis) {
+        if let Some(keeping) = self.keeping.as_ref().filter(|_| !self.recorded.is_empty()) {
+            keeping.keeper.metrics().checkpoint_time.set(now.div_euclid(1000));
+        }
+    }
+
     fn pending_max(&self) -> usize {
         self.keeping.as_ref().map_or(usize::MAX, |keeping| keeping.limits.pending_samples)
     }

@@ -8,22 +8,21 @@ use super::super::lag::{Slowest, Wait};
 use super::Host;
 use crate::base::Millis;
 use crate::source::clock;
-use crate::telemetry::OneSource;
+use crate::telemetry::{EngineMetrics, OneSource};
 
 /// How often holdings are measured, which walks all series.
 const HOLDINGS_EVERY: Duration = Duration::from_secs(15);
 /// How long time has to wait for a source before people are shown that.
 const SHOWN_AFTER: Duration = Duration::from_secs(10);
 
-/// Why the engine refused samples, in the order of [`Host::measure`].
-const REFUSED: [&str; 4] = ["duplicate", "conflict", "out_of_order", "model_limit"];
-
 impl Host {
     /// Brings what is shown up to date, if it is time. Not a matter of event time, which may stand still.
     pub(super) fn look_around(&mut self) {
         let at = Instant::now();
         if self.lag.is_due(at) {
-            self.tell_lag(clock::now(), at);
+            let now = clock::now();
+            self.tell_lag(now, at);
+            self.miss_no_checkpoint(now);
         }
         if self.held_at.is_none_or(|held| at.saturating_duration_since(held) >= HOLDINGS_EVERY) {
             self.held_at = Some(at);
@@ -94,7 +93,7 @@ impl Host {
         }
         self.metrics.series_bytes.set(held.series_bytes as i64);
         let now = [held.duplicate, held.conflict, held.out_of_order, held.unmodelled];
-        for (i, reason) in REFUSED.into_iter().enumerate() {
+        for (i, reason) in EngineMetrics::DROPPED.into_iter().enumerate() {
             self.metrics.dropped.with_label_values(&[reason]).inc_by(now[i].saturating_sub(self.refused_before[i]));
         }
         self.refused_before = now;

@@ -32,6 +32,9 @@ pub struct Poison {
     pub text: String,
 }
 
+/// Why messages cannot be decoded, as metric label values.
+pub const UNDECODED: [&str; 5] = ["too_large", "too_many_samples", "malformed", "compression", "unknown_partition"];
+
 /// The decoder of one partition. OTLP's keeps the running totals of delta series, whose points come in order within a
 /// partition.
 #[derive(Debug)]
@@ -179,7 +182,11 @@ mod tests {
     #[test]
     fn poison_is_told_apart() {
         let small = Limits { request_bytes: 100, decompressed_bytes: 1_000, pending_samples: 3, ..Limits::default() };
-        let reason = |message: &[u8]| decode(message, &small).unwrap_err().reason;
+        let reason = |message: &[u8]| {
+            let reason = decode(message, &small).unwrap_err().reason;
+            assert!(UNDECODED.contains(&reason), "{reason}");
+            reason
+        };
         assert_eq!(reason(&[7; 101]), "too_large");
         assert_eq!(reason(&compress(&[b'a'; 1_100])), "too_large");
         assert_eq!(reason(b"not a request"), "malformed");
