@@ -24,7 +24,7 @@ use super::otlp::OtlpPorts;
 use super::parts::{LastReload, summary};
 use super::recorded::recorded_outlet;
 use super::rules::{Reloaded, RuleLoader, RuleSource};
-use super::signals::{Signals, interrupted};
+use super::signals::{Signals, interrupted, interrupted_again};
 use super::sinks;
 use super::sources::{self, Started};
 use super::teller::Told;
@@ -127,7 +127,11 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     if dry_run {
         teller.lock().unwrap_or_else(PoisonError::into_inner).run_dry();
     }
-    let dispatcher = Arc::new(sinks::start(&config, &metrics, dry_run, outbox.clone())?);
+    let event_time = restart.event_time.clone();
+    let mut dispatcher = sinks::start(&config, &metrics, dry_run, outbox.clone())?;
+    let held_to = event_time.clone();
+    dispatcher.keep_alive(move || held_to.get());
+    let dispatcher = Arc::new(dispatcher);
     let recorded = Arc::new(sinks::start_recorded(&config, &metrics, dry_run)?);
     let (engine, commands) = EngineHandle::new();
     let (queue, events) = mpsc::channel(config.limits.queued_batches.max(1));
@@ -137,7 +141,6 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let executor = Parallel::for_shards(engine_options.shards).map_err(|e| StartError::System(e.to_string()))?;
     // What comes after the checkpoint was not recorded for good.
     let recorded_since = restart.watermark.map_or(started_at, |watermark| watermark.saturating_add(1));
-    let event_time = restart.event_time.clone();
     let (followed, durable) = watch::channel(Arc::default());
     let followed = durable::follow(checkpoints, followed);
     let Started { known, remote_write, otlp, traces, mut tasks, closing, progress, described } =
@@ -255,7 +258,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     };
     tokio::select! {
         () = in_order => {}
-        () = interrupted(&mut interrupt, &mut terminate) => {
+        () = interrupted_again(&mut interrupt, &mut terminate) => {
             tracing::warn!("told to end a second time: ended at once; what was not finished is made up for at the next start");
             // What still holds threads must not hold the process.
             std::process::exit(SECOND_SIGNAL);

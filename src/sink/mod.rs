@@ -18,6 +18,7 @@ mod dry_run;
 mod failure;
 mod grafana;
 mod journal;
+mod keep_alive;
 mod kafka;
 mod key;
 mod list;

@@ -57,7 +57,7 @@ impl Metrics {
             scrape: ScrapeMetrics::register(&area)?,
             kafka: KafkaMetrics::register(&area)?,
             engine: EngineMetrics::register(&area)?,
-            state: StateMetrics::register(&area)?,
+            state: StateMetrics::new()?,
             registry,
         })
     }
@@ -79,6 +79,8 @@ impl Metrics {
     /// # Errors
     /// The encoder refuses a metric family without metrics or with a bad name.
     pub fn encode(&self) -> prometheus::Result<String> {
-        TextEncoder::new().encode_to_string(&self.registry.gather())
+        let mut families = self.registry.gather();
+        families.extend(self.state.gather());
+        TextEncoder::new().encode_to_string(&families)
     }
 }

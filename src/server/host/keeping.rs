@@ -101,6 +101,7 @@ impl Host {
             }
             self.positions.insert(LOG.into(), entry.sequence + 1);
             replayed += 1;
+            self.look_around();
             while let Ok(command) = commands.try_recv() {
                 self.obey(command);
             }
@@ -154,6 +155,13 @@ impl Host {
             self.sources.iter().any(goes_on)
         };
         self.recorded.iter().all(|id| *id == REPLAYED_LOG) && !self.positions.keys().any(|stream| of_kafka(stream))
+    }
+
+    /// While history or the log is read no checkpoint is taken, and none is missed.
+    pub(super) fn miss_no_checkpoint(&self, now: crate::base::Millis) {
+        if let Some(keeping) = self.keeping.as_ref().filter(|_| !self.recorded.is_empty()) {
+            keeping.keeper.metrics().checkpoint_time.set(now.div_euclid(1000));
+        }
     }
 
     fn pending_max(&self) -> usize {

@@ -71,6 +71,10 @@ impl RecordedTopic {
     #[must_use]
     pub fn start(config: &KafkaSinkConfig, metrics: RecordedMetrics) -> Option<Self> {
         let recorded = config.recorded.clone()?;
+        // Of a series that begins at its first event `increase()` sees nothing.
+        for outcome in ["sent", "refused", "dropped"] {
+            metrics.count(&config.name, outcome, &[]);
+        }
         let (queue, work) = mpsc::channel(WAITING);
         let producer = Arc::new(Producer::new(config));
         let sender =

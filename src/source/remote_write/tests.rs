@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::base::{Batch, BatchBuilder, is_stale};
-use crate::source::encode::{compress, encode_write_request, encode_write_request_v2, write_field};
+use crate::source::encode::{compress, encode_write_request, write_field};
 use crate::source::testing::Running;
 use crate::source::{Inlet, SourceEvent, SourceId};
 use crate::telemetry::Metrics;
