@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::base::{Limits, Millis, TimeSpan};
-use crate::source::decode::otlp::{MetricsDecoder, OtlpEncoding, OtlpError, OtlpSettings};
+use crate::source::decode::otlp::{DeltaChanges, MetricsDecoder, OtlpEncoding, OtlpError, OtlpSettings};
 use crate::source::decode::{Decoded, json_lines, prometheus_kafka_adapter, remote_write, telegraf};
 use crate::source::watermark::drop_out_of_time;
 
@@ -35,6 +35,15 @@ pub struct Poison {
 /// Why messages cannot be decoded, as metric label values.
 pub const UNDECODED: [&str; 5] = ["too_large", "too_many_samples", "malformed", "compression", "unknown_partition"];
 
+/// A message that was decoded.
+#[derive(Debug)]
+pub struct Read {
+    /// Its samples.
+    pub decoded: Decoded,
+    /// What it has changed in the running totals.
+    pub changes: DeltaChanges,
+}
+
 /// The decoder of one partition. OTLP's keeps the running totals of delta series, whose points come in order within a
 /// partition.
 #[derive(Debug)]
@@ -59,6 +68,13 @@ impl Decoder {
 }
 
 impl Decoding {
+    /// Takes the deltas of a message back out of the totals that will be read again.
+    pub fn undo(&mut self, changes: DeltaChanges) {
+        if let Self::Otlp(decoder, _) = self {
+            decoder.undo(changes);
+        }
+    }
+
     /// Decodes one message that is read at `now`; samples too far from there are left out and counted. `scratch` is reused
     /// between calls.
     ///
@@ -70,20 +86,21 @@ impl Decoding {
         now: Millis,
         limits: &Limits,
         scratch: &mut Vec<u8>,
-    ) -> Result<Decoded, Poison> {
+    ) -> Result<Read, Poison> {
         if message.len() > limits.request_bytes {
             let text = format!("{} bytes, more than limits.request_bytes ({})", message.len(), limits.request_bytes);
             return Err(Poison { reason: "too_large", text });
         }
         let decoded = match self {
             Self::Otlp(decoder, encoding) => {
-                return Ok(decoder.decode(message, *encoding, TimeSpan::around(now, limits))?.decoded);
+                let taken = decoder.decode(message, *encoding, TimeSpan::around(now, limits))?;
+                return Ok(Read { decoded: taken.decoded, changes: taken.changes });
             }
             Self::Stateless(Decoder::TelegrafJson) => telegraf::decode(message, limits)?,
             Self::Stateless(Decoder::PrometheusKafkaAdapter) => prometheus_kafka_adapter::decode(message, limits)?,
             Self::Stateless(_) => any_remote_write(message, limits, scratch)?,
         };
-        Ok(drop_out_of_time(decoded, now, limits))
+        Ok(Read { decoded: drop_out_of_time(decoded, now, limits), changes: DeltaChanges::default() })
     }
 }
 
@@ -165,7 +182,7 @@ mod tests {
 
     fn decode(message: &[u8], limits: &Limits) -> Result<usize, Poison> {
         let mut decoding = Decoder::RemoteWrite.start(&OtlpSettings::default(), limits);
-        let decoded = decoding.decode(message, 1_000, limits, &mut Vec::new())?;
+        let decoded = decoding.decode(message, 1_000, limits, &mut Vec::new())?.decoded;
         Ok(decoded.batch.all_samples().len())
     }
 

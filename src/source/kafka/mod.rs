@@ -15,6 +15,7 @@ pub mod config;
 mod context;
 mod dead_letter;
 pub mod decoder;
+mod future;
 mod gather;
 mod partitions;
 mod session;
@@ -32,11 +33,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use self::begin::Known;
 use self::context::{Context, TopicPartition};
 use self::dead_letter::DeadLetters;
+use self::future::HostClock;
 use self::session::{End, Session};
 use super::clock::EventTime;
 use super::watermark::Pace;
 use super::{Positions, SourceEvent, SourceId, SourceIds};
-use crate::base::Limits;
+use crate::base::{Limits, Millis, TimeSpan};
 use crate::kafka_client::{KafkaConfigError, REASONS};
 use crate::telemetry::{KafkaMetrics, OneSource};
 
@@ -217,6 +219,11 @@ impl Kafka {
 
     fn pace(&self) -> Pace {
         pace(&self.config)
+    }
+
+    /// What is known of this host's clock when it says `now`.
+    fn clock_at(&self, now: Millis) -> HostClock {
+        HostClock { latest: TimeSpan::around(now, &self.limits).newest, is_behind: self.event_time.is_ahead_of(now) }
     }
 
     /// Hands events over, waiting for room for at most so long. What does not fit comes back; None: the host has shut down.
