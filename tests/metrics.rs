@@ -36,13 +36,13 @@ scrape_configs: [{job_name: self, scrape_interval: 1s, static_configs: [{targets
 sources:
   host: {interval: 1s}
   remote_write: {}
-  otlp: {grpc: {listen_address: '127.0.0.1:0'}, http: {listen_address: '127.0.0.1:0'}}
+  otlp: {grpc_address: '127.0.0.1:0', http_address: '127.0.0.1:0'}
   kafka: [{name: bus, brokers: ['127.0.0.1:1'], topics: [{name: metrics, decoder: remote_write}], patience: 2s, idle_timeout: 1s}]
 sinks:
   - stdout: {}
   - webhook: {name: hook, url: 'http://127.0.0.1:1/'}
-  - grafana: {name: panels, url: 'http://127.0.0.1:1', service_account_token: t}
-  - kafka: {name: out, brokers: ['127.0.0.1:1'], transitions: {topic: alerts}, recorded: {topic: recorded}}
+  - grafana: {name: panels, url: 'http://127.0.0.1:1'}
+  - kafka: {name: out, brokers: ['127.0.0.1:1'], topic: alerts, recorded: {topic: recorded}}
 ";
     let rules = "groups: [{name: g, rules: [{record: load, expr: node_load1}, {alert: Never, expr: vector(1) < 0}]}]";
     let forewarn = Forewarn::start(config, |dir| std::fs::write(dir.join("rules.yml"), rules).unwrap()).await;

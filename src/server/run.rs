@@ -114,7 +114,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let started_at = clock::now();
     let metrics = Metrics::new().map_err(|e| StartError::System(e.to_string()))?;
     let exporting = start_traces(&config, &metrics, options.traces.as_ref())?;
-    let access = Access::new(&config.web, &config.limits);
+    let access = Access::new(&config.web, &config.limits).counted_by(&metrics.http, &config.limits);
     let port = access.listen(&config.web.listen_address, "web.listen_address", Protocol::Http1).await?;
     let otlp_ports = OtlpPorts::bind(config.sources.otlp.as_ref(), &access).await?;
 

@@ -6,6 +6,7 @@
 //! A new area is a file with a struct and its `register`, a field of [`Metrics`] and a line in [`Metrics::new`].
 
 mod engine;
+mod http;
 mod kafka;
 mod register;
 mod scrape;
@@ -14,6 +15,7 @@ mod state;
 mod traces;
 
 pub use engine::EngineMetrics;
+pub use http::HttpMetrics;
 pub use kafka::KafkaMetrics;
 pub use register::Register;
 pub use scrape::ScrapeMetrics;
@@ -38,6 +40,8 @@ pub struct Metrics {
     pub kafka: KafkaMetrics,
     /// The engine.
     pub engine: EngineMetrics,
+    /// Listening ports.
+    pub http: HttpMetrics,
     /// What is kept on disk.
     pub state: StateMetrics,
 }
@@ -57,6 +61,7 @@ impl Metrics {
             scrape: ScrapeMetrics::register(&area)?,
             kafka: KafkaMetrics::register(&area)?,
             engine: EngineMetrics::register(&area)?,
+            http: HttpMetrics::register(&area)?,
             state: StateMetrics::new()?,
             registry,
         })

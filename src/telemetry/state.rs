@@ -43,6 +43,8 @@ pub struct StateMetrics {
     pub log_unlogged: IntCounterVec,
     /// Seconds from the first write of a group to the end of its fsync.
     pub log_sync_seconds: Histogram,
+    /// Entries that wait for the log's disk.
+    pub log_queued: IntGauge,
     /// Bytes of the log.
     pub log_bytes: IntGauge,
     /// Segments of the log.
@@ -113,6 +115,7 @@ impl StateMetrics {
                 "forewarn_log_sync_duration_seconds",
                 "Seconds that writing a group of entries and their fsync took.",
             )?,
+            log_queued: area.gauge("forewarn_log_queued_entries", "Entries that wait for the log's disk.")?,
             log_bytes: area.gauge("forewarn_log_bytes", "Bytes of the log.")?,
             log_segments: area.gauge("forewarn_log_segments", "Segments of the log.")?,
             shown: Arc::default(),

@@ -157,10 +157,13 @@ impl Host {
         self.recorded.iter().all(|id| *id == REPLAYED_LOG) && !self.positions.keys().any(|stream| of_kafka(stream))
     }
 
-    /// While history or the log is read no checkpoint is taken, and none is missed.
-    pub(super) fn miss_no_checkpoint(&self, now: crate::base::Millis) {
-        if let Some(keeping) = self.keeping.as_ref().filter(|_| !self.recorded.is_empty()) {
-            keeping.keeper.metrics().checkpoint_time.set(now.div_euclid(1000));
+    /// Shows what waits for the log's disk; and while history or the log is read no checkpoint is taken, and none is missed.
+    pub(super) fn show_kept(&self, now: crate::base::Millis) {
+        let Some(keeping) = &self.keeping else { return };
+        let metrics = keeping.keeper.metrics();
+        metrics.log_queued.set(i64::try_from(keeping.keeper.log().waiting()).unwrap_or(i64::MAX));
+        if !self.recorded.is_empty() {
+            metrics.checkpoint_time.set(now.div_euclid(1000));
         }
     }
 

@@ -22,7 +22,7 @@ impl Host {
         if self.lag.is_due(at) {
             let now = clock::now();
             self.tell_lag(now, at);
-            self.miss_no_checkpoint(now);
+            self.show_kept(now);
         }
         if self.held_at.is_none_or(|held| at.saturating_duration_since(held) >= HOLDINGS_EVERY) {
             self.held_at = Some(at);
