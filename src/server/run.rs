@@ -26,7 +26,7 @@ use super::host::{Host, Inputs, outlet};
 use super::http::{AppState, Readiness, RecentFindings, ReloadReport, ReloadRequest, Reloader};
 use super::otlp::OtlpPorts;
 use super::parts::{LastReload, summary};
-use super::recorded::recorded_outlet;
+use super::recorded::RecordedLanes;
 use super::rules::{Reloaded, RuleLoader, RuleSource};
 use super::signals::{Signals, interrupted};
 use super::sinks;
@@ -126,8 +126,23 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let engine_options = config.engine_options(processors);
     let opened = durable::open(&config.state, &engine_options, &metrics.state, started_at)?;
+    // What was recorded of history is known to whoever has followed.
+    let (mut recorded_since, mut recorded_before) = (started_at, Vec::new());
     let (restart, kept, teller, core, outbox, lock, checkpoints) = match opened {
-        Some(Opened { engine, watermark, positions, log, durable, teller, kept, outbox, lock }) => {
+        Some(Opened {
+            engine,
+            watermark,
+            told_since,
+            recorded,
+            positions,
+            log,
+            durable,
+            teller,
+            kept,
+            outbox,
+            lock,
+        }) => {
+            (recorded_since, recorded_before) = (told_since, recorded);
             let outbox = Outbox::open(&outbox, metrics.registry()).map_err(|e| StartError::System(e.to_string()))?;
             let outbox = Arc::new(outbox);
             tokio::spawn(durable::forget_what_will_not_come_again(durable.clone(), Arc::clone(&outbox)));
@@ -145,15 +160,14 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         teller.lock().unwrap_or_else(PoisonError::into_inner).run_dry();
     }
     let dispatcher = Arc::new(sinks::start(&config, &metrics, dry_run, outbox.clone())?);
-    let recorded = Arc::new(sinks::start_recorded(&config, &metrics, dry_run)?);
+    let recorded = Arc::new(RecordedLanes::start(&config, &metrics, dry_run, recorded_since)?);
+    recorded.restore(&recorded_before);
     let (engine, commands) = EngineHandle::new();
     let (queue, events) = mpsc::channel(config.limits.queued_batches.max(1));
     let board = Board::default();
 
     // The engine takes no sample before it has rules, see `Host`.
     let executor = Parallel::for_shards(engine_options.shards).map_err(|e| StartError::System(e.to_string()))?;
-    // What comes after the checkpoint was not recorded for good.
-    let recorded_since = restart.watermark.map_or(started_at, |watermark| watermark.saturating_add(1));
     let event_time = restart.event_time.clone();
     let (followed, durable) = watch::channel(Arc::default());
     let followed = durable::follow(checkpoints, followed);
@@ -181,7 +195,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     };
     let mut host = Host::new(core, executor, known, metrics.engine.clone(), board.clone(), tell)
         .tells(event_time)
-        .recorded_to(recorded_outlet(Arc::clone(&recorded), recorded_since, config.limits.clone()));
+        .recorded_to(Arc::clone(&recorded));
     if let Some(followed) = followed {
         host = host.followed_by(followed);
     }
@@ -203,7 +217,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         metrics: metrics.clone(),
         ready: readiness,
         reload: reloader,
-        summary: summary(&config, board, Arc::clone(&last_reload), dispatcher.states()),
+        summary: summary(&config, board, Arc::clone(&last_reload), dispatcher.states(), recorded.states()),
         findings,
         external_url: config.external_url(),
         started: started_at,
@@ -253,9 +267,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         for end in closing {
             others.spawn(end.within(CLOSE));
         }
-        for topic in Arc::into_inner(recorded).into_iter().flatten() {
-            others.spawn(topic.shutdown(FLUSH));
-        }
+        others.spawn(recorded.shutdown(FLUSH, keeps));
         let alerts = async {
             let Some(dispatcher) = Arc::into_inner(dispatcher) else { return };
             let left = dispatcher.shutdown(FLUSH).await;

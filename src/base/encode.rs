@@ -1,31 +1,35 @@
-//! Batches as remote write 1.0 requests: for tests, benchmarks and whoever sends samples on.
+//! Samples as remote write 1.0 requests: for whoever sends them on, tests and benchmarks among them.
 
-use crate::base::Batch;
+use super::{Batch, LabelsRef, Sample};
 
 /// The `WriteRequest` message of a batch, not compressed.
 #[must_use]
 pub fn encode_write_request(batch: &Batch) -> Vec<u8> {
     let mut out = Vec::with_capacity(batch.all_samples().len() * 64);
-    let (mut series, mut inner) = (Vec::new(), Vec::new());
     for run in batch.runs() {
-        series.clear();
-        for (name, value) in batch.labels(run).iter() {
-            inner.clear();
-            write_field(&mut inner, 1, name.as_bytes());
-            write_field(&mut inner, 2, value.as_bytes());
-            write_field(&mut series, 1, &inner);
-        }
-        for sample in batch.samples(run) {
-            inner.clear();
-            inner.push(1 << 3 | 1);
-            inner.extend_from_slice(&sample.v.to_bits().to_le_bytes());
-            inner.push(2 << 3);
-            write_varint(&mut inner, sample.t as u64);
-            write_field(&mut series, 2, &inner);
-        }
-        write_field(&mut out, 1, &series);
+        write_series(&mut out, batch.labels(run), batch.samples(run));
     }
     out
+}
+
+/// Appends a series to a `WriteRequest` message.
+pub fn write_series(out: &mut Vec<u8>, labels: LabelsRef<'_>, samples: &[Sample]) {
+    let (mut series, mut inner) = (Vec::new(), Vec::new());
+    for (name, value) in labels.iter() {
+        inner.clear();
+        write_field(&mut inner, 1, name.as_bytes());
+        write_field(&mut inner, 2, value.as_bytes());
+        write_field(&mut series, 1, &inner);
+    }
+    for sample in samples {
+        inner.clear();
+        inner.push(1 << 3 | 1);
+        inner.extend_from_slice(&sample.v.to_bits().to_le_bytes());
+        inner.push(2 << 3);
+        write_varint(&mut inner, sample.t as u64);
+        write_field(&mut series, 2, &inner);
+    }
+    write_field(out, 1, &series);
 }
 
 /// A snappy block, as remote write sends it.
