@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::base::{LabelsRef, Millis, Record, Recorded};
 use crate::promql::{Selector, series_selector};
-use crate::sink::{LaneState, RecordedLane, RecordedMetrics, SinkConfig, remote_write, start_recorded};
+use crate::sink::{LaneState, RecordedLane, RecordedMetrics, SinkConfig, remote_write, start_recorded, waits_for};
 use crate::telemetry::Metrics;
 
 use super::StartError;
@@ -32,15 +32,18 @@ impl RecordedLanes {
         let counted = RecordedMetrics::register(metrics.registry()).map_err(|e| StartError::System(e.to_string()))?;
         let mut lanes = Vec::new();
         if !dry_run {
-            let origin = origin(config);
+            let (origin, mut names) = (origin(config), HashSet::new());
             for target in &config.remote_write {
                 let wanted = selected(&target.matches).map_err(StartError::Config)?;
+                names.insert(target.name.clone());
                 let lane = remote_write::start(target, &origin, wanted, &counted);
                 lanes.push(lane.map_err(|e| StartError::Config(e.to_string()))?);
             }
             for sink in config.sinks.iter() {
-                if let SinkConfig::Kafka(kafka) = sink {
-                    lanes.extend(start_recorded(kafka, &counted));
+                if let SinkConfig::Kafka(kafka) = sink
+                    && kafka.recorded.is_some()
+                {
+                    lanes.extend(start_recorded(kafka, &unique(&mut names, &kafka.name), &counted));
                 }
             }
         }
@@ -62,6 +65,11 @@ impl RecordedLanes {
 
     /// Takes up what waited at a checkpoint.
     pub(in crate::server) fn restore(&self, records: &[Record]) {
+        for sink in records.iter().filter_map(waits_for) {
+            if !self.lanes.iter().any(|lane| lane.name() == sink) {
+                tracing::warn!(sink, "recorded samples that waited are dropped: their sink is not there any more");
+            }
+        }
         self.lanes.iter().for_each(|lane| lane.restore(records));
     }
 
@@ -87,24 +95,26 @@ impl RecordedLanes {
 /// # Errors
 /// The first fault.
 pub(in crate::server) fn validate(config: &Config) -> Result<(), String> {
-    let recorded = config.sinks.iter().filter(|sink| sink.wants_recorded());
-    let of_kafka = recorded.filter_map(|sink| match sink {
-        SinkConfig::Kafka(kafka) => Some(kafka.name.as_str()),
-        _ => None,
-    });
     let mut names = HashSet::new();
     for target in &config.remote_write {
         target.validate().map_err(|e| format!("remote_write: {e}"))?;
         selected(&target.matches).map(drop).map_err(|e| format!("remote_write: sink {}: {e}", target.name))?;
-    }
-    // Metrics must not mix, nor what waits in a checkpoint.
-    let mut all = config.remote_write.iter().map(|target| target.name.as_str()).chain(of_kafka);
-    match all.find(|name| !names.insert(*name)) {
-        Some(twice) => {
-            Err(format!("remote_write: two sinks of recorded series are called {twice:?}; give each a name"))
+        if !names.insert(target.name.as_str()) {
+            return Err(format!("remote_write: two entries are called {:?}; give each a name", target.name));
         }
-        None => Ok(()),
     }
+    Ok(())
+}
+
+/// A name that no other lane has: neither metrics nor what waits in a checkpoint must mix.
+fn unique(names: &mut HashSet<String>, name: &str) -> String {
+    let mut unique = name.to_owned();
+    let mut n = 2;
+    while !names.insert(unique.clone()) {
+        unique = format!("{name}#{n}");
+        n += 1;
+    }
+    unique
 }
 
 /// Whether any of these selectors matches a series; any series if there are none.
@@ -120,6 +130,19 @@ pub(in crate::server) fn selected(
 mod tests {
     use super::*;
     use crate::base::Labels;
+
+    #[test]
+    fn names_do_not_clash() {
+        let mut names = HashSet::new();
+        assert_eq!(["kafka", "kafka", "kafka"].map(|name| unique(&mut names, name)), ["kafka", "kafka#2", "kafka#3"]);
+        let entries = |second: &str| {
+            let yaml = format!("remote_write: [{{url: 'http://a/'}}, {{url: 'http://b/'{second}}}]");
+            Config::parse(&yaml, std::path::Path::new("")).map(drop).map_err(|e| e.to_string())
+        };
+        assert!(entries("").unwrap_err().contains("two entries are called \"remote_write\""));
+        assert_eq!(entries(", name: b"), Ok(()));
+        assert!(entries(", name: b, match: ['sum(x)']").unwrap_err().contains("sink b: match: \"sum(x)\""));
+    }
 
     #[test]
     fn any_of_the_selectors_is_enough() {

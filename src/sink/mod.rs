@@ -53,7 +53,7 @@ pub use key::{AlertKey, TransitionId};
 pub use list::Sinks;
 pub use metrics::SinkMetrics;
 pub use origin::Origin;
-pub use recorded::{Bound as RecordedBound, LaneState, RecordedLane, RecordedMetrics, is_waiting};
+pub use recorded::{Bound as RecordedBound, LaneState, RecordedLane, RecordedMetrics, waits_for};
 pub use remote_write::RemoteWriteSinkConfig;
 pub use stdout::{LineFormat, StdoutConfig, StdoutFormat};
 pub use webhook::WebhookConfig;

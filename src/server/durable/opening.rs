@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::base::{Millis, Record};
 use crate::engine::{Engine, EngineOptions};
-use crate::sink::{AlertKey, is_waiting};
+use crate::sink::{AlertKey, waits_for};
 use crate::source::durable::{DurablePoint, LOG, SourceLog};
 use crate::state::checkpoint::{Header, Store};
 use crate::state::log::{Event, Log, Observer, Options, Reader};
@@ -157,7 +157,7 @@ fn restore(
                 }
                 tracing::info!(number, watermark, bytes = checkpoint.manifest.bytes, "restored from a checkpoint");
                 let header = checkpoint.manifest.header;
-                let recorded = checkpoint.records.into_iter().filter(is_waiting).collect();
+                let recorded = checkpoint.records.into_iter().filter(|r| waits_for(r).is_some()).collect();
                 return Ok(Some(Restored { engine: restored.engine, host, recorded, header }));
             }
             Err(error) => {

@@ -20,14 +20,14 @@ const WAITING: Bound = Bound { samples: 1_000_000, bytes: 64 << 20 };
 /// Samples of one attempt.
 const BATCH: usize = 10_000;
 
-/// Starts writing to the topic; None where the sink wants no recorded series. Must be called within a tokio runtime.
+/// Starts writing to the topic, under a name of its own; None where the sink wants no recorded series. Must be called within a tokio runtime.
 #[must_use]
-pub fn start_recorded(config: &KafkaSinkConfig, metrics: &RecordedMetrics) -> Option<RecordedLane> {
+pub fn start_recorded(config: &KafkaSinkConfig, name: &str, metrics: &RecordedMetrics) -> Option<RecordedLane> {
     let recorded = config.recorded.clone()?;
     let receiver = Topic { topic: recorded.topic, format: recorded.format, producer: Producer::new(config) };
     // The client gathers messages itself.
     let batching = Batching { samples: BATCH, deadline: Duration::ZERO, bound: WAITING, backoff: Backoff::default() };
-    Some(RecordedLane::start((&config.name, "Kafka"), receiver, batching, Box::new(|_| true), metrics))
+    Some(RecordedLane::start((name, "Kafka"), receiver, batching, Box::new(|_| true), metrics))
 }
 
 struct Topic {

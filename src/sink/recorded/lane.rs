@@ -112,6 +112,12 @@ impl RecordedLane {
         Self { shared, wanted, task }
     }
 
+    /// Its sink's name, as in the metrics.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.shared.meter.sink()
+    }
+
     /// Hands samples over; never waits.
     pub fn put(&self, samples: &[Recorded]) {
         let now = Instant::now();

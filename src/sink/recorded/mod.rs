@@ -16,5 +16,5 @@ mod write_request;
 pub use lane::{Batching, Delivery, LaneState, RecordedLane, RecordedReceiver};
 pub use metrics::RecordedMetrics;
 pub use queue::{Bound, Outcome, Queued, Refusal};
-pub use waiting::is_waiting;
+pub use waiting::waits_for;
 pub(super) use write_request::write_request;

@@ -23,10 +23,10 @@ struct Waiting {
     samples: Vec<(u32, i64, u64)>,
 }
 
-/// Whether a record of a checkpoint is one of these.
+/// The sink whose samples a record of a checkpoint holds; None of another kind of record.
 #[must_use]
-pub fn is_waiting(record: &Record) -> bool {
-    record.name.starts_with(PREFIX)
+pub fn waits_for(record: &Record) -> Option<&str> {
+    record.name.strip_prefix(PREFIX)
 }
 
 /// The record of what waits for a sink.
@@ -50,7 +50,7 @@ pub(super) fn encode<'a>(sink: &str, samples: impl Iterator<Item = &'a Queued>) 
 /// # Errors
 /// What does not fit.
 pub(super) fn decode(sink: &str, records: &[Record]) -> Result<Vec<Recorded>, String> {
-    let of_sink = |record: &&Record| record.name.strip_prefix(PREFIX) == Some(sink);
+    let of_sink = |record: &&Record| waits_for(record) == Some(sink);
     let Some(record) = records.iter().find(of_sink) else { return Ok(Vec::new()) };
     if record.version != VERSION {
         return Err(format!("record {} has version {}, this release reads {VERSION}", record.name, record.version));
@@ -91,7 +91,7 @@ mod tests {
         assert!(got[0].v == 0.5 && is_stale(got[1].v) && got[2].v.is_nan() && !is_stale(got[2].v));
         assert_eq!(decode("r", &[record()]).unwrap(), []);
         assert!(decode("q", &[other]).unwrap_err().contains("version 9"));
-        assert!(is_waiting(&record()));
+        assert_eq!(waits_for(&record()), Some("p"));
     }
 
     /// The bytes of release 0.1.0; a later one must read them.
