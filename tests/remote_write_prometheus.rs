@@ -266,6 +266,15 @@ async fn no_sample_is_missing_whoever_is_killed() {
     let refused = victim.metric(r#"forewarn_recorded_samples_total{outcome="refused",sink="p"}"#).await;
     assert_eq!(refused.unwrap_or(0.0), 0.0);
     victim.end(SOON).await;
+    // A process that ended well has left nothing to be sent a second time.
+    launch(&mut victim).await;
+    let fates =
+        ["sent", "out_of_order"].map(|fate| format!(r#"forewarn_recorded_samples_total{{outcome="{fate}",sink="p"}}"#));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for fate in &fates {
+        assert_eq!(victim.metric(fate).await, Some(0.0), "{fate}");
+    }
+    victim.end(SOON).await;
 
     let all = format!(r#"{{__name__=~"beat|square:.*|noise:.*|ALERTS.*"}}[{}ms]"#, last - input.time(0) + SECOND);
     let got = receiver.samples(last, &all).await.unwrap();

@@ -185,6 +185,8 @@ async fn the_end_sends_what_waits_and_takes_no_longer_than_it_may() {
     bench.lane.put(&tick(10, 0));
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(receiver.requests().len(), 0);
+    bench.lane.finish(SOON).await;
+    assert!(bench.lane.waiting().is_none());
     bench.lane.shutdown(SOON, false).await;
     assert_eq!(receiver.taken().len(), 10);
 

@@ -192,6 +192,9 @@ impl Host {
             self.keep_if_due();
         }
         self.tell_positions();
+        if let Some(lanes) = self.recorded_lanes.clone().filter(|_| self.keeping.is_some()) {
+            lanes.finish().await;
+        }
         self.keep_last();
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::base::{LabelsRef, Millis, Record, Recorded};
 use crate::promql::{Selector, series_selector};
@@ -12,6 +12,9 @@ use crate::telemetry::Metrics;
 use super::StartError;
 use super::config::Config;
 use super::sinks::origin;
+
+/// How long the last checkpoint waits for what is recorded to leave: a part of the time that it has.
+const FINISH: Duration = Duration::from_secs(2);
 
 /// All lanes.
 #[derive(Debug)]
@@ -77,6 +80,18 @@ impl RecordedLanes {
     pub(in crate::server) fn states(&self) -> impl Fn() -> Vec<LaneState> + Send + Sync + 'static {
         let states: Vec<_> = self.lanes.iter().map(RecordedLane::state).collect();
         move || states.iter().map(|state| state()).collect()
+    }
+
+    /// Sends what waits at once, before the last checkpoint would keep it: a restart would send it a second time. Nothing may
+    /// be put in after that.
+    pub(in crate::server) async fn finish(&self) {
+        let end = Instant::now() + FINISH;
+        for lane in &self.lanes {
+            lane.close();
+        }
+        for lane in &self.lanes {
+            lane.finish(end.saturating_duration_since(Instant::now())).await;
+        }
     }
 
     /// Sends what waits, all lanes at once, for at most `limit`.

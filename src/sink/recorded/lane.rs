@@ -156,10 +156,21 @@ impl RecordedLane {
         }
     }
 
+    /// Closes it, and waits until nothing waits, for at most `limit`.
+    pub async fn finish(&self, limit: Duration) {
+        self.close();
+        let emptied = async {
+            while self.shared.lock().queue.len() > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        // What is left by then is the caller's to keep.
+        let _ = tokio::time::timeout(limit, emptied).await;
+    }
+
     /// Sends what waits, for at most `limit`. What is left then is counted, unless it waits in a checkpoint for the next start.
     pub async fn shutdown(mut self, limit: Duration, is_kept: bool) {
-        self.shared.lock().closing = true;
-        self.shared.bell.notify_one();
+        self.close();
         if tokio::time::timeout(limit, &mut self.task).await.is_ok() {
             return;
         }
@@ -170,6 +181,12 @@ impl RecordedLane {
             self.shared.meter.count(Fate::Shutdown, samples);
             tracing::warn!(sink, samples, "recorded samples were not written before the end");
         }
+    }
+
+    /// Has what waits sent at once; the task ends when nothing does. Nothing may be put in after that.
+    pub fn close(&self) {
+        self.shared.lock().closing = true;
+        self.shared.bell.notify_one();
     }
 }
 
