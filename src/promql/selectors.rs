@@ -4,7 +4,9 @@ use promql_parser::parser::{Expr, VectorSelector};
 use promql_parser::util::{ExprVisitor, walk_expr};
 
 use super::error::ExprError;
+use super::leaf::Selector;
 use super::parse::parse;
+use super::planner::selector_of;
 
 /// The selectors of an expression, each once, without ranges and offsets.
 ///
@@ -21,6 +23,19 @@ pub fn selectors(text: &str) -> Result<Vec<String>, ExprError> {
     // The visitor has no errors.
     let _ = walk_expr(&mut found, &tree);
     Ok(found.0)
+}
+
+/// The matchers of one series selector, as `match[]` of federation has them.
+///
+/// # Errors
+/// The text is no expression, or one that is more than a selector.
+pub fn series_selector(text: &str) -> Result<Selector, String> {
+    match parse(text).map_err(|e| e.to_string())? {
+        Expr::VectorSelector(selector) if selector.offset.is_none() && selector.at.is_none() => {
+            selector_of(&selector).map_err(|e| e.to_string())
+        }
+        _ => Err("write a series selector, without range, offset or function".to_owned()),
+    }
 }
 
 struct Found(Vec<String>);

@@ -8,8 +8,8 @@ use tokio::task::JoinSet;
 
 use crate::base::Millis;
 use crate::source::clock::EventTime;
-use crate::source::decode::otlp::MetricsReader;
 use crate::source::decode::Dropped;
+use crate::source::decode::otlp::MetricsReader;
 use crate::source::durable::{Intake, SourceLog, gate};
 use crate::source::exemplars::Exemplars;
 use crate::source::host::{self, Host};

@@ -18,8 +18,8 @@ mod dry_run;
 mod failure;
 mod grafana;
 mod journal;
-mod keep_alive;
 mod kafka;
+mod keep_alive;
 mod key;
 mod list;
 mod metrics;
@@ -29,6 +29,8 @@ mod outage_tests;
 pub mod outbox;
 mod pending;
 mod post;
+mod recorded;
+pub mod remote_write;
 mod settings;
 mod stdout;
 #[cfg(test)]
@@ -47,14 +49,13 @@ pub use alertmanager::{AlertmanagerConfig, StaticTargets};
 pub use backoff::Backoff;
 pub use dispatcher::{Dispatcher, SinkContext};
 pub use grafana::GrafanaConfig;
-pub use kafka::{
-    AlertTransition, KafkaSinkConfig, RecordedConfig, RecordedFormat, RecordedMessage, RecordedMetrics, RecordedTopic,
-    TransitionFormat,
-};
+pub use kafka::{AlertTransition, KafkaSinkConfig, RecordedConfig, RecordedFormat, TransitionFormat, start_recorded};
 pub use key::{AlertKey, TransitionId};
 pub use list::Sinks;
 pub use metrics::SinkMetrics;
 pub use origin::Origin;
+pub use recorded::{Bound as RecordedBound, LaneState, RecordedLane, RecordedMetrics, waits_for};
+pub use remote_write::RemoteWriteSinkConfig;
 pub use stdout::{LineFormat, StdoutConfig, StdoutFormat};
 pub use webhook::WebhookConfig;
 pub use worker::SinkState;

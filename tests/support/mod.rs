@@ -31,6 +31,7 @@ pub mod server;
 pub mod skip;
 pub mod tmpfs;
 pub mod victim;
+pub mod write_receiver;
 
 use std::time::{Duration, Instant};
 

@@ -215,6 +215,8 @@ impl Host {
             SourceProgress { name: source.metrics.name().to_owned(), newest, quiet }
         };
         let sources = self.sources.iter().map(progress).collect();
+        // Those samples' ticks are behind the checkpoint and will not come again.
+        records.extend(self.recorded_lanes.iter().flat_map(|lanes| lanes.waiting()));
         records.push(HostRecord { told_since, untold, sources }.encode());
         let header = Header {
             release: env!("CARGO_PKG_VERSION").to_owned(),

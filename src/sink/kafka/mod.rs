@@ -8,12 +8,13 @@ mod config;
 mod payload;
 mod producer;
 mod recorded;
+mod recorded_payload;
 #[cfg(test)]
 mod tests;
 
 pub use config::{KafkaSinkConfig, RecordedConfig, RecordedFormat, TransitionFormat};
 pub use payload::AlertTransition;
-pub use recorded::{RecordedMessage, RecordedMetrics, RecordedTopic};
+pub use recorded::start_recorded;
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
