@@ -21,12 +21,14 @@ mod journal;
 mod kafka;
 mod key;
 mod list;
+mod matching;
 mod metrics;
 mod origin;
 #[cfg(test)]
 mod outage_tests;
 pub mod outbox;
 mod pending;
+mod point;
 mod post;
 mod settings;
 mod stdout;
@@ -52,6 +54,7 @@ pub use kafka::{
 };
 pub use key::{AlertKey, TransitionId};
 pub use list::Sinks;
+pub use matching::Match;
 pub use metrics::SinkMetrics;
 pub use origin::Origin;
 pub use stdout::{LineFormat, StdoutConfig, StdoutFormat};
