@@ -18,6 +18,7 @@ use super::failure::Failure;
 use super::grafana::{Grafana, GrafanaConfig};
 use super::kafka::Kafka;
 use super::keep_alive::{KeepAlive, LONGEST};
+use super::matching::Wish;
 use super::metrics::{Drop, SinkMeter, SinkMetrics};
 use super::origin::Origin;
 use super::outbox::{KEPT_ALIVE, Numbered, Outbox, OutboxSlot};
@@ -188,7 +189,8 @@ impl Repeating {
     fn begin(senders: &[Sender], context: &SinkContext, outbox: Option<&Arc<Outbox>>) -> Self {
         let wanted = senders.iter().any(|sender| sender.mailbox.policy().repeats);
         let order = Order::Newest;
-        let policy = Policy { capacity: 1, batch: 1, one_rule: false, repeats: wanted, resolved: true, order };
+        let policy =
+            Policy { capacity: 1, batch: 1, one_rule: false, repeats: wanted, resolved: true, points: false, order };
         let attached = outbox.and_then(|outbox| outbox.attach(KEPT_ALIVE, policy));
         let (slot, kept) = attached.map_or((None, vec![]), |(slot, kept)| (Some(slot), kept));
         let mut alerts = KeepAlive::new(if wanted { context.queued_alerts } else { 0 });
@@ -276,36 +278,39 @@ fn reasons(config: &SinkConfig) -> Vec<&'static str> {
 
 impl Starter<'_> {
     fn start(&mut self, config: &SinkConfig) -> Result<(), SinkError> {
-        let capacity = self.context.queued_alerts;
+        let (capacity, started) = (self.context.queued_alerts, wall_clock());
         (self.kind, self.reasons) = (config.kind(), reasons(config));
         match config {
             SinkConfig::Stdout(config) => {
                 let meter = self.meter("stdout".to_owned());
                 let printer = Printer::start(std::io::stdout(), config.format.settle())
                     .map_err(|e| SinkError::Invalid { sink: "stdout".to_owned(), text: e.to_string() })?;
-                self.spawn_always(printer, Printer::policy(capacity), meter);
+                self.spawn_always(printer, Printer::policy(capacity).into(), meter);
             }
             SinkConfig::Alertmanager(config) => {
                 for url in config.urls()? {
                     let meter = self.meter(Alertmanager::name(&url));
                     let receiver = Alertmanager::new(config, url, Arc::clone(&self.origin))?;
-                    self.spawn(receiver, AlertmanagerConfig::policy(capacity), meter);
+                    let wish = Wish::new(AlertmanagerConfig::policy(capacity), &config.matching, &self.origin);
+                    self.spawn(receiver, wish.with_ends_before(started), meter);
                 }
             }
             SinkConfig::Webhook(config) => {
                 let meter = self.meter(config.name.clone());
                 let receiver = Webhook::new(config, Arc::clone(&self.origin))?;
-                self.spawn(receiver, config.policy(capacity), meter);
+                self.spawn(receiver, Wish::new(config.policy(capacity), &config.matching, &self.origin), meter);
             }
             SinkConfig::Grafana(config) => {
                 let meter = self.meter(config.name.clone());
                 let receiver = Grafana::new(config, Arc::clone(&self.origin))?;
-                self.spawn(receiver, GrafanaConfig::policy(capacity), meter);
+                let wish = Wish::new(GrafanaConfig::policy(capacity), &config.matching, &self.origin);
+                self.spawn(receiver, wish.with_ends_before(started), meter);
             }
             SinkConfig::Kafka(config) => {
                 if let Some(receiver) = Kafka::new(config)? {
                     let meter = self.meter(config.name.clone());
-                    self.spawn(receiver, Kafka::policy(config, capacity), meter);
+                    let wish = Wish::new(Kafka::policy(config, capacity), &config.matching, &self.origin);
+                    self.spawn(receiver, wish, meter);
                 }
             }
         }
@@ -326,17 +331,17 @@ impl Starter<'_> {
     }
 
     /// Starts a receiver, or a dry run in its place.
-    fn spawn(&mut self, receiver: impl Receiver, policy: Policy, meter: SinkMeter) {
+    fn spawn(&mut self, receiver: impl Receiver, wish: Wish, meter: SinkMeter) {
         match self.context.dry_run {
-            true => self.spawn_always(DryRun { sink: meter.name().to_owned() }, policy, meter),
-            false => self.spawn_always(receiver, policy, meter),
+            true => self.spawn_always(DryRun { sink: meter.name().to_owned() }, wish, meter),
+            false => self.spawn_always(receiver, wish, meter),
         }
     }
 
-    fn spawn_always(&mut self, receiver: impl Receiver, policy: Policy, meter: SinkMeter) {
-        let attached = self.outbox.as_ref().and_then(|outbox| outbox.attach(meter.name(), policy));
+    fn spawn_always(&mut self, receiver: impl Receiver, wish: Wish, meter: SinkMeter) {
+        let attached = self.outbox.as_ref().and_then(|outbox| outbox.attach(meter.name(), wish.clone()));
         let (slot, due) = attached.map_or((None, vec![]), |(slot, due)| (Some(slot), due));
-        let mailbox = Arc::new(Mailbox::with_outbox(policy, meter, slot, due));
+        let mailbox = Arc::new(Mailbox::with_outbox(wish, meter, slot, due));
         let task = tokio::spawn(supervise(Arc::clone(&mailbox), Arc::new(receiver), self.context.backoff));
         self.senders.push(Sender { mailbox, task, kind: self.kind });
     }

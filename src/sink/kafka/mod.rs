@@ -66,7 +66,15 @@ impl Kafka {
     /// Every transition but repetitions.
     pub(super) fn policy(config: &KafkaSinkConfig, capacity: usize) -> Policy {
         let order = Order::Every { pending: config.send_pending };
-        Policy { capacity, batch: BATCH, one_rule: false, repeats: false, resolved: config.send_resolved, order }
+        Policy {
+            capacity,
+            batch: BATCH,
+            one_rule: false,
+            repeats: false,
+            resolved: config.send_resolved,
+            points: false,
+            order,
+        }
     }
 }
 

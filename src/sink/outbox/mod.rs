@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A disk that fails or hangs stops no alert: the engine waits for one commit and at most a second, then delivery goes
-//! on from memory, which is said aloud, until a commit works again. The outbox knows which sink wants what (`Policy`);
+//! on from memory, which is said aloud, until a commit works again. The outbox knows which sink wants what (`Wish`);
 //! what is newest, expired or one too many is decided by the mailboxes, which settle what they give up.
 
 mod image;
@@ -27,7 +27,7 @@ use prometheus::Registry;
 use crate::alert::Transition;
 use crate::base::Millis;
 
-use super::pending::Policy;
+use super::matching::Wish;
 use super::worker::wall_clock;
 use image::{Image, SinkIndex};
 use metrics::{BacklogCollector, OutboxMetrics, backlog};
@@ -92,7 +92,7 @@ impl OutboxSlot {
 #[derive(Debug)]
 pub struct Outbox {
     image: Arc<Mutex<Image>>,
-    sinks: Mutex<Vec<(SinkIndex, Policy)>>,
+    sinks: Mutex<Vec<(SinkIndex, Wish)>>,
     writer: Writer,
     metrics: OutboxMetrics,
 }
@@ -120,7 +120,7 @@ impl Outbox {
     }
 
     /// Makes a sink known, before the first [`Self::accept`], and gives what waits for it, oldest first.
-    pub(super) fn attach(self: &Arc<Self>, name: &str, policy: Policy) -> Option<(OutboxSlot, Vec<Restored>)> {
+    pub(super) fn attach(self: &Arc<Self>, name: &str, wish: impl Into<Wish>) -> Option<(OutboxSlot, Vec<Restored>)> {
         let mut image = self.image();
         let index = image.sink(name)?;
         let due = &image.sinks()[usize::from(index)].due;
@@ -130,7 +130,7 @@ impl Outbox {
         });
         let restored = restored.collect();
         drop(image);
-        self.sinks.lock().unwrap_or_else(PoisonError::into_inner).push((index, policy));
+        self.sinks.lock().unwrap_or_else(PoisonError::into_inner).push((index, wish.into()));
         Some((OutboxSlot { outbox: Arc::clone(self), index }, restored))
     }
 
@@ -165,7 +165,7 @@ impl Outbox {
         let mut accepted = Vec::with_capacity(transitions.len());
         let mut duplicates = 0;
         for transition in transitions {
-            let due = sinks.iter().filter(|(_, policy)| policy.wants(&transition)).map(|(index, _)| *index).collect();
+            let due = sinks.iter().filter(|(_, wish)| wish.wants(&transition)).map(|(index, _)| *index).collect();
             match image.accept(&transition, now, due) {
                 Some(seq) => accepted.push(Numbered { seq, transition }),
                 None => duplicates += 1,

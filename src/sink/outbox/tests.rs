@@ -7,13 +7,20 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use proptest::prelude::*;
 use redb::{Database, StorageBackend};
 
-use super::super::pending::Order;
+use super::super::pending::{Order, Policy};
 use super::super::testing;
 use super::*;
 use crate::alert::Reason;
 
-const NEWEST: Policy =
-    Policy { capacity: 100, batch: 64, one_rule: false, repeats: true, resolved: true, order: Order::Newest };
+const NEWEST: Policy = Policy {
+    capacity: 100,
+    batch: 64,
+    one_rule: false,
+    repeats: true,
+    resolved: true,
+    points: false,
+    order: Order::Newest,
+};
 const QUIET: Policy = Policy { repeats: false, ..NEWEST };
 
 /// A disk that outlives those who write it.
