@@ -7,9 +7,10 @@ mod support;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use forewarn::base::Labels;
 use forewarn::source::Positions;
 use support::kafka::{self, Kafka};
-use support::kafka_source::{Reading, message, messages_of, now};
+use support::kafka_source::{Reading, message, message_v2, messages_of, now};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -24,8 +25,10 @@ async fn every_decoder_and_every_codec() {
     for (i, codec) in ["none", "gzip", "snappy", "lz4", "zstd"].into_iter().enumerate() {
         let (compressed, n) = (message(i, t), i + 100);
         let plain = snap::raw::Decoder::new().decompress_vec(&message(n, t)).unwrap();
-        broker.write(codec, "rw", (i % 2) as i32, &[compressed, plain]).await;
-        want.extend([i, n].map(|n| format!("seq{{n=\"{n}\"}} {t} {n}")));
+        let (second, third) = (message_v2(i + 200, t), message_v2(i + 300, t));
+        let second = snap::raw::Encoder::new().compress_vec(&second).unwrap();
+        broker.write(codec, "rw", (i % 2) as i32, &[compressed, plain, second, third]).await;
+        want.extend([i, n, i + 200, i + 300].map(|n| format!("seq{{n=\"{n}\"}} {t} {n}")));
         let seconds = t / 1000;
         let telegraf = format!(
             r#"{{"name":"cpu","tags":{{"host":"h{i}"}},"fields":{{"idle":{i}.5,"ok":true}},"timestamp":{seconds}}}"#
@@ -51,7 +54,7 @@ async fn every_decoder_and_every_codec() {
     assert_eq!(BTreeSet::from_iter(got), want);
     assert_eq!(reading.told("open"), 6);
     assert_eq!(reading.positions.len(), 4, "{:?}", reading.positions);
-    assert_eq!(reading.metric(r#"forewarn_kafka_messages_total{source="kafka",topic="rw"}"#), Some(10.0));
+    assert_eq!(reading.metric(r#"forewarn_kafka_messages_total{source="kafka",topic="rw"}"#), Some(20.0));
     assert!(reading.end(SOON).await < SOON);
     // What was handed over is committed at the end.
     assert_eq!(broker.committed("codecs", "telegraf.cpu", 0), Some(5));
@@ -97,25 +100,30 @@ async fn otlp_as_the_collector_writes_it() {
     broker.topic("otlp", 1).await;
     broker.topic("otlp-json", 1).await;
     let t = now() / 1000 * 1000;
-    let point = |value: f64| {
+    let point = |job: &str, value: f64, trace: &str| {
         format!(
-            r#"{{"resourceMetrics":[{{"resource":{{"attributes":[{{"key":"service.name","value":{{"stringValue":"shop"}}}}]}},
+            r#"{{"resourceMetrics":[{{"resource":{{"attributes":[{{"key":"service.name","value":{{"stringValue":"{job}"}}}}]}},
             "scopeMetrics":[{{"metrics":[{{"name":"queue.length","gauge":{{"dataPoints":[
-            {{"timeUnixNano":"{t}000000","asDouble":{value}}}]}}}}]}}]}}]}}"#
+            {{"timeUnixNano":"{t}000000","asDouble":{value},"exemplars":[{{"timeUnixNano":"{t}000000","asDouble":1,
+              "traceId":"{trace}"}}]}}]}}}}]}}]}}]}}"#
         )
     };
     let of_json: opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest =
-        serde_json::from_str(&point(3.5)).unwrap();
+        serde_json::from_str(&point("shop", 3.5, &"ab".repeat(16))).unwrap();
     broker.write("none", "otlp", 0, &[prost::Message::encode_to_vec(&of_json)]).await;
-    broker.write("zstd", "otlp-json", 0, &[point(4.5).into_bytes()]).await;
+    broker.write("zstd", "otlp-json", 0, &[point("bank", 4.5, &"cd".repeat(16)).into_bytes()]).await;
     let config = format!(
         "{{brokers: ['{}'], group_id: otlp, topics: [{{name: otlp, decoder: otlp_proto}}, \
          {{name: otlp-json, decoder: otlp_json}}]}}",
         broker.plain
     );
     let mut reading = Reading::start(&config, Positions::new());
-    let want = [3.5, 4.5].map(|v| (r#"queue_length{job="shop"}"#.to_owned(), t, v));
+    let want = [("shop", 3.5), ("bank", 4.5)].map(|(job, v)| (format!("queue_length{{job=\"{job}\"}}"), t, v));
     reading.until("both", SOON, |r| want.iter().all(|w| r.samples.contains(w))).await;
+    for (job, trace) in [("shop", "ab"), ("bank", "cd")] {
+        let alert = Labels::from_pairs([("alertname", "Long"), ("job", job)]);
+        assert_eq!(reading.exemplars.find(alert.as_ref()), Some(trace.repeat(16)));
+    }
     reading.end(SOON).await;
 }
 

@@ -239,7 +239,7 @@ impl Host {
                 self.board.ended(id);
                 self.recorded.retain(|recorded| *recorded != id);
             }
-            SourceEvent::Reached(position) => drop(self.positions.insert(position.stream, position.next)),
+            SourceEvent::Reached(position) => self.reached(position),
             SourceEvent::Left(stream) => drop(self.positions.remove(&stream)),
             SourceEvent::Quiet(id, upto) => self.marks.quiet(id, upto, clock::now()),
             SourceEvent::Open(part) => self.open(part),

@@ -32,7 +32,7 @@ pub(super) fn origin(config: &Config) -> Origin {
     let labels = config.global.external_labels.iter();
     Origin {
         external_labels: labels.map(|(n, v)| (n.clone(), v.clone())).collect(),
-        external_url: config.external_url(),
+        external_url: config.web.external_url(),
     }
 }
 

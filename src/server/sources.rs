@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 
 use crate::base::Millis;
 use crate::source::clock::EventTime;
+use crate::source::decode::otlp::MetricsReader;
 use crate::source::durable::{Intake, SourceLog, gate};
 use crate::source::exemplars::Exemplars;
 use crate::source::host::{self, Host};
@@ -162,6 +163,7 @@ pub fn start(
             });
         }
     }
+    let (exemplars, created_timestamps) = (Exemplars::default(), config.global.created_timestamps);
     let mut closing = Vec::new();
     for kafka in &config.sources.kafka {
         let pace = kafka::pace(kafka);
@@ -179,12 +181,13 @@ pub fn start(
             restored: positions.clone(),
             durable: durable.clone(),
             event_time: event_time.clone(),
+            exemplars: exemplars.clone(),
+            created_timestamps,
         };
         let (task, end) = kafka::start(parts, inlet.queue).map_err(|e| StartError::System(e.to_string()))?;
         tasks.spawn(task);
         closing.push(end);
     }
-    let exemplars = Exemplars::default();
     let receiver = &config.sources.remote_write;
     let pace = Pace::Live { lateness: receiver.lateness.millis(), idle_timeout: receiver.idle_timeout.millis() };
     let inlet = starter.add("remote_write", pace, receiver.idle_timeout.millis(), "POST /api/v1/write".to_owned());
@@ -194,6 +197,7 @@ pub fn start(
         metrics: metrics.source.of("remote_write"),
         patience: PATIENCE,
         exemplars: exemplars.clone(),
+        created_timestamps,
     };
     let trace_link = config.sources.otlp.as_ref().and_then(|otlp| otlp.trace_link.clone());
     let traces = TraceLinks::new(exemplars.clone(), trace_link);
@@ -210,7 +214,8 @@ pub fn start(
         let pace = Pace::Live { lateness: settings.lateness.millis(), idle_timeout: settings.idle_timeout.millis() };
         let inlet = starter.add("otlp", pace, settings.idle_timeout.millis(), settings.describe());
         let intake = Intake { inlet, source: "otlp".to_owned(), log };
-        OtlpReceiver::new(intake, config.otlp.clone(), limits, metrics.source.of("otlp"), PATIENCE, spans)
+        let reader = MetricsReader::new(config.otlp.clone(), created_timestamps, &limits);
+        OtlpReceiver::new(intake, reader, limits, metrics.source.of("otlp"), PATIENCE, spans)
     });
     let described = starter.described;
     Ok(Started { known: starter.known, remote_write, otlp, traces, tasks, closing, progress, described })

@@ -19,7 +19,7 @@
 
 use super::SourceId;
 use super::decode::Decoded;
-use crate::base::{BatchBuilder, Limits, Millis, Sample, TimeSpan};
+use crate::base::{BatchBuilder, CounterStart, Limits, Millis, Sample, TimeSpan};
 
 /// What kind of source it is; all spans in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -264,21 +264,24 @@ impl Watermarks {
 #[must_use]
 pub fn drop_out_of_time(mut decoded: Decoded, now: Millis, limits: &Limits) -> Decoded {
     let accepted = TimeSpan::around(now, limits);
-    let in_time = |s: &&Sample| accepted.contains(s.t);
-    if decoded.batch.all_samples().iter().all(|s| in_time(&s)) {
+    if decoded.batch.all_samples().iter().all(|s| accepted.contains(s.t)) {
         return decoded;
     }
+    let is_measured = |s: &&Sample| CounterStart::of(s.v).is_none();
     let mut builder = BatchBuilder::new(limits);
     for run in decoded.batch.runs() {
         let samples = decoded.batch.samples(run);
-        decoded.dropped.future += samples.iter().filter(|s| s.t > accepted.newest).count() as u64;
-        decoded.dropped.too_old += samples.iter().filter(|s| s.t < accepted.oldest).count() as u64;
-        if samples.iter().any(|s| in_time(&s)) {
+        let measured = || samples.iter().filter(is_measured);
+        decoded.dropped.future += measured().filter(|s| s.t > accepted.newest).count() as u64;
+        decoded.dropped.too_old += measured().filter(|s| s.t < accepted.oldest).count() as u64;
+        let in_time = samples.iter().filter(|s| accepted.contains(s.t));
+        if let Some((last, _)) = in_time.clone().enumerate().filter(|(_, s)| is_measured(s)).last() {
             builder.series(decoded.batch.labels(run));
-            samples.iter().filter(in_time).for_each(|s| builder.sample(s.t, s.v));
+            // Where a counter begins says nothing without a sample behind it.
+            in_time.take(last + 1).for_each(|s| builder.sample(s.t, s.v));
         }
     }
-    Decoded { batch: builder.finish(), dropped: decoded.dropped }
+    Decoded { batch: builder.finish(), ..decoded }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ pub struct KafkaMetrics {
     lag: IntGaugeVec,
     partitions: IntGaugeVec,
     held_up: IntGaugeVec,
+    waiting_for_clock: IntGaugeVec,
     rebalances: IntCounterVec,
     dead_letters: IntCounterVec,
     commits: IntCounterVec,
@@ -43,6 +44,11 @@ impl KafkaMetrics {
             held_up: area.gauges(
                 "forewarn_kafka_held_up",
                 "1 while nothing is fetched because the engine is behind.",
+                &["source"],
+            )?,
+            waiting_for_clock: area.gauges(
+                "forewarn_kafka_waiting_for_clock",
+                "Partitions that wait because this host's clock seems to be behind.",
                 &["source"],
             )?,
             rebalances: area.counters(
@@ -97,6 +103,11 @@ impl KafkaMetrics {
     /// Says whether fetching is stopped because the engine is behind.
     pub fn set_held_up(&self, source: &str, held_up: bool) {
         self.held_up.with_label_values(&[source]).set(i64::from(held_up));
+    }
+
+    /// Sets how many partitions wait for this host's clock.
+    pub fn set_waiting_for_clock(&self, source: &str, partitions: i64) {
+        self.waiting_for_clock.with_label_values(&[source]).set(partitions);
     }
 
     /// Counts an assignment or its end; `kind` must come from a fixed set.

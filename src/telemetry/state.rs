@@ -17,6 +17,8 @@ pub struct StateMetrics {
     pub checkpoint_bytes: IntGauge,
     /// When the newest checkpoint was written, seconds since the epoch.
     pub checkpoint_time: IntGauge,
+    /// 1 while a checkpoint is being written for so long that its disk must be taken to hang.
+    pub checkpoint_hanging: IntGauge,
     /// Checkpoints that were passed over at the start because they were not whole.
     pub passed_over: IntCounter,
     /// Entries of the log that were read at the start, by outcome: replayed, lost, unreadable.
@@ -29,8 +31,12 @@ pub struct StateMetrics {
     pub log_refused: IntCounterVec,
     /// Writes and fsyncs of the log that failed.
     pub log_failures: IntCounter,
-    /// 1 from a failure of the log until something is durable again.
+    /// Times that the disk of the log did not answer for so long that all was refused.
+    pub log_stalls: IntCounter,
+    /// 1 from a failure of the log until something is durable again, and while its disk hangs.
     pub log_failing: IntGauge,
+    /// Batches that nobody would send again which the engine got without their being in the log, by source.
+    pub log_unlogged: IntCounterVec,
     /// Seconds from the first write of a group to the end of its fsync.
     pub log_sync_seconds: Histogram,
     /// Bytes of the log.
@@ -63,6 +69,10 @@ impl StateMetrics {
                 "forewarn_checkpoint_last_success_timestamp_seconds",
                 "When the newest checkpoint was written, seconds since the epoch.",
             )?,
+            checkpoint_hanging: area.gauge(
+                "forewarn_checkpoint_hanging",
+                "1 while a checkpoint is being written for so long that its disk must be taken to hang.",
+            )?,
             passed_over: area
                 .counter("forewarn_checkpoints_passed_over_total", "Checkpoints that were not whole at the start.")?,
             replayed: area.counters(
@@ -78,8 +88,19 @@ impl StateMetrics {
                 &["reason"],
             )?,
             log_failures: area.counter("forewarn_log_failures_total", "Writes and fsyncs of the log that failed.")?,
-            log_failing: area
-                .gauge("forewarn_log_failing", "1 from a failure of the log until something is durable in it again.")?,
+            log_stalls: area.counter(
+                "forewarn_log_stalls_total",
+                "Times that the disk of the log did not answer for so long that all was refused until it did.",
+            )?,
+            log_failing: area.gauge(
+                "forewarn_log_failing",
+                "1 from a failure of the log until something is durable in it again, and while its disk hangs.",
+            )?,
+            log_unlogged: area.counters(
+                "forewarn_log_unlogged_batches_total",
+                "Batches of sources that nobody repeats which were evaluated without being in the log, by source.",
+                &["source"],
+            )?,
             log_sync_seconds: histogram(
                 "forewarn_log_sync_duration_seconds",
                 "Seconds that writing a group of entries and their fsync took.",

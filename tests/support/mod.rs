@@ -7,6 +7,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod alerts;
+pub mod authority;
 pub mod collector;
 pub mod disk;
 pub mod engine;

@@ -5,7 +5,7 @@
 //! - `accepted`: (tick, identity) of what was accepted and may come again after a restart.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -110,10 +110,16 @@ pub(super) fn opener(file: PathBuf) -> Open {
     Box::new(move || {
         let mut options = OpenOptions::new();
         let opened = options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(&file)?;
+        // The name must be as durable as what is in the file.
+        File::open(folder_of(&file))?.sync_all()?;
         let mut builder = Database::builder();
         builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
         builder.create_with_backend(FileBackend::new(opened)?)
     })
+}
+
+fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Opens the outbox at the start. A damaged file is set aside, under another name, and a new one begun: alerts must go out.

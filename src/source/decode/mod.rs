@@ -1,5 +1,6 @@
 //! Wire formats into batches. Pure: bytes in, [`Decoded`] or an error out.
 
+mod created_timestamps;
 pub mod json_lines;
 pub mod otlp;
 pub mod prometheus_kafka_adapter;
@@ -9,8 +10,11 @@ pub mod remote_write_v2;
 mod target_labels;
 pub mod telegraf;
 pub mod text;
+mod trace_exemplar;
 
+pub use created_timestamps::CreatedTimestamps;
 pub use target_labels::{Pair, TargetLabels};
+pub use trace_exemplar::{TraceExemplar, trace_id};
 
 use std::fmt;
 
@@ -23,6 +27,8 @@ pub struct Decoded {
     pub batch: Batch,
     /// The samples left out.
     pub dropped: Dropped,
+    /// Traces that its exemplars name.
+    pub traces: Vec<TraceExemplar>,
 }
 
 /// Counts of what was left out, by reason.

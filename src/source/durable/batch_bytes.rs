@@ -70,7 +70,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::base::{Labels, stale_nan};
+    use crate::base::{CounterStart, Labels, stale_nan};
 
     proptest! {
         #[test]
@@ -83,6 +83,8 @@ mod tests {
             for (name, samples) in &series {
                 builder.series(Labels::from_pairs([("__name__", name.as_str()), ("job", "x")]).as_ref());
                 samples.iter().for_each(|(t, v)| builder.sample(*t, *v));
+                builder.counter_start(5, CounterStart::Created);
+                builder.counter_start(6, CounterStart::Anew);
                 builder.sample(7, stale_nan());
             }
             let batch = builder.finish();

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::base::{Batch, BatchBuilder, is_stale};
-use crate::source::encode::{compress, encode_write_request, write_field};
+use crate::source::encode::{compress, encode_write_request, encode_write_request_v2, write_field};
 use crate::source::testing::Running;
 use crate::source::{Inlet, SourceEvent, SourceId};
 use crate::telemetry::Metrics;
@@ -29,6 +29,7 @@ async fn serve(limits: Limits, queue: usize) -> Server {
         metrics: metrics.source.of("remote_write"),
         patience: Duration::from_millis(50),
         exemplars: exemplars.clone(),
+        created_timestamps: CreatedTimestamps::ZeroSample,
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/api/v1/write", listener.local_addr().unwrap());

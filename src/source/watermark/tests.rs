@@ -195,6 +195,30 @@ fn samples_out_of_time_are_dropped_and_counted() {
     assert_eq!(got.dropped.iter().collect::<Vec<_>>(), [("future", 3), ("too_old", 2)]);
 }
 
+#[test]
+fn a_counter_begins_only_where_it_has_a_sample() {
+    let limits = Limits { future_seconds: 1, past_seconds: 10, ..Limits::default() };
+    let mut builder = BatchBuilder::new(&limits);
+    // In time; its beginning is not; its sample is not; the first of its samples is not.
+    for (name, begin, times) in [
+        ("a", 100, &[500][..]),
+        ("b", -9_500, &[500]),
+        ("c", 100, &[9_999]),
+        ("d", -9_300, &[-9_200, 500, 9_999]),
+        ("e", 100, &[9_999, 500]),
+    ] {
+        builder.label("x", name);
+        builder.end_labels().unwrap();
+        builder.counter_start(begin, CounterStart::Created);
+        times.iter().for_each(|t| builder.sample(*t, 1.0));
+    }
+    let got = drop_out_of_time(Decoded { batch: builder.finish(), ..Decoded::default() }, 1_000, &limits);
+    let times = |run| got.batch.samples(run).iter().map(|s| s.t).collect::<Vec<_>>();
+    let all: Vec<_> = got.batch.runs().iter().map(times).collect();
+    assert_eq!(all, [vec![100, 500], vec![500], vec![500], vec![100, 500]]);
+    assert_eq!(got.dropped.iter().collect::<Vec<_>>(), [("future", 3), ("too_old", 1)]);
+}
+
 const LOG: Pace = Pace::Log { lateness: 10, idle_timeout: 100, patience: 1_000 };
 
 #[test]
