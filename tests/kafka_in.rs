@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use forewarn::base::Labels;
 use forewarn::source::Positions;
+use rdkafka::producer::FutureRecord;
 use support::kafka::{self, Kafka};
 use support::kafka_source::{Reading, message, message_v2, messages_of, now};
 
@@ -372,5 +373,45 @@ async fn a_partition_at_its_end_lets_time_go_on_and_one_with_a_backlog_does_not(
     broker.write("none", "uneven", 1, &[message(2, begin + 1)]).await;
     reading.samples(3, SOON).await;
     reading.until("time goes on", SOON, |r| r.marks.current(now()) > Some(begin)).await;
+    reading.end(SOON).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_producer_whose_clock_is_ahead_holds_up_nobody_for_long() {
+    let Some(broker) = Kafka::shared().await else { return };
+    broker.topic("ahead", 2).await;
+    let (t, ahead) = (now(), now() + 3 * 24 * 3_600_000);
+    let producer = broker.producer("none");
+    let write = async |partition: i32, n: usize, at: i64| {
+        let payload = message(n, at);
+        let record: FutureRecord<'_, [u8], [u8]> = FutureRecord::to("ahead").partition(partition).payload(&*payload);
+        let record = record.timestamp(at);
+        producer.send_result(record).unwrap_or_else(|(e, _)| panic!("{e}")).await.unwrap().unwrap();
+    };
+    // One of them is followed by others, whose clocks tell whose is wrong; behind the other nothing comes yet.
+    for (n, at) in [t, ahead, t + 1, ahead + 1, t + 2].into_iter().enumerate() {
+        write(0, n, at).await;
+    }
+    write(1, 5, t).await;
+    write(1, 6, ahead).await;
+    let config = format!(
+        "{{brokers: ['{}'], group_id: ahead, start: earliest, topics: [{{name: ahead, decoder: remote_write}}]}}",
+        broker.plain
+    );
+    let mut reading = Reading::start(&config, Positions::new());
+    reading.samples(4, SOON).await;
+    let waiting = r#"forewarn_kafka_waiting_for_clock{source="kafka"}"#;
+    let dropped = r#"forewarn_source_dropped_samples_total{reason="future",source="kafka"}"#;
+    reading.until("one that waits", SOON, |r| r.metric(waiting) == Some(1.0) && r.metric(dropped) == Some(2.0)).await;
+    reading.until("trouble", SOON, |r| r.told.iter().any(|told| told.contains("clock seems to be behind"))).await;
+    let lag = r#"forewarn_kafka_lag_messages{partition="1",source="kafka",topic="ahead"}"#;
+    reading.until("what waits is lag", SOON, |r| r.metric(lag) == Some(1.0)).await;
+    write(1, 7, t + 3).await;
+    reading.samples(5, SOON).await;
+    reading.until("nobody waits", SOON, |r| r.metric(waiting) == Some(0.0) && r.metric(lag) == Some(0.0)).await;
+    assert_eq!(reading.metric(dropped), Some(3.0), "counted once");
+    let mut values: Vec<f64> = reading.samples.iter().map(|(_, _, value)| *value).collect();
+    values.sort_by(f64::total_cmp);
+    assert_eq!(values, [0.0, 2.0, 4.0, 5.0, 7.0], "each once");
     reading.end(SOON).await;
 }

@@ -24,7 +24,7 @@ use super::otlp::OtlpPorts;
 use super::parts::{LastReload, summary};
 use super::recorded::RecordedLanes;
 use super::rules::{Reloaded, RuleLoader, RuleSource};
-use super::signals::{Signals, interrupted};
+use super::signals::{Signals, interrupted, interrupted_again};
 use super::sinks;
 use super::sources::{self, Started};
 use super::teller::Told;
@@ -114,7 +114,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let started_at = clock::now();
     let metrics = Metrics::new().map_err(|e| StartError::System(e.to_string()))?;
     let exporting = start_traces(&config, &metrics, options.traces.as_ref())?;
-    let access = Access::new(&config.web, &config.limits);
+    let access = Access::new(&config.web, &config.limits).counted_by(&metrics.http, &config.limits);
     let port = access.listen(&config.web.listen_address, "web.listen_address", Protocol::Http1).await?;
     let otlp_ports = OtlpPorts::bind(config.sources.otlp.as_ref(), &access).await?;
 
@@ -127,7 +127,11 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     if dry_run {
         teller.lock().unwrap_or_else(PoisonError::into_inner).run_dry();
     }
-    let dispatcher = Arc::new(sinks::start(&config, &metrics, dry_run, outbox.clone())?);
+    let event_time = restart.event_time.clone();
+    let mut dispatcher = sinks::start(&config, &metrics, dry_run, outbox.clone())?;
+    let held_to = event_time.clone();
+    dispatcher.keep_alive(move || held_to.get());
+    let dispatcher = Arc::new(dispatcher);
     let lanes = Arc::new(RecordedLanes::start(&config, &metrics, dry_run, told_since)?);
     lanes.restore(&recorded);
     let (engine, commands) = EngineHandle::new();
@@ -136,7 +140,6 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
 
     // The engine takes no sample before it has rules, see `Host`.
     let executor = Parallel::for_shards(engine_options.shards).map_err(|e| StartError::System(e.to_string()))?;
-    let event_time = restart.event_time.clone();
     let (followed, durable) = watch::channel(Arc::default());
     let followed = durable::follow(checkpoints, followed);
     let Started { known, remote_write, otlp, traces, mut tasks, closing, progress, described } =
@@ -252,7 +255,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     };
     tokio::select! {
         () = in_order => {}
-        () = interrupted(&mut interrupt, &mut terminate) => {
+        () = interrupted_again(&mut interrupt, &mut terminate) => {
             tracing::warn!("told to end a second time: ended at once; what was not finished is made up for at the next start");
             // What still holds threads must not hold the process.
             std::process::exit(SECOND_SIGNAL);

@@ -56,6 +56,17 @@ impl Pace {
     }
 }
 
+/// A source that time waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Which.
+    pub id: SourceId,
+    /// How far out of order its samples may come, in milliseconds.
+    pub lateness: Millis,
+    /// Whether nothing is known of it, so that time stands still rather than being slow.
+    pub blocks: bool,
+}
+
 /// Silence, promises included, after which a scheduled source no longer holds the others back, in milliseconds: it does
 /// not run any more. Longer than an engine under load takes to get to what is queued.
 const SCHEDULED_SILENCE: Millis = 60_000;
@@ -209,12 +220,14 @@ impl Watermarks {
         self.sources.iter().find(|s| s.id == id).and_then(Tracked::watermark)
     }
 
-    /// The source that holds time back the most, and how far out of order its samples may come.
+    /// Who holds time back the most: one of which nothing is known before all others.
     #[must_use]
-    pub fn slowest(&self, now: Millis) -> Option<(SourceId, Millis)> {
-        let holding = self.sources.iter().filter(|s| !s.ended && !s.idle(now));
-        let (_, slowest) = holding.filter_map(|s| Some((s.watermark()?, s))).min_by_key(|(mark, _)| *mark)?;
-        Some((slowest.id, slowest.pace.lateness()))
+    pub fn slowest(&self, now: Millis) -> Option<Holder> {
+        let running = || self.sources.iter().filter(|s| !s.ended);
+        let blocking = running().filter(|s| s.blocks(now)).min_by_key(|s| s.heard);
+        let holding = || running().filter(|s| !s.idle(now)).filter_map(|s| Some((s.watermark()?, s)));
+        let slowest = blocking.or_else(|| Some(holding().min_by_key(|(mark, _)| *mark)?.1))?;
+        Some(Holder { id: slowest.id, lateness: slowest.pace.lateness(), blocks: blocking.is_some() })
     }
 
     /// The newest event time of one source.

@@ -160,6 +160,6 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         fs::write(root.path().join("file"), "").unwrap();
         let error = StateDir::new(root.path().join("file/state")).lock().unwrap_err().to_string();
-        assert!(error.contains("file/state") && error.contains("make the folder"), "{error}");
+        assert!(error.contains("file: cannot make the folder"), "{error}");
     }
 }

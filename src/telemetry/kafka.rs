@@ -74,6 +74,30 @@ impl KafkaMetrics {
         })
     }
 
+    /// Shows what may become of a source's messages before it does: of a series that begins at its first event `increase()`
+    /// sees nothing. `undecoded` and `faults` are the reasons there are; topics that are named by a pattern are not known yet.
+    pub fn begin(&self, source: &str, topics: &[&str], undecoded: &[&str], faults: &[&str]) {
+        for topic in topics {
+            self.messages.with_label_values(&[source, *topic]);
+            self.bytes.with_label_values(&[source, *topic]);
+            undecoded.iter().for_each(|reason| {
+                self.decode_errors.with_label_values(&[source, *topic, *reason]);
+            });
+        }
+        for (counter, values) in [
+            (&self.rebalances, &["assigned", "revoked", "lost"][..]),
+            (&self.dead_letters, &["written", "lost", "not_wanted"]),
+            (&self.commits, &["done", "failed"]),
+            (&self.faults, faults),
+        ] {
+            values.iter().for_each(|value| {
+                counter.with_label_values(&[source, *value]);
+            });
+        }
+        self.set_partitions(source, 0);
+        self.set_held_up(source, false);
+    }
+
     /// Counts a message read.
     pub fn read(&self, source: &str, topic: &str, bytes: usize) {
         self.messages.with_label_values(&[source, topic]).inc();

@@ -20,6 +20,7 @@ pub mod input;
 pub mod judgement;
 pub mod kafka;
 pub mod kafka_source;
+pub mod metrics;
 pub mod oracle;
 pub mod otlp;
 pub mod peer;

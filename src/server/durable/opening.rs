@@ -90,6 +90,7 @@ pub(in crate::server) fn open(
     }
     let dir = StateDir::new(dir);
     let lock = dir.lock().map_err(|e| fault(&e))?;
+    metrics.begin(now.div_euclid(1000));
     let mut store = Store::open(&dir, config.keep, faults.clone()).map_err(|e| fault(&e))?;
     let restored = restore(&mut store, options, metrics).map_err(|e| fault(&e))?;
     let positions: BTreeMap<Arc<str>, u64> = restored.as_ref().map_or_else(BTreeMap::new, |restored| {

@@ -101,6 +101,7 @@ impl Host {
             }
             self.positions.insert(LOG.into(), entry.sequence + 1);
             replayed += 1;
+            self.look_around();
             while let Ok(command) = commands.try_recv() {
                 self.obey(command);
             }
@@ -154,6 +155,16 @@ impl Host {
             self.sources.iter().any(goes_on)
         };
         self.recorded.iter().all(|id| *id == REPLAYED_LOG) && !self.positions.keys().any(|stream| of_kafka(stream))
+    }
+
+    /// Shows what waits for the log's disk; and while history or the log is read no checkpoint is taken, and none is missed.
+    pub(super) fn show_kept(&self, now: crate::base::Millis) {
+        let Some(keeping) = &self.keeping else { return };
+        let metrics = keeping.keeper.metrics();
+        metrics.log_queued.set(i64::try_from(keeping.keeper.log().waiting()).unwrap_or(i64::MAX));
+        if !self.recorded.is_empty() {
+            metrics.checkpoint_time.set(now.div_euclid(1000));
+        }
     }
 
     fn pending_max(&self) -> usize {

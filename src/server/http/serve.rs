@@ -84,12 +84,13 @@ pub async fn serve_with(
     protocol: Protocol,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let Port { listener, tls } = port.into();
+    let Port { listener, tls, connections: open } = port.into();
     let bound = limits.http_connections.max(1);
     let (closing, closed) = watch::channel(());
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     loop {
+        open.iter().for_each(|open| open.set(i64::try_from(connections.len()).unwrap_or(i64::MAX)));
         tokio::select! {
             biased;
             () = &mut shutdown => break,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
+use prometheus::IntGauge;
 use tokio::net::TcpListener;
 
 use super::super::http::Protocol;
@@ -13,17 +14,20 @@ use super::config::Web;
 use super::tls::{ServerTls, TlsFault};
 use super::users::{Users, only_users};
 use crate::base::Limits;
+use crate::telemetry::HttpMetrics;
 
 /// A port, bound. One without TLS can be made from a listener.
 #[derive(Debug)]
 pub struct Port {
     pub(in crate::server) listener: TcpListener,
     pub(in crate::server) tls: Option<Arc<ServerTls>>,
+    /// How many connections are open.
+    pub(in crate::server) connections: Option<IntGauge>,
 }
 
 impl From<TcpListener> for Port {
     fn from(listener: TcpListener) -> Self {
-        Self { listener, tls: None }
+        Self { listener, tls: None, connections: None }
     }
 }
 
@@ -33,13 +37,22 @@ pub struct Access {
     web: Web,
     users: Option<Arc<Users>>,
     bodies: Arc<Bodies>,
+    /// Where connections are counted, and how many there may be on each port.
+    metrics: Option<(HttpMetrics, usize)>,
 }
 
 impl Access {
     /// As configured. One for all ports, so that they share what has proven right.
     #[must_use]
     pub fn new(web: &Web, limits: &Limits) -> Self {
-        Self { web: web.clone(), users: Users::new(&web.basic_auth_users), bodies: Bodies::new(limits) }
+        let (users, bodies) = (Users::new(&web.basic_auth_users), Bodies::new(limits));
+        Self { web: web.clone(), users, bodies, metrics: None }
+    }
+
+    /// The same, with connections counted.
+    #[must_use]
+    pub fn counted_by(self, metrics: &HttpMetrics, limits: &Limits) -> Self {
+        Self { metrics: Some((metrics.clone(), limits.http_connections.max(1))), ..self }
     }
 
     /// Binds an address that `setting` names.
@@ -50,7 +63,8 @@ impl Access {
         let bound = TcpListener::bind(address).await;
         let listener = bound.map_err(|error| StartError::Listen { address: address.to_owned(), error, setting })?;
         self.warn_if_open(&listener, setting);
-        Ok(self.port(listener, protocol)?)
+        let connections = self.metrics.as_ref().map(|(metrics, most)| metrics.connections(setting, *most));
+        Ok(Port { connections, ..self.port(listener, protocol)? })
     }
 
     /// A bound port with its TLS.
@@ -63,7 +77,7 @@ impl Access {
             Protocol::Http2 => b"h2",
         };
         let tls = self.web.tls_server_config.as_ref().map(|tls| ServerTls::new(tls, alpn).map(Arc::new));
-        Ok(Port { listener, tls: tls.transpose()? })
+        Ok(Port { listener, tls: tls.transpose()?, connections: None })
     }
 
     /// Says that strangers can write to a port that is not only this machine's, where nothing keeps them out.

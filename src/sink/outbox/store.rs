@@ -112,9 +112,15 @@ pub(super) fn opener(file: PathBuf) -> Open {
         let opened = options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(&file)?;
         // The name must be as durable as what is in the file.
         File::open(folder_of(&file))?.sync_all()?;
+        let (is_new, same) = (opened.metadata()?.len() == 0, opened.try_clone()?);
         let mut builder = Database::builder();
         builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
-        builder.create_with_backend(FileBackend::new(opened)?)
+        let made = builder.create_with_backend(FileBackend::new(opened)?);
+        if made.is_err() && is_new {
+            // Half a database would never become one; an empty file will when there is room.
+            same.set_len(0)?;
+        }
+        made
     })
 }
 

@@ -66,17 +66,25 @@ impl Dropped {
         }
     }
 
+    /// All reasons there are, as metric label values.
+    pub fn reasons() -> impl Iterator<Item = &'static str> {
+        Self::default().all().map(|(reason, _)| reason)
+    }
+
     /// The reasons with a count above zero, as metric label values.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        let faults = FAULTS.iter().zip(self.by_label_fault).map(|(fault, n)| (fault.reason(), n));
-        faults
-            .chain([("native_histogram", self.histograms), ("future", self.future), ("too_old", self.too_old)])
-            .chain([
+        self.all().filter(|(_, n)| *n > 0)
+    }
+
+    fn all(self) -> impl Iterator<Item = (&'static str, u64)> {
+        let faults = FAULTS.into_iter().zip(self.by_label_fault).map(|(fault, n)| (fault.reason(), n));
+        faults.chain([("native_histogram", self.histograms), ("future", self.future), ("too_old", self.too_old)]).chain(
+            [
                 ("unknown_temporality", self.temporality),
                 ("delta_out_of_order", self.delta_out_of_order),
                 ("too_many_delta_series", self.delta_series),
-            ])
-            .filter(|(_, n)| *n > 0)
+            ],
+        )
     }
 
     /// All of them.

@@ -118,6 +118,12 @@ impl SourceLog {
         self.log.trim(position);
     }
 
+    /// Entries that wait for the disk.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.log.waiting()
+    }
+
     /// Bytes of the log.
     #[must_use]
     pub fn bytes(&self) -> u64 {

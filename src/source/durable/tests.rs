@@ -92,11 +92,11 @@ async fn a_hanging_disk_refuses_senders_and_lets_scrapes_go_on() {
     assert_eq!(take(1.0).await, Ok(()));
 
     let started = Instant::now();
-    assert_eq!(take(2.0).await, Err(Refused::Stalled));
+    assert_eq!(take(2.0).await, Err(ComeAgain::Log(Refused::Stalled)));
     assert!(started.elapsed() >= PATIENCE && started.elapsed() < PATIENCE * 2, "{:?}", started.elapsed());
     let started = Instant::now();
     for n in 0..200 {
-        assert_eq!(take(3.0).await, Err(Refused::Stalled));
+        assert_eq!(take(3.0).await, Err(ComeAgain::Log(Refused::Stalled)));
         scrape(f64::from(100 + n)).await;
         while events.len() > 1 {
             assert!(events.recv().await.is_some());

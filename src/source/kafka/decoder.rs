@@ -35,6 +35,9 @@ pub struct Poison {
     pub text: String,
 }
 
+/// Why messages cannot be decoded, as metric label values.
+pub const UNDECODED: [&str; 5] = ["too_large", "too_many_samples", "malformed", "compression", "unknown_partition"];
+
 /// A message that was decoded.
 #[derive(Debug)]
 pub struct Read {
@@ -234,13 +237,13 @@ mod tests {
         let message = compress(&encode_write_request_v2(&builder.finish()));
         for (created, begins) in [(CreatedTimestamps::ZeroSample, true), (CreatedTimestamps::Ignore, false)] {
             let mut decoding = Decoder::RemoteWrite.start(&OtlpSettings::default(), created, &limits);
-            let got = decoding.decode(&message, 1_000, &limits, &mut Vec::new()).unwrap().batch;
+            let got = decoding.decode(&message, 1_000, &limits, &mut Vec::new()).unwrap().decoded.batch;
             let starts: Vec<_> = got.all_samples().iter().map(|s| (s.t, CounterStart::of(s.v).is_some())).collect();
             assert_eq!(starts, [(400, true), (1_000, false)][usize::from(!begins)..]);
             assert_eq!(got.measured(), 1);
             // Read again by the decoder of another process: the same.
             let again = Decoder::RemoteWrite.start(&OtlpSettings::default(), created, &limits);
-            let again = { again }.decode(&message, 1_000, &limits, &mut Vec::new()).unwrap().batch;
+            let again = { again }.decode(&message, 1_000, &limits, &mut Vec::new()).unwrap().decoded.batch;
             let bits = |batch: &Batch| batch.all_samples().iter().map(|s| (s.t, s.v.to_bits())).collect::<Vec<_>>();
             assert_eq!(bits(&again), bits(&got));
         }
@@ -249,7 +252,11 @@ mod tests {
     #[test]
     fn poison_is_told_apart() {
         let small = Limits { request_bytes: 100, decompressed_bytes: 1_000, pending_samples: 3, ..Limits::default() };
-        let reason = |message: &[u8]| decode(message, &small).unwrap_err().reason;
+        let reason = |message: &[u8]| {
+            let reason = decode(message, &small).unwrap_err().reason;
+            assert!(UNDECODED.contains(&reason), "{reason}");
+            reason
+        };
         assert_eq!(reason(&[7; 101]), "too_large");
         assert_eq!(reason(&compress(&[b'a'; 1_100])), "too_large");
         assert_eq!(reason(b"not a request"), "malformed");

@@ -41,7 +41,7 @@ use super::exemplars::Exemplars;
 use super::watermark::Pace;
 use super::{Positions, SourceEvent, SourceId, SourceIds};
 use crate::base::{Limits, Millis, TimeSpan};
-use crate::kafka_client::KafkaConfigError;
+use crate::kafka_client::{KafkaConfigError, REASONS};
 use crate::telemetry::{KafkaMetrics, OneSource};
 
 /// Hand-overs between the thread and the task that wait for the engine's queue.
@@ -88,6 +88,12 @@ pub fn pace(config: &KafkaConfig) -> Pace {
         idle_timeout: config.idle_timeout.millis(),
         patience: config.patience.millis(),
     }
+}
+
+/// Shows what may become of a source's messages before any is read.
+pub fn show(config: &KafkaConfig, metrics: &KafkaMetrics) {
+    let topics: Vec<&str> = config.topics.iter().filter_map(|topic| topic.name.as_deref()).collect();
+    metrics.begin(&config.name, &topics, &decoder::UNDECODED, &REASONS);
 }
 
 /// Starts the thread. What it reads goes to `queue` while the returned future is driven; dropping that ends the source.

@@ -94,7 +94,7 @@ impl<'a> Session<'a> {
         }
         for (topic, number, partition) in self.partitions.iter_mut() {
             self.kafka.metrics.set_lag(&self.kafka.config.name, topic, number, None);
-            if let Some(next) = partition.next {
+            if let Some(next) = partition.untaken() {
                 self.consumer.context().remember(&(topic.to_owned(), number), next);
             }
         }
@@ -300,7 +300,7 @@ impl<'a> Session<'a> {
         let config = &self.kafka.config;
         for name in partitions {
             let Some(partition) = self.partitions.remove(name) else { continue };
-            if let Some(next) = partition.next {
+            if let Some(next) = partition.untaken() {
                 self.consumer.context().remember(name, next);
             }
             self.kafka.metrics.set_lag(&config.name, &name.0, name.1, None);

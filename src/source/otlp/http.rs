@@ -21,6 +21,9 @@ use super::super::http_body::{gunzip, header, read};
 use super::rpc_status::{RpcStatus, code};
 use super::{OtlpEncoding, OtlpReceiver, Refusal, Signal, Taken};
 
+/// Bytes up to which a body is unpacked on the runtime's own thread: messages become about ten times as large.
+const INLINE_PACKED_BYTES: usize = super::INLINE_BYTES / 10;
+
 /// The routes.
 pub fn router(receiver: OtlpReceiver) -> Router {
     Router::new()
@@ -70,7 +73,13 @@ async fn take(
     };
     let mut bytes = read(headers, body, receiver.limits.request_bytes).await?;
     if is_gzip {
-        bytes = gunzip(&bytes, receiver.limits.otlp_bytes)?;
+        let bound = receiver.limits.otlp_bytes;
+        bytes = match bytes.len() <= INLINE_PACKED_BYTES {
+            true => gunzip(&bytes, bound)?,
+            false => {
+                tokio::task::spawn_blocking(move || gunzip(&bytes, bound)).await.map_err(|_| Refusal::Decoder)??
+            }
+        };
     }
     receiver.take(signal, encoding, bytes).await
 }

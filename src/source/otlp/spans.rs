@@ -19,6 +19,9 @@ use super::{Refusal, SpansConfig, Taken};
 use crate::base::{Batch, Limits, Millis, TimeSpan};
 use crate::telemetry::OneSource;
 
+/// What may become of a span, as metric label values.
+pub const OUTCOMES: [&str; 3] = ["counted", "overflow", "out_of_time"];
+
 /// Counts spans; clones share the counts.
 #[derive(Clone, Debug)]
 pub struct SpanCounter {
@@ -71,7 +74,7 @@ impl SpanCounter {
                 self.exemplars.keep(labels, trace, span.end);
             }
         }
-        for (outcome, n) in [("counted", counted - overflow), ("overflow", overflow), ("out_of_time", rejected)] {
+        for (outcome, n) in OUTCOMES.into_iter().zip([counted - overflow, overflow, rejected]) {
             self.metrics.spans(outcome, n);
         }
         let message = if rejected > 0 { "left out: spans that ended too long ago or in the future" } else { "" };

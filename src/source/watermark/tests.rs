@@ -27,10 +27,11 @@ fn the_slowest_source_holds_back_until_it_is_silent() {
     assert_eq!(marks.current(1_090), Some(990), "never back");
     marks.observe(B, 1_005, 1_095);
     assert_eq!(marks.current(1_100), Some(995));
-    assert_eq!(marks.slowest(1_100), Some((B, 10)));
+    let holder = |id| Some(Holder { id, lateness: 10, blocks: false });
+    assert_eq!(marks.slowest(1_100), holder(B));
     marks.observe(A, 1_190, 1_190);
     assert_eq!(marks.current(1_195), Some(1_180), "B is silent");
-    assert_eq!((marks.slowest(1_195), marks.slowest(9_000)), (Some((A, 10)), None));
+    assert_eq!((marks.slowest(1_195), marks.slowest(9_000)), (holder(A), None));
 }
 
 #[test]
@@ -228,8 +229,10 @@ fn a_log_with_something_in_store_is_waited_for_and_one_at_its_end_is_not() {
     marks.register(B, LIVE, 10_000);
     marks.observe(B, 10_000, 10_000);
     assert_eq!(marks.current(10_001), None, "what it has in store may be old");
+    assert_eq!(marks.slowest(10_001), Some(Holder { id: A, lateness: 10, blocks: true }), "and it is the one to blame");
     marks.observe(A, 2_000, 10_010);
     assert_eq!(marks.current(10_010), Some(1_990));
+    assert_eq!(marks.slowest(10_010), Some(Holder { id: A, lateness: 10, blocks: false }));
     marks.observe(B, 10_400, 10_400);
     assert_eq!(marks.current(10_400), Some(1_990), "silent, but not at its end: it cannot be read");
     marks.observe(A, 10_350, 10_410);

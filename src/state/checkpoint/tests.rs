@@ -54,6 +54,12 @@ fn the_last_few_are_kept_and_the_oldest_of_them_is_told() {
         assert_eq!(written.oldest.watermark, Some((n - 2).max(1)));
     }
     assert_eq!(numbers(&folder.dir.checkpoints()).unwrap(), [3, 4, 5]);
+    let mode =
+        |path: PathBuf| std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path).unwrap().permissions()) & 0o777;
+    assert_eq!(
+        [folder.file(5, "."), folder.file(5, "manifest"), folder.file(5, "records")].map(mode),
+        [0o700, 0o600, 0o600]
+    );
     let mut store = folder.store("");
     let newest = store.newest(None).unwrap().checkpoint.unwrap();
     assert_eq!((newest.manifest.header, newest.records), (header(5), records(5)));

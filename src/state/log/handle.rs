@@ -206,6 +206,12 @@ impl Log {
         self.inbox.bell.notify_one();
     }
 
+    /// Entries that wait for the disk.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.inbox.lock().waiting.len()
+    }
+
     /// Bytes of all segments.
     #[must_use]
     pub fn bytes(&self) -> u64 {

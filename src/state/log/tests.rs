@@ -277,6 +277,8 @@ fn what_is_acknowledged_is_read_again_in_order() {
     let numbers: Vec<u64> = outcomes.iter().map(|o| o.recv().unwrap().unwrap()).collect();
     assert_eq!(numbers, (0..100).collect::<Vec<_>>());
     drop(log);
+    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&bench.segments()[0]).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
     assert_eq!(bench.read(97), (["97", "98", "99"].map(str::to_owned).to_vec(), vec![]));
     // Numbers go on where they ended.
     assert_eq!(appended(&bench.open(""), "next"), Ok(100));

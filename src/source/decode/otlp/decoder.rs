@@ -1,6 +1,6 @@
 //! A stream of messages into batches, by one owner: the reader and the running totals that go with it.
 
-use super::delta::DeltaTotals;
+use super::delta::{DeltaChanges, DeltaTotals};
 use super::metrics::{MetricsReader, TakenMetrics};
 use super::settings::OtlpSettings;
 use super::{OtlpEncoding, OtlpError};
@@ -33,5 +33,9 @@ impl MetricsDecoder {
     ) -> Result<TakenMetrics, OtlpError> {
         let request = self.reader.read(bytes, encoding)?;
         self.reader.take(&request, accepted, &mut self.deltas)
+    }
+    /// Takes the deltas of a message that was left to come again back out of the totals.
+    pub fn undo(&mut self, changes: DeltaChanges) {
+        self.deltas.undo(changes);
     }
 }

@@ -8,7 +8,8 @@
 //!
 //! What a sender was not told to be safe it sends again, though the log may have it: then the engine leaves the sample out,
 //! and the total must not count it either. Such deltas are older than the process. So totals of counters begin anew with
-//! each delta until one has come that is younger than [`DeltaTotals::since`]; a reset more changes nothing.
+//! each delta until one has come that is younger than [`DeltaTotals::since`]; a reset more changes nothing. (A sender whose clock
+//! is further ahead than a restart takes can be counted twice for what it sends again.)
 //!
 //! A message that is added up and then refused will come again: [`DeltaTotals::undo`] takes its deltas back out.
 

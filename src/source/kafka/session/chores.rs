@@ -69,6 +69,7 @@ impl Session<'_> {
         let (mut going, mut waiting) = (Vec::new(), None);
         for (topic, number, partition) in self.partitions.iter_mut() {
             if let Some(offset) = partition.future.release(host) {
+                partition.next = Some(offset);
                 let sought = self.consumer.seek(topic, number, Offset::Offset(offset), SEEK);
                 // Another client begins there: it was not read.
                 sought.map_err(|error| End::Failed(error.to_string()))?;
