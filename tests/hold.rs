@@ -7,8 +7,8 @@ mod support;
 
 use std::time::{Duration, Instant};
 
+use forewarn::base::encode::{compress, encode_write_request};
 use forewarn::base::{BatchBuilder, Limits, Millis};
-use forewarn::source::encode::{compress, encode_write_request};
 use serde_json::Value;
 use support::peer::Peer;
 use support::process::Forewarn;

@@ -178,7 +178,7 @@ async fn poison_goes_to_its_topic_and_the_stream_goes_on() {
     let Some(broker) = Kafka::shared().await else { return };
     broker.topic("mixed", 1).await;
     broker.topic("dead", 1).await;
-    let bomb = forewarn::source::encode::compress(&vec![0; 50_000]);
+    let bomb = forewarn::base::encode::compress(&vec![0; 50_000]);
     let poison = [b"garbage".to_vec(), bomb, vec![7; 30_001]];
     let mut all: Vec<Vec<u8>> = (0..4).map(|n| message(n, now())).collect();
     for (i, bad) in poison.iter().enumerate() {

@@ -8,8 +8,8 @@ mod support;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use forewarn::base::encode::{compress, encode_write_request};
 use forewarn::base::{Batch, BatchBuilder, Labels, Limits, Millis};
-use forewarn::source::encode::{compress, encode_write_request};
 use support::input::{Input, RULES};
 use support::kafka::{self, Kafka};
 use support::kafka_source::message;

@@ -8,7 +8,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use forewarn::source::encode::{compress, encode_write_request};
+use forewarn::base::encode::{compress, encode_write_request};
 use futures_util::future::join_all;
 use support::input::{Input, RULES};
 use support::receiver::Receiver;

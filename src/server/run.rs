@@ -121,8 +121,17 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let dry_run = options.dry_run || config.sinks.is_log_only();
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let engine_options = config.engine_options(processors);
-    let Beginning { engine: core, restart, told_since, recorded, teller, keeping, outbox, durable: checkpoints, lock } =
-        durable::begin(&config, &engine_options, &metrics, started_at)?;
+    let Beginning {
+        engine: core,
+        restart,
+        teller,
+        told_since,
+        recorded: recorded_before,
+        keeping,
+        outbox,
+        durable: checkpoints,
+        lock,
+    } = durable::begin(&config, &engine_options, &metrics, started_at)?;
 
     if dry_run {
         teller.lock().unwrap_or_else(PoisonError::into_inner).run_dry();
@@ -132,8 +141,8 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let held_to = event_time.clone();
     dispatcher.keep_alive(move || held_to.get());
     let dispatcher = Arc::new(dispatcher);
-    let lanes = Arc::new(RecordedLanes::start(&config, &metrics, dry_run, told_since)?);
-    lanes.restore(&recorded);
+    let recorded = Arc::new(RecordedLanes::start(&config, &metrics, dry_run, told_since)?);
+    recorded.restore(&recorded_before);
     let (engine, commands) = EngineHandle::new();
     let (queue, events) = mpsc::channel(config.limits.queued_batches.max(1));
     let board = Board::default();
@@ -166,7 +175,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     };
     let mut host = Host::new(core, executor, known, metrics.engine.clone(), board.clone(), tell)
         .tells(event_time)
-        .recorded_to(Arc::clone(&lanes));
+        .recorded_to(Arc::clone(&recorded));
     if let Some(followed) = followed {
         host = host.followed_by(followed);
     }
@@ -188,7 +197,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         metrics: metrics.clone(),
         ready: readiness,
         reload: reloader,
-        summary: summary(&config, board, Arc::clone(&last_reload), dispatcher.states(), lanes.states()),
+        summary: summary(&config, board, Arc::clone(&last_reload), dispatcher.states(), recorded.states()),
         findings,
         external_url: config.web.external_url(),
         started: started_at,
@@ -239,7 +248,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         for end in closing {
             others.spawn(end.within(CLOSE));
         }
-        others.spawn(lanes.shutdown(FLUSH, keeps));
+        others.spawn(recorded.shutdown(FLUSH, keeps));
         let alerts = async {
             let Some(dispatcher) = Arc::into_inner(dispatcher) else { return };
             let left = dispatcher.shutdown(FLUSH).await;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use forewarn::base::Millis;
-use forewarn::source::encode::{compress, encode_write_request};
+use forewarn::base::encode::{compress, encode_write_request};
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -25,12 +25,12 @@ pub(in crate::server) struct Beginning {
     pub engine: Engine,
     /// For the sources.
     pub restart: Restart,
-    /// From which tick on findings and recorded samples are told; those before were history.
-    pub told_since: Millis,
-    /// Recorded samples that waited for their sinks.
-    pub recorded: Vec<Record>,
     /// Who is told of what.
     pub teller: Arc<Mutex<Teller>>,
+    /// From which tick on recorded samples are told; those before were history.
+    pub told_since: Millis,
+    /// Recorded samples that still wait to be sent.
+    pub recorded: Vec<Record>,
     /// The rest is there where state is kept.
     pub keeping: Option<Kept>,
     /// Where alerts wait until they are acknowledged.
@@ -55,9 +55,9 @@ pub(in crate::server) fn begin(
         return Ok(Beginning {
             engine: Engine::new(options.clone()),
             restart: Restart::default(),
+            teller: Arc::new(Mutex::new(Teller::new(now))),
             told_since: now,
             recorded: Vec::new(),
-            teller: Arc::new(Mutex::new(Teller::new(now))),
             keeping: None,
             outbox: None,
             durable: None,
@@ -71,5 +71,5 @@ pub(in crate::server) fn begin(
     tokio::spawn(forget_what_will_not_come_again(durable.clone(), Arc::clone(&outbox)));
     let restart = Restart { watermark, positions, event_time: EventTime::at(watermark), log: Some(log) };
     let (keeping, outbox, durable, lock) = (Some(kept), Some(outbox), Some(durable), Some(lock));
-    Ok(Beginning { engine, restart, told_since, recorded, teller, keeping, outbox, durable, lock })
+    Ok(Beginning { engine, restart, teller, told_since, recorded, keeping, outbox, durable, lock })
 }
