@@ -61,7 +61,8 @@ impl RecordedMetrics {
         let latency = HistogramVec::new(latency, &["sink"])?;
         registry.register(Box::new(latency.clone()))?;
         let success = "forewarn_recorded_last_success_timestamp_seconds";
-        let success = GaugeVec::new(Opts::new(success, "When the receiver took recorded samples last."), &["sink"])?;
+        let success =
+            GaugeVec::new(Opts::new(success, "When the receiver took recorded samples last; 0 if never."), &["sink"])?;
         registry.register(Box::new(success.clone()))?;
         let metrics = Self {
             samples: counter(
@@ -90,6 +91,10 @@ impl RecordedMetrics {
         for fate in refusals.into_iter().chain([Fate::Sent, Fate::Dropped]) {
             self.samples.with_label_values(&[sink, fate.outcome()]);
         }
+        for reason in ["connect", "timeout", "too_many_requests", "server_error"] {
+            self.errors.with_label_values(&[sink, reason]);
+        }
+        self.success.with_label_values(&[sink]);
         LaneMeter { sink: sink.to_owned(), latency: self.latency.with_label_values(&[sink]), all: self.clone() }
     }
 
