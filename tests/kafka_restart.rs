@@ -55,7 +55,7 @@ fn streamed(partition: i32, step: usize, t: Millis) -> Batch {
             builder.sample(t, value);
         };
         put("streamed", f64::from(u8::from((step / (7 + 3 * i as usize)) % 2 == 1)));
-        put("streamed_total", (step * 8 + if (step / 20) % 2 == 0 { step } else { 0 }) as f64);
+        put("streamed_total", (step * 8 + if (step / 20).is_multiple_of(2) { step } else { 0 }) as f64);
     }
     builder.finish()
 }
