@@ -157,7 +157,7 @@ impl Victim {
     }
 
     /// Gives the rest of an input, ends in order, and gives what was printed by all its processes.
-    pub async fn to_the_end(mut self, input: &Input) -> BTreeSet<String> {
+    pub async fn live_out(mut self, input: &Input) -> BTreeSet<String> {
         self.answers().await;
         self.feed_to(input, input.steps()).await;
         self.ready(START).await;

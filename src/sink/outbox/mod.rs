@@ -115,7 +115,8 @@ impl Outbox {
         }
         let image = Arc::new(Mutex::new(found.image));
         BacklogCollector::register(registry, &image, wall_clock).map_err(metric)?;
-        let writer = Writer::start(Arc::clone(&image), open, store, metrics.clone()).map_err(OutboxError::Thread)?;
+        let writer = Writer::start(Arc::clone(&image), (file.to_owned(), open), store, metrics.clone());
+        let writer = writer.map_err(OutboxError::Thread)?;
         Ok(Self { image, sinks: Mutex::default(), writer, metrics })
     }
 

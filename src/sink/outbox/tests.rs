@@ -238,6 +238,20 @@ fn a_damaged_file_is_set_aside_and_others_are_refused() {
 }
 
 #[test]
+fn a_file_that_is_damaged_while_it_is_away_is_written_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("outbox.redb");
+    std::fs::write(&file, vec![7; 100_000]).unwrap();
+    assert!(store::open_again(&file, &store::opener(file.clone())).is_ok());
+    assert_eq!(std::fs::read(dir.path().join("outbox.redb.damaged-0")).unwrap().len(), 100_000);
+    // What is not damaged is left where it is.
+    let outbox = Outbox::open(&file, &Registry::new()).unwrap();
+    assert!(store::open_again(&file, &store::opener(file.clone())).is_err());
+    drop(outbox);
+    assert!(file.exists() && !dir.path().join("outbox.redb.damaged-1").exists());
+}
+
+#[test]
 fn a_file_that_cannot_be_read_now_is_left_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("outbox.redb");
