@@ -80,7 +80,7 @@ fn words(expr: &str) -> Vec<String> {
 }
 
 fn is_predictive(rule: &Rule) -> bool {
-    ["predict_", "time_until", "outlier_score"].iter().any(|name| rule.expr.contains(name))
+    ["predict_", "time_until", "changed_at", "outlier_score"].iter().any(|name| rule.expr.contains(name))
 }
 
 #[test]

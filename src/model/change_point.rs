@@ -43,6 +43,7 @@ const CLIP_UNDER_WAY: f64 = 1.0;
 const UNDER_WAY: f32 = 6.0;
 /// What an error has beyond this many teaches no season.
 const SPIKE: f64 = 8.0;
+/// So many errors make the first scatter, whole.
 const UNCLIPPED: u32 = 20;
 /// Neighbouring errors are taken to be correlated by this much at most.
 const MOST_CORRELATION: f64 = 0.98;
@@ -55,7 +56,7 @@ const SLOPE_FLOOR: f64 = 1e-3;
 const LONGEST_TICKS: u32 = 64;
 /// A mean absolute error times this is a standard deviation of a normal distribution.
 const MAD_TO_SD: f64 = 1.2533;
-/// Newest errors, whose median is the size of a change: as many as a change needs at least.
+/// Newest distances from the course before, whose median is the size of a change: fewer than a change needs ticks.
 const RECENT: usize = 9;
 /// A silence longer than this share of the line's memory begins a new line.
 const SILENCE_SHARE: f64 = 0.25;
@@ -98,9 +99,25 @@ struct Run {
     /// Sums of the surprises and of their squares.
     surprises: f32,
     squares: f32,
-    /// When it began, and the line's level then, less the origin.
+    /// When it began, the line's level then, less the origin, and its slope.
     began: Millis,
     level: f64,
+    slope: f64,
+    elapsed: f64,
+    /// Distances of the newest ticks from where that line would have gone on to.
+    recent: [f32; RECENT],
+}
+
+/// A tick beside the line.
+#[derive(Clone, Copy, Debug)]
+struct Tick {
+    t: Millis,
+    /// Ticks since the last one.
+    ticks: f64,
+    /// The value without its season, less the origin, and what the line expected it to be.
+    value: f64,
+    expected: f64,
+    slope: f64,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -131,7 +148,6 @@ struct State {
     previous: f32,
     /// Upwards and downwards.
     runs: [Run; 2],
-    recent: [f32; RECENT],
     habit: Habit,
     change: Option<Change>,
     hourly: Hourly,
@@ -209,16 +225,20 @@ impl Default for ChangeDetector {
 }
 
 impl Run {
-    /// Takes a surprise in this run's direction in; `level` is what the line expects at `t`.
-    fn update(&mut self, t: Millis, surprise: f64, level: f64) {
+    /// Takes a tick in, and its surprise in this run's direction.
+    fn update(&mut self, tick: Tick, surprise: f64) {
         let sum = f64::from(self.sum) + surprise - ORDINARY;
         if sum <= 0.0 {
             *self = Self::default();
             return;
         }
         if self.ticks == 0 {
-            (self.began, self.level) = (t, level);
+            (self.began, self.level, self.slope) = (tick.t, tick.expected, tick.slope);
+        } else {
+            self.elapsed += tick.ticks;
         }
+        self.recent.rotate_left(1);
+        self.recent[RECENT - 1] = (tick.value - self.level - self.slope * self.elapsed) as f32;
         self.sum = sum.min(SUM_MAX) as f32;
         self.ticks = self.ticks.saturating_add(1);
         self.surprises += surprise as f32;
@@ -256,7 +276,6 @@ impl State {
             products: 0.0,
             previous: 0.0,
             runs: [Run::default(); 2],
-            recent: [0.0; RECENT],
             habit: Habit::default(),
             change: None,
             hourly,
@@ -305,9 +324,8 @@ impl State {
         let sd = (MAD_TO_SD * self.scatter).hypot(doubt) + floor.max(f64::from(f32::MIN_POSITIVE));
         // In standard deviations of a value around the true line.
         let off = if widening.is_finite() { error / widening.sqrt() } else { 0.0 };
-        self.look(t, off / sd, self.newest - error);
-        self.recent.rotate_left(1);
-        self.recent[RECENT - 1] = error as f32;
+        let expected = self.newest - error;
+        self.look(Tick { t, ticks, value: self.newest, expected, slope: self.line.slope() }, off / sd);
         if widening.is_finite() {
             self.learn_scatter(params, off, sd);
         }
@@ -322,14 +340,14 @@ impl State {
     }
 
     /// Adds a surprise, in standard deviations, to both sums.
-    fn look(&mut self, t: Millis, off: f64, expected: f64) {
+    fn look(&mut self, tick: Tick, off: f64) {
         // A sum of correlated surprises scatters as much more (that of a first-order autoregression).
         let correlation =
             (f64::from(self.products) / f64::from(self.squares).max(f64::MIN_POSITIVE)).clamp(0.0, MOST_CORRELATION);
         let surprise = off * ((1.0 - correlation) / (1.0 + correlation)).sqrt();
         let surprise = surprise.clamp(-MOST_SURPRISE, MOST_SURPRISE);
-        self.runs[0].update(t, surprise, expected);
-        self.runs[1].update(t, -surprise, expected);
+        self.runs[0].update(tick, surprise);
+        self.runs[1].update(tick, -surprise);
     }
 
     fn learn_scatter(&mut self, params: &ChangeParams, off: f64, sd: f64) {
@@ -346,8 +364,7 @@ impl State {
 
     /// The line holds no longer. Tells of it unless it is the series' habit or not asked for.
     fn found(&mut self, params: &ChangeParams, t: Millis, side: usize) {
-        let Run { began, level, .. } = self.runs[side];
-        let mut recent = self.recent;
+        let Run { began, level, mut recent, .. } = self.runs[side];
         let size = f64::from(*recent.select_nth_unstable_by(RECENT / 2, f32::total_cmp).1);
         let at_s = (began.saturating_sub(self.first) / 1000).clamp(0, i64::from(u32::MAX)) as u32;
         // As people see it, with what the season is thought to do meanwhile.
