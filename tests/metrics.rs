@@ -90,7 +90,8 @@ async fn a_process_shows_what_the_list_says() {
 fn missing(asked: &Asked, label: &str, names: &BTreeSet<String>, series: &[Series]) -> Vec<String> {
     let of = |name: &&String| {
         let mine = series.iter().filter(|s| s.name == asked.name && s.labels.get(label) == Some(*name));
-        let taken: Vec<&Series> = mine.filter(|s| asked.matchers.iter().all(|m| m.takes(s.labels.get(&m.label)))).collect();
+        let taken: Vec<&Series> =
+            mine.filter(|s| asked.matchers.iter().all(|m| m.takes(s.labels.get(&m.label)))).collect();
         // Every alternative that is written out.
         let written = asked.matchers.iter().filter(|m| !m.operator.starts_with('!'));
         let all = written.flat_map(|m| m.value.split('|').map(move |value| (&m.label, value)));
@@ -108,7 +109,10 @@ async fn every_counter_that_the_rule_pack_takes_a_rate_of_is_there_before_it_cou
         series.iter().filter(|s| s.name == name).map(|s| s.labels[label].clone()).collect()
     };
     let sinks = values("forewarn_sink_queue_capacity", "sink");
-    assert_eq!(sinks.iter().map(String::as_str).collect::<Vec<_>>(), ["alertmanager/127.0.0.1:1", "hook", "out", "panels", "stdout"]);
+    assert_eq!(
+        sinks.iter().map(String::as_str).collect::<Vec<_>>(),
+        ["alertmanager/127.0.0.1:1", "hook", "out", "panels", "stdout"]
+    );
     let sources = values("forewarn_source_samples_total", "source");
     assert_eq!(sources.len(), 6, "{sources:?}");
     let kafka = BTreeSet::from(["bus".to_owned()]);
@@ -123,7 +127,9 @@ async fn every_counter_that_the_rule_pack_takes_a_rate_of_is_there_before_it_cou
             name if name.starts_with("forewarn_kafka_") => missing(&asked, "source", &kafka, &series),
             // Without a label that says whose it is.
             name => {
-                let there = series.iter().any(|s| s.name == name && asked.matchers.iter().all(|m| m.takes(s.labels.get(&m.label))));
+                let there = series
+                    .iter()
+                    .any(|s| s.name == name && asked.matchers.iter().all(|m| m.takes(s.labels.get(&m.label))));
                 if there { vec![] } else { vec!["anything".to_owned()] }
             }
         };

@@ -324,7 +324,6 @@ impl Host {
             outlet(out.recorded);
         }
     }
-
 }
 
 impl std::fmt::Debug for Host {

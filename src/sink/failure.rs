@@ -117,8 +117,7 @@ mod tests {
         if let Some(text) = retry_after {
             headers.insert("retry-after", text.parse().unwrap());
         }
-        let failure =
-            Failure::of_answer(StatusCode::from_u16(status).unwrap(), &headers, "", 784_111_777_000 - 5_000);
+        let failure = Failure::of_answer(StatusCode::from_u16(status).unwrap(), &headers, "", 784_111_777_000 - 5_000);
         assert!(Failure::OF_HTTP.contains(&failure.reason), "{}", failure.reason);
         failure.verdict
     }

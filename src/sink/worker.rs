@@ -306,14 +306,14 @@ impl FailureLog {
 
 /// Opens once a minute.
 #[derive(Debug, Default)]
-struct Gate {
+pub(super) struct Gate {
     last: Option<Instant>,
     unlogged: u64,
 }
 
 impl Gate {
     /// How many were held back since it opened last, if it opens.
-    fn open(&mut self) -> Option<u64> {
+    pub(super) fn open(&mut self) -> Option<u64> {
         if self.last.is_some_and(|t| t.elapsed() < Duration::from_secs(60)) {
             self.unlogged += 1;
             return None;

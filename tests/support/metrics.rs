@@ -110,7 +110,8 @@ pub fn asked(expr: &str) -> Vec<Asked> {
 /// Labels that an expression groups or matches by.
 pub fn grouped_by(expr: &str) -> BTreeSet<String> {
     let clause = Regex::new(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)").unwrap();
-    let labels = clause.captures_iter(expr).flat_map(|m| m[1].split(',').map(|l| l.trim().to_owned()).collect::<Vec<_>>());
+    let labels =
+        clause.captures_iter(expr).flat_map(|m| m[1].split(',').map(|l| l.trim().to_owned()).collect::<Vec<_>>());
     labels.filter(|label| !label.is_empty()).collect()
 }
 

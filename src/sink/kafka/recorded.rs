@@ -46,7 +46,8 @@ impl RecordedMetrics {
         let help = "Recorded samples on their way to a sink, by what became of them: sent, refused or dropped.";
         let metric = IntCounterVec::new(Opts::new("forewarn_recorded_samples_total", help), &["sink", "outcome"])?;
         registry.register(Box::new(metric.clone()))?;
-        let help = "Hand-overs of recorded samples that wait for a sink, each of what one advance of event time recorded.";
+        let help =
+            "Hand-overs of recorded samples that wait for a sink, each of what one advance of event time recorded.";
         let waiting = IntGaugeVec::new(Opts::new("forewarn_recorded_queued", help), &["sink"])?;
         registry.register(Box::new(waiting.clone()))?;
         Ok(Self(metric, waiting))

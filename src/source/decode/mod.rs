@@ -72,13 +72,13 @@ impl Dropped {
 
     fn all(self) -> impl Iterator<Item = (&'static str, u64)> {
         let faults = FAULTS.into_iter().zip(self.by_label_fault).map(|(fault, n)| (fault.reason(), n));
-        faults
-            .chain([("native_histogram", self.histograms), ("future", self.future), ("too_old", self.too_old)])
-            .chain([
+        faults.chain([("native_histogram", self.histograms), ("future", self.future), ("too_old", self.too_old)]).chain(
+            [
                 ("unknown_temporality", self.temporality),
                 ("delta_out_of_order", self.delta_out_of_order),
                 ("too_many_delta_series", self.delta_series),
-            ])
+            ],
+        )
     }
 
     /// All of them.
