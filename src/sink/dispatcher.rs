@@ -25,7 +25,7 @@ use super::outbox::{KEPT_ALIVE, Numbered, Outbox, OutboxSlot};
 use super::pending::{Order, Policy};
 use super::stdout::Printer;
 use super::webhook::Webhook;
-use super::worker::{Mailbox, Receiver, SinkState, supervise, wall_clock};
+use super::worker::{Gate, Mailbox, Receiver, SinkState, supervise, wall_clock};
 use super::{SinkConfig, SinkError};
 
 /// How long the end may wait for the last write of the outbox.
@@ -68,6 +68,7 @@ struct Repeating {
     slot: Option<OutboxSlot>,
     mailboxes: Vec<Arc<Mailbox>>,
     metrics: SinkMetrics,
+    log: Mutex<Gate>,
 }
 
 /// A sink with a mailbox, and the task that empties it.
@@ -104,7 +105,8 @@ impl Dispatcher {
         }
         let Starter { outbox, senders, .. } = starter;
         let repeating = Arc::new(Repeating::begin(&senders, context, outbox.as_ref()));
-        for (sink, alerts) in outbox.iter().flat_map(|outbox| outbox.drop_unattached()) {
+        let unattached = outbox.iter().flat_map(|outbox| outbox.drop_unattached());
+        for (sink, alerts) in unattached.filter(|(sink, _)| sink != KEPT_ALIVE) {
             tracing::warn!(sink, alerts, "alerts in the outbox are dropped: their sink is not configured any more");
             context.metrics.sink(&sink, 0).dropped(Drop::Unconfigured, alerts);
         }
@@ -190,18 +192,20 @@ impl Repeating {
         let wanted = senders.iter().any(|sender| sender.mailbox.policy().repeats);
         let order = Order::Newest;
         let policy =
-            Policy { capacity: 1, batch: 1, one_rule: false, repeats: wanted, resolved: true, points: false, order };
-        let attached = outbox.and_then(|outbox| outbox.attach(KEPT_ALIVE, policy));
+            Policy { capacity: 1, batch: 1, one_rule: false, repeats: true, resolved: true, points: false, order };
+        let attached = outbox.filter(|_| wanted).and_then(|outbox| outbox.attach(KEPT_ALIVE, policy));
         let (slot, kept) = attached.map_or((None, vec![]), |(slot, kept)| (Some(slot), kept));
-        let mut alerts = KeepAlive::new(if wanted { context.queued_alerts } else { 0 });
+        let mut alerts = KeepAlive::new(context.queued_alerts);
         let (now, clock) = (Instant::now(), wall_clock());
+        let ago = |then: Millis| Duration::from_millis(u64::try_from(clock.saturating_sub(then)).unwrap_or(0));
         for old in &kept {
-            let age = u64::try_from(clock.saturating_sub(old.received)).unwrap_or(0);
-            alerts.restore(old.seq, &old.transition, Duration::from_millis(age), now);
+            // When the engine said so is known by its own time, which is no later.
+            alerts.restore(old.seq, &old.transition, ago(old.transition.at), ago(old.received), now);
         }
         settle(slot.as_ref(), &mut alerts);
         let mailboxes = senders.iter().map(|sender| Arc::clone(&sender.mailbox)).collect();
-        Self { alerts: wanted.then(|| Mutex::new(alerts)), slot, mailboxes, metrics: context.metrics.clone() }
+        let (metrics, log) = (context.metrics.clone(), Mutex::default());
+        Self { alerts: wanted.then(|| Mutex::new(alerts)), slot, mailboxes, metrics, log }
     }
 
     /// What the engine has said.
@@ -222,13 +226,19 @@ impl Repeating {
         if due.is_empty() {
             return;
         }
-        tracing::warn!(
-            alerts = due.len(),
-            limit_seconds = LONGEST.as_secs(),
-            "event time is held back: alerts that fire are repeated by the clock, so that receivers do not let them expire"
-        );
+        if self.log.lock().unwrap_or_else(PoisonError::into_inner).open().is_some() {
+            let (alerts, limit_seconds) = (due.len(), LONGEST.as_secs());
+            tracing::warn!(
+                alerts,
+                limit_seconds,
+                "event time is held back: alerts that fire are repeated by the clock, so that receivers do not let them expire"
+            );
+        }
         self.metrics.kept_alive(due.len());
-        let due: Vec<Numbered> = due.into_iter().map(|transition| Numbered { seq: 0, transition }).collect();
+        if let Some(slot) = &self.slot {
+            slot.renew(due.iter().map(|(seq, _)| *seq), clock);
+        }
+        let due: Vec<Numbered> = due.into_iter().map(|(_, transition)| Numbered { seq: 0, transition }).collect();
         let newest = self.mailboxes.iter().filter(|mailbox| mailbox.policy().order == Order::Newest);
         newest.for_each(|mailbox| mailbox.put(&due, clock));
     }

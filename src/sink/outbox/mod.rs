@@ -77,6 +77,14 @@ impl OutboxSlot {
 }
 
 impl OutboxSlot {
+    /// These count as having come in at `received`. Does not wait for the disk.
+    pub(super) fn renew(&self, seqs: impl Iterator<Item = u64>, received: Millis) {
+        let mut image = self.outbox.image();
+        seqs.for_each(|seq| image.renew(seq, received));
+        drop(image);
+        self.outbox.writer.ring();
+    }
+
     /// Waits until what is settled is on disk, like [`Outbox::accept`] for a second at most. Blocks.
     pub(super) fn wait(&self) {
         self.outbox.writer.wait(PATIENCE);

@@ -254,7 +254,7 @@ impl Store {
             let mut due = txn.open_table(DUE)?;
             let mut accepted = txn.open_table(ACCEPTED)?;
             let name = |index: u16| names.get(usize::from(index)).map_or("", String::as_str);
-            for (seq, record) in &changes.put {
+            for (seq, record) in changes.put.iter().chain(&changes.renewed) {
                 transitions.insert(seq, record.as_slice())?;
             }
             for (index, seq) in &changes.owed {
