@@ -127,8 +127,9 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let engine_options = config.engine_options(processors);
     let opened = durable::open(&config.state, &engine_options, &metrics.state, started_at)?;
     let (restart, kept, teller, core, outbox, lock, checkpoints) = match opened {
-        Some(Opened { engine, watermark, positions, log, durable, teller, kept, outbox, lock }) => {
-            let outbox = Outbox::open(&outbox, metrics.registry()).map_err(|e| StartError::System(e.to_string()))?;
+        Some(Opened { engine, watermark, positions, log, durable, teller, kept, outbox, faults, lock }) => {
+            let outbox = Outbox::open_with_faults(&outbox, metrics.registry(), faults)
+                .map_err(|e| StartError::System(e.to_string()))?;
             let outbox = Arc::new(outbox);
             tokio::spawn(durable::forget_what_will_not_come_again(durable.clone(), Arc::clone(&outbox)));
             let event_time = EventTime::at(watermark);

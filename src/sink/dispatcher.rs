@@ -69,13 +69,7 @@ impl Dispatcher {
     /// # Errors
     /// A sink's settings cannot work.
     pub fn start(configs: &[SinkConfig], context: &SinkContext) -> Result<Self, SinkError> {
-        let mut starter = Starter {
-            context,
-            origin: Arc::new(context.origin.clone()),
-            names: HashSet::new(),
-            kind: "",
-            dispatcher: Self { senders: Vec::new(), outbox: context.outbox.clone().filter(|_| !context.dry_run) },
-        };
+        let mut starter = Starter::new(context);
         for config in configs {
             starter.start(config)?;
         }
@@ -84,6 +78,15 @@ impl Dispatcher {
             context.metrics.sink(&sink, 0).dropped(Drop::Unconfigured, alerts);
         }
         Ok(starter.dispatcher)
+    }
+
+    /// Starts one sink with a receiver of the test's.
+    #[cfg(test)]
+    pub(super) fn start_with(name: &str, receiver: impl Receiver, policy: Policy, context: &SinkContext) -> Self {
+        let mut starter = Starter::new(context);
+        let meter = starter.meter(name.to_owned());
+        starter.spawn(receiver, policy, meter);
+        starter.dispatcher
     }
 
     /// Hands transitions to every sink, in order. With an outbox it returns when they are on disk, or it is clear that they
@@ -145,7 +148,14 @@ struct Starter<'a> {
     dispatcher: Dispatcher,
 }
 
-impl Starter<'_> {
+impl<'a> Starter<'a> {
+    fn new(context: &'a SinkContext) -> Self {
+        let outbox = context.outbox.clone().filter(|_| !context.dry_run);
+        let dispatcher = Dispatcher { senders: Vec::new(), outbox };
+        let origin = Arc::new(context.origin.clone());
+        Self { context, origin, names: HashSet::new(), kind: "", dispatcher }
+    }
+
     fn start(&mut self, config: &SinkConfig) -> Result<(), SinkError> {
         let capacity = self.context.queued_alerts;
         self.kind = config.kind();

@@ -28,6 +28,7 @@ pub mod series;
 pub mod server;
 pub mod skip;
 pub mod tmpfs;
+pub mod told;
 pub mod victim;
 
 use std::time::{Duration, Instant};

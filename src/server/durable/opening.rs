@@ -37,6 +37,8 @@ pub(in crate::server) struct Opened {
     pub kept: Kept,
     /// Where alerts wait until they are acknowledged.
     pub outbox: PathBuf,
+    /// What a test lets fail.
+    pub faults: Faults,
     /// To be held to the end.
     pub lock: Lock,
 }
@@ -93,7 +95,8 @@ pub(in crate::server) fn open(
     let replay = Reader::new(&dir.log(), next).map_err(|e| fault(&e))?;
     let log_options =
         Options { segment_bytes: config.segment_bytes(), max_bytes: config.log_max_bytes, created: now, next };
-    let (log, survey) = Log::open(&dir, log_options, faults, observer(metrics.clone())).map_err(|e| fault(&e))?;
+    let (log, survey) =
+        Log::open(&dir, log_options, faults.clone(), observer(metrics.clone())).map_err(|e| fault(&e))?;
     // Without a checkpoint the log begins with the process that first used the folder.
     let first_start = survey.segments.iter().find_map(|(_, _, head)| Some(head.as_ref()?.created));
     let (engine, host, header) = match restored {
@@ -111,8 +114,8 @@ pub(in crate::server) fn open(
     let keeper = Keeper::start(store, log.clone(), pace, metrics.clone(), durable).map_err(|e| fault(&e))?;
     let (watermark, rules) = (header.watermark, header.rules);
     let kept = Kept { keeper, replay, host, positions: positions.clone(), teller: Arc::clone(&teller), rules };
-    let outbox = dir.path().join("outbox.redb");
-    Ok(Some(Opened { engine, watermark, positions, log, durable: points, teller, kept, outbox, lock }))
+    let outbox = dir.outbox();
+    Ok(Some(Opened { engine, watermark, positions, log, durable: points, teller, kept, outbox, faults, lock }))
 }
 
 /// The newest checkpoint that is whole and that this release can go on from.
