@@ -3,6 +3,7 @@
 //! Imports nothing of ours, does no I/O and never reads a clock.
 
 mod batch;
+mod counter_start;
 mod instant;
 pub mod label_bytes;
 mod labels;
@@ -16,6 +17,7 @@ mod time_span;
 mod value;
 
 pub use batch::{Batch, BatchBuilder, LabelError, SeriesRun};
+pub use counter_start::CounterStart;
 pub use instant::{parse_instant, unix_instant};
 pub use labels::{LabelBuilder, Labels, LabelsRef, METRIC_NAME};
 pub use limits::Limits;

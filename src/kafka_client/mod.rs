@@ -6,4 +6,4 @@ mod config;
 mod faults;
 
 pub use config::{Connection, KafkaConfigError, Mechanism, Sasl};
-pub use faults::{FaultLog, reason_of};
+pub use faults::{FaultLog, REASONS, reason_of};

@@ -22,11 +22,10 @@ mod sources;
 mod teller;
 mod trace_links;
 mod warm_up;
+mod web;
 mod welcome;
 
-pub use config::{
-    Alerting, Config, ConfigError, EngineConfig, Global, RemoteWriteConfig, Sources, WarmUp, Web, base_dir,
-};
+pub use config::{Alerting, Config, ConfigError, EngineConfig, Global, RemoteWriteConfig, Sources, WarmUp, base_dir};
 pub use durable::StateConfig;
 pub use executor::Parallel;
 pub use handle::{Command, EngineGone, EngineHandle};
@@ -34,3 +33,4 @@ pub use host::{Host, Inputs, KnownSource, Outlet, outlet};
 pub use rules::{Read, Reloaded, RuleLoader, RuleSource};
 pub use run::{RunOptions, StartError, read_config, run};
 pub use trace_links::TraceLinks;
+pub use web::{Access, ClientAuth, Port, TlsFault, TlsServerConfig, TlsVersion, Web};

@@ -22,7 +22,7 @@ pub(super) fn start(
     let context = SinkContext {
         origin: Origin {
             external_labels: labels.map(|(n, v)| (n.clone(), v.clone())).collect(),
-            external_url: config.external_url(),
+            external_url: config.web.external_url(),
         },
         queued_alerts: config.limits.queued_alerts,
         backoff: Backoff::default(),

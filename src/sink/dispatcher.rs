@@ -1,22 +1,27 @@
-//! Hands every transition to every sink. Never waits for one: each has its mailbox and its task or thread.
+//! Hands every transition to every sink. Never waits for one: each has its mailbox and its task or thread. What fires and
+//! needs repetitions is repeated by the clock while none come from the engine, see `keep_alive.rs`.
 
 use std::collections::HashSet;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
 use crate::alert::Transition;
+use crate::base::Millis;
+use crate::kafka_client::REASONS;
 
 use super::alertmanager::{Alertmanager, AlertmanagerConfig};
 use super::backoff::Backoff;
 use super::dry_run::DryRun;
+use super::failure::Failure;
 use super::grafana::{Grafana, GrafanaConfig};
 use super::kafka::Kafka;
+use super::keep_alive::{KeepAlive, LONGEST};
 use super::metrics::{Drop, SinkMeter, SinkMetrics};
 use super::origin::Origin;
-use super::outbox::{Numbered, Outbox};
-use super::pending::Policy;
+use super::outbox::{KEPT_ALIVE, Numbered, Outbox, OutboxSlot};
+use super::pending::{Order, Policy};
 use super::stdout::Printer;
 use super::webhook::Webhook;
 use super::worker::{Mailbox, Receiver, SinkState, supervise, wall_clock};
@@ -24,6 +29,8 @@ use super::{SinkConfig, SinkError};
 
 /// How long the end may wait for the last write of the outbox.
 const FLUSH: Duration = Duration::from_secs(5);
+/// How often it is looked at what has to be repeated by the clock.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What all sinks of a process share.
 #[derive(Clone, Debug)]
@@ -47,6 +54,19 @@ pub struct SinkContext {
 pub struct Dispatcher {
     senders: Vec<Sender>,
     outbox: Option<Arc<Outbox>>,
+    repeating: Arc<Repeating>,
+    repeater: Option<JoinHandle<()>>,
+}
+
+/// What is repeated by the clock, and to whom. Whoever puts anything in a mailbox holds the lock, so that no repetition comes
+/// after the end of its alert.
+#[derive(Debug)]
+struct Repeating {
+    /// None where no sink needs repetitions.
+    alerts: Option<Mutex<KeepAlive>>,
+    slot: Option<OutboxSlot>,
+    mailboxes: Vec<Arc<Mailbox>>,
+    metrics: SinkMetrics,
 }
 
 /// A sink with a mailbox, and the task that empties it.
@@ -73,11 +93,21 @@ impl Dispatcher {
         for config in configs {
             starter.start(config)?;
         }
-        for (sink, alerts) in starter.dispatcher.outbox.iter().flat_map(|outbox| outbox.drop_unattached()) {
-            tracing::warn!(sink, alerts, "alerts in the outbox are dropped: their sink is not configured any more");
-            context.metrics.sink(&sink, 0).dropped(Drop::Unconfigured, alerts);
-        }
-        Ok(starter.dispatcher)
+        Ok(starter.finish())
+    }
+
+    /// From now on repeats by the clock what fires while event time is held back; `event_time` says how far it has come. Must
+    /// be called within a tokio runtime.
+    pub fn keep_alive(&mut self, event_time: impl Fn() -> Option<Millis> + Send + 'static) {
+        let repeating = Arc::clone(&self.repeating);
+        self.repeater = Some(tokio::spawn(async move {
+            let mut look = tokio::time::interval(LOOK);
+            look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                look.tick().await;
+                repeating.repeat(event_time(), Instant::now(), wall_clock());
+            }
+        }));
     }
 
     /// Starts one sink with a receiver of the test's.
@@ -86,7 +116,7 @@ impl Dispatcher {
         let mut starter = Starter::new(context);
         let meter = starter.meter(name.to_owned());
         starter.spawn(receiver, policy, meter);
-        starter.dispatcher
+        starter.finish()
     }
 
     /// Hands transitions to every sink, in order. With an outbox it returns when they are on disk, or it is clear that they
@@ -101,7 +131,7 @@ impl Dispatcher {
             None => all.map(|transition| Numbered { seq: 0, transition }).collect(),
         };
         if !numbered.is_empty() {
-            self.senders.iter().for_each(|sender| sender.mailbox.put(&numbered, now));
+            self.repeating.put(&numbered, now);
         }
     }
 
@@ -115,6 +145,9 @@ impl Dispatcher {
     /// outbox these wait for the next start.
     pub async fn shutdown(mut self, limit: Duration) -> usize {
         let end = tokio::time::Instant::now() + limit;
+        if let Some(repeater) = self.repeater.take() {
+            repeater.abort();
+        }
         for sender in &self.senders {
             sender.mailbox.close();
         }
@@ -138,6 +171,75 @@ impl Dispatcher {
     }
 }
 
+impl std::ops::Drop for Dispatcher {
+    fn drop(&mut self) {
+        if let Some(repeater) = &self.repeater {
+            repeater.abort();
+        }
+    }
+}
+
+impl Repeating {
+    fn begin(senders: &[Sender], context: &SinkContext, outbox: Option<&Arc<Outbox>>) -> Self {
+        let wanted = senders.iter().any(|sender| sender.mailbox.policy().repeats);
+        let order = Order::Newest;
+        let policy = Policy { capacity: 1, batch: 1, one_rule: false, repeats: wanted, resolved: true, order };
+        let attached = outbox.and_then(|outbox| outbox.attach(KEPT_ALIVE, policy));
+        let (slot, kept) = attached.map_or((None, vec![]), |(slot, kept)| (Some(slot), kept));
+        let mut alerts = KeepAlive::new(if wanted { context.queued_alerts } else { 0 });
+        let (now, clock) = (Instant::now(), wall_clock());
+        for old in &kept {
+            let age = u64::try_from(clock.saturating_sub(old.received)).unwrap_or(0);
+            alerts.restore(old.seq, &old.transition, Duration::from_millis(age), now);
+        }
+        settle(slot.as_ref(), &mut alerts);
+        let mailboxes = senders.iter().map(|sender| Arc::clone(&sender.mailbox)).collect();
+        Self { alerts: wanted.then(|| Mutex::new(alerts)), slot, mailboxes, metrics: context.metrics.clone() }
+    }
+
+    /// What the engine has said.
+    fn put(&self, transitions: &[Numbered], now: Millis) {
+        let mut alerts = self.lock();
+        if let Some(alerts) = &mut alerts {
+            let at = Instant::now();
+            transitions.iter().for_each(|t| alerts.note(t.seq, &t.transition, at));
+            settle(self.slot.as_ref(), alerts);
+        }
+        self.mailboxes.iter().for_each(|mailbox| mailbox.put(transitions, now));
+    }
+
+    /// What has to be said again. Journals have it all; for those that get no repetitions only what waits is refreshed.
+    fn repeat(&self, event_time: Option<Millis>, now: Instant, clock: Millis) {
+        let Some(mut alerts) = self.lock() else { return };
+        let due = alerts.due(event_time, now);
+        if due.is_empty() {
+            return;
+        }
+        tracing::warn!(
+            alerts = due.len(),
+            limit_seconds = LONGEST.as_secs(),
+            "event time is held back: alerts that fire are repeated by the clock, so that receivers do not let them expire"
+        );
+        self.metrics.kept_alive(due.len());
+        let due: Vec<Numbered> = due.into_iter().map(|transition| Numbered { seq: 0, transition }).collect();
+        let newest = self.mailboxes.iter().filter(|mailbox| mailbox.policy().order == Order::Newest);
+        newest.for_each(|mailbox| mailbox.put(&due, clock));
+    }
+
+    fn lock(&self) -> Option<MutexGuard<'_, KeepAlive>> {
+        // Its invariants hold between its methods, and none of them panics half-way.
+        self.alerts.as_ref().map(|alerts| alerts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Lets go of what the outbox need not keep any more.
+fn settle(slot: Option<&OutboxSlot>, alerts: &mut KeepAlive) {
+    let released = alerts.take_released();
+    if let Some(slot) = slot.filter(|_| !released.is_empty()) {
+        slot.settle(&released);
+    }
+}
+
 /// The list of sinks: one arm for each kind.
 struct Starter<'a> {
     context: &'a SinkContext,
@@ -145,20 +247,55 @@ struct Starter<'a> {
     names: HashSet<String>,
     /// Of the sink that is being started.
     kind: &'static str,
-    dispatcher: Dispatcher,
+    /// How its attempts may fail.
+    reasons: Vec<&'static str>,
+    outbox: Option<Arc<Outbox>>,
+    senders: Vec<Sender>,
+}
+
+/// How attempts at a sink may fail.
+fn reasons(config: &SinkConfig) -> Vec<&'static str> {
+    let own: &[&str] = match config {
+        SinkConfig::Stdout(_) => &["write"],
+        SinkConfig::Alertmanager(_) | SinkConfig::Webhook(_) => &[],
+        SinkConfig::Grafana(_) => &["answer"],
+        SinkConfig::Kafka(_) => &["client_setup"],
+    };
+    let of_client: &[&str] = match config {
+        SinkConfig::Stdout(_) => &[],
+        SinkConfig::Kafka(_) => &REASONS,
+        _ => &Failure::OF_HTTP,
+    };
+    [own, of_client, &["panic"]].concat()
 }
 
 impl<'a> Starter<'a> {
     fn new(context: &'a SinkContext) -> Self {
-        let outbox = context.outbox.clone().filter(|_| !context.dry_run);
-        let dispatcher = Dispatcher { senders: Vec::new(), outbox };
-        let origin = Arc::new(context.origin.clone());
-        Self { context, origin, names: HashSet::new(), kind: "", dispatcher }
+        Self {
+            context,
+            origin: Arc::new(context.origin.clone()),
+            names: HashSet::from([KEPT_ALIVE.to_owned()]),
+            kind: "",
+            reasons: vec![],
+            outbox: context.outbox.clone().filter(|_| !context.dry_run),
+            senders: Vec::new(),
+        }
+    }
+
+    /// All sinks of the configuration run.
+    fn finish(self) -> Dispatcher {
+        let Self { context, outbox, senders, .. } = self;
+        let repeating = Arc::new(Repeating::begin(&senders, context, outbox.as_ref()));
+        for (sink, alerts) in outbox.iter().flat_map(|outbox| outbox.drop_unattached()) {
+            tracing::warn!(sink, alerts, "alerts in the outbox are dropped: their sink is not configured any more");
+            context.metrics.sink(&sink, 0).dropped(Drop::Unconfigured, alerts);
+        }
+        Dispatcher { senders, outbox, repeating, repeater: None }
     }
 
     fn start(&mut self, config: &SinkConfig) -> Result<(), SinkError> {
         let capacity = self.context.queued_alerts;
-        self.kind = config.kind();
+        (self.kind, self.reasons) = (config.kind(), reasons(config));
         match config {
             SinkConfig::Stdout(config) => {
                 let meter = self.meter("stdout".to_owned());
@@ -201,7 +338,9 @@ impl<'a> Starter<'a> {
             unique = format!("{name}#{n}");
             n += 1;
         }
-        self.context.metrics.sink(&unique, self.context.queued_alerts)
+        let meter = self.context.metrics.sink(&unique, self.context.queued_alerts);
+        meter.may_fail_by(&self.reasons);
+        meter
     }
 
     /// Starts a receiver, or a dry run in its place.
@@ -213,10 +352,10 @@ impl<'a> Starter<'a> {
     }
 
     fn spawn_always(&mut self, receiver: impl Receiver, policy: Policy, meter: SinkMeter) {
-        let attached = self.dispatcher.outbox.as_ref().and_then(|outbox| outbox.attach(meter.name(), policy));
+        let attached = self.outbox.as_ref().and_then(|outbox| outbox.attach(meter.name(), policy));
         let (slot, due) = attached.map_or((None, vec![]), |(slot, due)| (Some(slot), due));
         let mailbox = Arc::new(Mailbox::with_outbox(policy, meter, slot, due));
         let task = tokio::spawn(supervise(Arc::clone(&mailbox), Arc::new(receiver), self.context.backoff));
-        self.dispatcher.senders.push(Sender { mailbox, task, kind: self.kind });
+        self.senders.push(Sender { mailbox, task, kind: self.kind });
     }
 }

@@ -19,6 +19,7 @@ mod failure;
 mod grafana;
 mod journal;
 mod kafka;
+mod keep_alive;
 mod key;
 mod list;
 mod metrics;

@@ -107,6 +107,11 @@ impl Mailbox {
         SinkState { name: self.meter.name().to_owned(), kind, waiting, trouble, kept }
     }
 
+    /// How the sink wants its alerts.
+    pub(super) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// Keeps to the capacity, and lets go of what is settled.
     fn tidy(&self, inner: &mut Inner) {
         self.meter.dropped(Drop::QueueFull, inner.waiting.shed());

@@ -1,6 +1,8 @@
-//! Batches as remote write 1.0 requests: for tests, benchmarks and whoever sends samples on.
+//! Batches as remote write requests of both versions: for tests, benchmarks and whoever sends samples on.
 
-use crate::base::Batch;
+use std::collections::HashMap;
+
+use crate::base::{Batch, CounterStart, Sample};
 
 /// The `WriteRequest` message of a batch, not compressed.
 #[must_use]
@@ -16,15 +18,53 @@ pub fn encode_write_request(batch: &Batch) -> Vec<u8> {
             write_field(&mut series, 1, &inner);
         }
         for sample in batch.samples(run) {
-            inner.clear();
-            inner.push(1 << 3 | 1);
-            inner.extend_from_slice(&sample.v.to_bits().to_le_bytes());
-            inner.push(2 << 3);
-            write_varint(&mut inner, sample.t as u64);
-            write_field(&mut series, 2, &inner);
+            write_field(&mut series, 2, &one_sample(sample));
         }
         write_field(&mut out, 1, &series);
     }
+    out
+}
+
+/// The `io.prometheus.write.v2.Request` of a batch, not compressed. Where a counter begins is its series' created timestamp.
+#[must_use]
+pub fn encode_write_request_v2(batch: &Batch) -> Vec<u8> {
+    let mut symbols = HashMap::from([("", 0)]);
+    let (mut table, mut out) = (vec![""], Vec::new());
+    let mut all = Vec::new();
+    for run in batch.runs() {
+        let (mut series, mut refs) = (Vec::new(), Vec::new());
+        for text in batch.labels(run).iter().flat_map(|(name, value)| [name, value]) {
+            let next = symbols.len() as u64;
+            let number = *symbols.entry(text).or_insert(next);
+            if number == next {
+                table.push(text);
+            }
+            write_varint(&mut refs, number);
+        }
+        write_field(&mut series, 1, &refs);
+        for sample in batch.samples(run) {
+            match CounterStart::of(sample.v) {
+                None => write_field(&mut series, 2, &one_sample(sample)),
+                Some(_) => {
+                    series.push(6 << 3);
+                    write_varint(&mut series, sample.t as u64);
+                }
+            }
+        }
+        write_field(&mut all, 5, &series);
+    }
+    table.iter().for_each(|symbol| write_field(&mut out, 4, symbol.as_bytes()));
+    out.extend(all);
+    out
+}
+
+/// The `Sample` message, which is the same in both versions.
+fn one_sample(sample: &Sample) -> Vec<u8> {
+    let mut out = Vec::with_capacity(20);
+    out.push(1 << 3 | 1);
+    out.extend_from_slice(&sample.v.to_bits().to_le_bytes());
+    out.push(2 << 3);
+    write_varint(&mut out, sample.t as u64);
     out
 }
 

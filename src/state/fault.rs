@@ -1,13 +1,19 @@
-//! Faults that tests ask for: the process dies, or the operating system "refuses", at a named point.
+//! Faults that tests ask for: the process dies, or the operating system "refuses" or "hangs", at a named point.
 //!
 //! `FOREWARN_FAULT=point:n` aborts when `point` is passed for the n-th time; `point:n:eio` and `point:n:enospc` let that
-//! passing fail instead. An abort is SIGABRT after a line on standard error that names the point, so that whoever asked for it
-//! can tell it from a defect. This is in every build, so that what is tested is what runs; without the variable a point costs
-//! one look at a `None`. Whoever sets a process' environment can end it in any case.
+//! passing fail instead; `point:n:hang:FILE` holds it up until there is such a file. An abort is SIGABRT after a line on standard
+//! error that names the point, so that whoever asked for it can tell it from a defect. This is in every build, so that what is
+//! tested is what runs; without the variable a point costs one look at a `None`. Whoever sets a process' environment can end
+//! it in any case.
 
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// How often a point that hangs looks whether it may go on.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// Places at which a fault can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,10 +76,12 @@ struct Plan {
     passed: AtomicU64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum What {
     Abort,
     Fail(rustix::io::Errno),
+    /// Until there is this file.
+    Hang(PathBuf),
 }
 
 impl Faults {
@@ -88,12 +96,12 @@ impl Faults {
         }
     }
 
-    /// Reads `point:n`, `point:n:eio`, `point:n:enospc`.
+    /// Reads `point:n`, `point:n:eio`, `point:n:enospc`, `point:n:hang:FILE`.
     ///
     /// # Errors
     /// What is wrong with it.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let mut parts = text.split(':');
+        let mut parts = text.splitn(4, ':');
         let name = parts.next().unwrap_or_default();
         let known = || Point::ALL.map(|(name, _)| name).join(", ");
         let (name, point) = Point::ALL
@@ -105,8 +113,15 @@ impl Faults {
             None => What::Abort,
             Some("eio") => What::Fail(rustix::io::Errno::IO),
             Some("enospc") => What::Fail(rustix::io::Errno::NOSPC),
-            Some(other) => return Err(format!("{other:?} is none of eio, enospc")),
+            Some("hang") => {
+                let file = parts.next().filter(|file| !file.is_empty());
+                What::Hang(file.ok_or_else(|| format!("{text:?} names no file that would end it"))?.into())
+            }
+            Some(other) => return Err(format!("{other:?} is none of eio, enospc, hang")),
         };
+        if let Some(rest) = parts.next() {
+            return Err(format!("{rest:?} is too much"));
+        }
         Ok(Self(Some(Arc::new(Plan { name, point, at, what, passed: AtomicU64::new(0) }))))
     }
 
@@ -125,13 +140,19 @@ impl Faults {
         if plan.passed.fetch_add(1, Relaxed) + 1 != plan.at {
             return Ok(());
         }
-        match plan.what {
+        match &plan.what {
             What::Abort => {
                 // Not `eprintln`, which panics where nobody reads.
                 let _ = writeln!(io::stderr(), "forewarn: FOREWARN_FAULT: aborted at {}:{}", plan.name, plan.at);
                 std::process::abort()
             }
-            What::Fail(errno) => Err(errno.into()),
+            What::Fail(errno) => Err((*errno).into()),
+            What::Hang(until) => {
+                while !until.exists() {
+                    std::thread::sleep(LOOK);
+                }
+                Ok(())
+            }
         }
     }
 }
@@ -150,8 +171,24 @@ mod tests {
     }
 
     #[test]
+    fn a_point_hangs_until_it_is_released() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("go:on");
+        let faults = Faults::parse(&format!("log.sync:1:hang:{}", file.display())).unwrap();
+        let (told, ended) = std::sync::mpsc::channel();
+        std::thread::spawn(move || told.send(faults.at(Point::LogSync).is_ok()));
+        assert!(ended.recv_timeout(Duration::from_millis(50)).is_err());
+        std::fs::write(&file, "").unwrap();
+        assert_eq!(ended.recv_timeout(Duration::from_secs(10)), Ok(true));
+    }
+
+    #[test]
     fn mistakes_are_named() {
         assert!(Faults::parse("log.sink:1").unwrap_err().contains("log.synced"));
         assert!(Faults::parse("log.sync:x").is_err() && Faults::parse("log.sync:1:emfile").is_err());
+        assert!(
+            Faults::parse("log.sync:1:hang").unwrap_err().contains("file")
+                && Faults::parse("log.sync:1:eio:x").is_err()
+        );
     }
 }

@@ -96,6 +96,18 @@ impl Prometheus {
         .await;
     }
 
+    /// Sends one request of remote write 2.0, not compressed yet.
+    pub async fn write_v2(&self, request: &[u8]) {
+        let headers = [
+            ("Content-Encoding", "snappy"),
+            ("Content-Type", "application/x-protobuf;proto=io.prometheus.write.v2.Request"),
+            ("X-Prometheus-Remote-Write-Version", "2.0.0"),
+        ];
+        let body = snap::raw::Encoder::new().compress_vec(request).unwrap();
+        let sent = http::post(&self.peer.address, "/api/v1/write", &headers, &body).await;
+        assert!(matches!(sent, Some((200..=299, _))), "{sent:?}");
+    }
+
     /// The samples themselves of what a range selector matches at an instant.
     pub async fn samples(&self, at: Millis, range: &str) -> Answer {
         let parameters = format!("query={}&time={:.3}", url_encoded(range), at as f64 / 1e3);

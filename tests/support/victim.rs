@@ -1,5 +1,6 @@
 //! A forewarn that is killed and started again on the same folder, its senders, and its receiver's journal.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -219,6 +220,35 @@ impl Victim {
                 Some((status, text)) => panic!("{status}: {text}"),
             }
         }
+    }
+
+    /// Starts it, without a fault, and waits until it is ready.
+    pub async fn started(mut self) -> Self {
+        self.launch(None);
+        self.answers().await;
+        self.ready(START).await;
+        self
+    }
+
+    /// Feeds an input up to this step, which is to be acknowledged soon.
+    pub async fn feed_to(&mut self, input: &Input, step: usize) {
+        let part = Input::new(input.time(0), step);
+        self.feed(&part, Instant::now() + START).await;
+        assert_eq!(self.sent, step, "{}", self.stderr());
+    }
+
+    /// Gives the rest of an input, ends in order, and gives what was printed by all its processes.
+    pub async fn to_the_end(mut self, input: &Input) -> BTreeSet<String> {
+        self.answers().await;
+        self.feed_to(input, input.steps()).await;
+        self.ready(START).await;
+        self.end(START).await;
+        self.lines().iter().map(Value::to_string).collect()
+    }
+
+    /// The file whose being there ends a fault of the kind `hang`.
+    pub fn release(&self) -> PathBuf {
+        self.dir.path().join("go-on")
     }
 
     pub fn dir(&self) -> &Path {

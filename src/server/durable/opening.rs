@@ -10,6 +10,7 @@ use crate::base::Millis;
 use crate::engine::{Engine, EngineOptions};
 use crate::sink::AlertKey;
 use crate::source::durable::{DurablePoint, LOG, SourceLog};
+use crate::source::kafka::KafkaConfig;
 use crate::state::checkpoint::{Header, Store};
 use crate::state::log::{Event, Log, Observer, Options, Reader};
 use crate::state::{Faults, Lock, StateDir};
@@ -17,6 +18,7 @@ use crate::telemetry::StateMetrics;
 
 use super::super::run::StartError;
 use super::super::teller::Teller;
+use super::streams::is_configured;
 use super::{HostRecord, Keeper, StateConfig};
 
 /// A state folder in use.
@@ -72,6 +74,7 @@ struct Restored {
 /// The folder cannot be used; what in it is damaged is no error, but passed over, logged and counted.
 pub(in crate::server) fn open(
     config: &StateConfig,
+    kafka: &[KafkaConfig],
     options: &EngineOptions,
     metrics: &StateMetrics,
     now: Millis,
@@ -84,10 +87,11 @@ pub(in crate::server) fn open(
     }
     let dir = StateDir::new(dir);
     let lock = dir.lock().map_err(|e| fault(&e))?;
+    metrics.begin(now.div_euclid(1000));
     let mut store = Store::open(&dir, config.keep, faults.clone()).map_err(|e| fault(&e))?;
     let restored = restore(&mut store, options, metrics).map_err(|e| fault(&e))?;
     let positions: BTreeMap<Arc<str>, u64> = restored.as_ref().map_or_else(BTreeMap::new, |restored| {
-        let positions = restored.header.positions.iter();
+        let positions = restored.header.positions.iter().filter(|(stream, _)| is_configured(stream, kafka));
         positions.map(|(stream, next)| (stream.as_str().into(), *next)).collect()
     });
     let next = positions.get(LOG).copied().unwrap_or(0);
@@ -108,7 +112,7 @@ pub(in crate::server) fn open(
     };
     let untold = host.untold.iter().map(|key| AlertKey::from_number(*key));
     let teller = Arc::new(Mutex::new(Teller::resumed(host.told_since, untold)));
-    let log = SourceLog::new(log);
+    let log = SourceLog::new(log).counting(metrics.log_unlogged.clone());
     let (durable, points) = watch::channel(DurablePoint::default());
     let pace = (config.checkpoint_interval.0, config.log_max_bytes / 2);
     let keeper = Keeper::start(store, log.clone(), pace, metrics.clone(), durable).map_err(|e| fault(&e))?;
@@ -173,6 +177,20 @@ fn observer(metrics: StateMetrics) -> Observer {
             if !std::mem::replace(&mut failing, true) {
                 tracing::error!(%error, "the log cannot be written: senders are told to come again until it can");
             }
+        }
+        Event::Stalled(waited) => {
+            metrics.log_stalls.inc();
+            metrics.log_failing.set(1);
+            failing = true;
+            tracing::error!(
+                ?waited,
+                "the disk of the log hangs: senders are told to come again until it answers, scrapes go on without the log"
+            );
+        }
+        Event::Answers(hung) => {
+            metrics.log_failing.set(0);
+            failing = false;
+            tracing::info!(?hung, "the disk of the log answers again");
         }
         Event::Refused(refused, entries) => {
             metrics.log_refused.with_label_values(&[refused.reason()]).inc_by(entries as u64);

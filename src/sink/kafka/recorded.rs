@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus::{IntCounterVec, Opts, Registry};
+use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
@@ -35,7 +35,7 @@ pub struct RecordedMessage {
 
 /// Counts what became of recorded samples.
 #[derive(Clone, Debug)]
-pub struct RecordedMetrics(IntCounterVec);
+pub struct RecordedMetrics(IntCounterVec, IntGaugeVec);
 
 impl RecordedMetrics {
     /// Makes and registers the metric.
@@ -46,7 +46,11 @@ impl RecordedMetrics {
         let help = "Recorded samples on their way to a sink, by what became of them: sent, refused or dropped.";
         let metric = IntCounterVec::new(Opts::new("forewarn_recorded_samples_total", help), &["sink", "outcome"])?;
         registry.register(Box::new(metric.clone()))?;
-        Ok(Self(metric))
+        let help =
+            "Hand-overs of recorded samples that wait for a sink, each of what one advance of event time recorded.";
+        let waiting = IntGaugeVec::new(Opts::new("forewarn_recorded_queued", help), &["sink"])?;
+        registry.register(Box::new(waiting.clone()))?;
+        Ok(Self(metric, waiting))
     }
 
     fn count(&self, sink: &str, outcome: &str, messages: &[RecordedMessage]) {
@@ -63,6 +67,7 @@ pub struct RecordedTopic {
     queue: mpsc::Sender<Waiting>,
     room: Arc<Semaphore>,
     metrics: RecordedMetrics,
+    waiting: IntGauge,
     task: JoinHandle<()>,
 }
 
@@ -71,13 +76,19 @@ impl RecordedTopic {
     #[must_use]
     pub fn start(config: &KafkaSinkConfig, metrics: RecordedMetrics) -> Option<Self> {
         let recorded = config.recorded.clone()?;
+        // Of a series that begins at its first event `increase()` sees nothing.
+        for outcome in ["sent", "refused", "dropped"] {
+            metrics.count(&config.name, outcome, &[]);
+        }
+        let waiting = metrics.1.with_label_values(&[config.name.as_str()]);
         let (queue, work) = mpsc::channel(WAITING);
         let producer = Arc::new(Producer::new(config));
         let sender =
             Sender { sink: config.name.clone(), topic: recorded.topic, format: recorded.format, producer, metrics };
         let (format, sink, metrics) = (recorded.format, sender.sink.clone(), sender.metrics.clone());
-        let task = tokio::spawn(sender.run(work));
-        Some(Self { format, sink, queue, room: Arc::new(Semaphore::new(WAITING_BYTES as usize)), metrics, task })
+        let task = tokio::spawn(sender.run(work, waiting.clone()));
+        let room = Arc::new(Semaphore::new(WAITING_BYTES as usize));
+        Some(Self { format, sink, queue, room, metrics, waiting, task })
     }
 
     /// Hands samples over; never waits.
@@ -88,8 +99,9 @@ impl RecordedTopic {
         if let Err(mpsc::error::TrySendError::Full((messages, _)) | mpsc::error::TrySendError::Closed((messages, _))) =
             self.queue.try_send((messages, share))
         {
-            self.metrics.count(&self.sink, "dropped", &messages);
+            return self.metrics.count(&self.sink, "dropped", &messages);
         }
+        self.waiting.inc();
     }
 
     /// Sends what waits, for at most `limit`.
@@ -117,9 +129,10 @@ struct Sender {
 }
 
 impl Sender {
-    async fn run(self, mut work: mpsc::Receiver<Waiting>) {
+    async fn run(self, mut work: mpsc::Receiver<Waiting>, waiting: IntGauge) {
         while let Some((messages, _share)) = work.recv().await {
             self.send(messages).await;
+            waiting.dec();
         }
     }
 

@@ -9,9 +9,9 @@ use std::time::Duration;
 use redb::backends::InMemoryBackend;
 use redb::{Database, StorageBackend as _};
 
-use super::SinkBacklog;
 use super::metrics::backlog;
 use super::store::{Store, StoreError};
+use super::{KEPT_ALIVE, SinkBacklog};
 
 /// The copy is in memory.
 const LARGEST: u64 = 1 << 30;
@@ -74,7 +74,9 @@ pub fn look(file: &Path) -> Result<Option<OutboxReport>, LookError> {
     });
     let store = Store::open(&(open as super::store::Open)).map_err(unusable)?;
     let found = store.load().map_err(unusable)?;
-    let (sinks, remembered) = (backlog(&found.image), found.image.remembered());
+    let waiting = |sink: &SinkBacklog| sink.sink != KEPT_ALIVE;
+    let sinks = backlog(&found.image).into_iter().filter(waiting).collect();
+    let remembered = found.image.remembered();
     Ok(Some(OutboxReport { sinks, file_bytes, remembered, unreadable: found.unreadable }))
 }
 

@@ -39,6 +39,9 @@ pub use look::{LookError, OutboxReport, look};
 pub use metrics::SinkBacklog;
 pub use store::OutboxError;
 
+/// The sink under whose name the outbox holds what has to be repeated by the clock, see `keep_alive.rs`. It is shown nowhere.
+pub(super) const KEPT_ALIVE: &str = "(kept alive)";
+
 /// Longest that the engine waits for a disk. After that it waits no more until the disk works again.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -218,7 +221,7 @@ impl Outbox {
     /// What waits, by sink.
     #[must_use]
     pub fn backlog(&self) -> Vec<SinkBacklog> {
-        backlog(&self.image())
+        backlog(&self.image()).into_iter().filter(|sink| sink.sink != KEPT_ALIVE).collect()
     }
 
     /// Writes what has changed, waiting for at most `limit`; says whether all is on disk.

@@ -5,7 +5,7 @@
 //! - `accepted`: (tick, identity) of what was accepted and may come again after a restart.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -110,10 +110,22 @@ pub(super) fn opener(file: PathBuf) -> Open {
     Box::new(move || {
         let mut options = OpenOptions::new();
         let opened = options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(&file)?;
+        // The name must be as durable as what is in the file.
+        File::open(folder_of(&file))?.sync_all()?;
+        let (is_new, same) = (opened.metadata()?.len() == 0, opened.try_clone()?);
         let mut builder = Database::builder();
         builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
-        builder.create_with_backend(FileBackend::new(opened)?)
+        let made = builder.create_with_backend(FileBackend::new(opened)?);
+        if made.is_err() && is_new {
+            // Half a database would never become one; an empty file will when there is room.
+            same.set_len(0)?;
+        }
+        made
     })
+}
+
+fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Opens the outbox at the start. A damaged file is set aside, under another name, and a new one begun: alerts must go out.
