@@ -23,8 +23,8 @@ use super::post::post_json;
 use super::settings::{read_duration, write_duration};
 use super::worker::Receiver;
 
-/// Alerts in one request: the batch of Prometheus 2's notifier.
-const BATCH: usize = 64;
+/// Alerts in one request: the batch of Prometheus 3's notifier. After each the outbox is written.
+const BATCH: usize = 256;
 
 /// A cluster of Alertmanagers: one entry of `alerting.alertmanagers`, in the shape of prometheus.yml
 /// but for `match`.

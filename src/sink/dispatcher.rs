@@ -91,26 +91,11 @@ impl Dispatcher {
     /// # Errors
     /// A sink's settings cannot work.
     pub fn start(configs: &[SinkConfig], context: &SinkContext) -> Result<Self, SinkError> {
-        let mut starter = Starter {
-            context,
-            origin: Arc::new(context.origin.clone()),
-            names: HashSet::from([KEPT_ALIVE.to_owned()]),
-            kind: "",
-            reasons: vec![],
-            outbox: context.outbox.clone().filter(|_| !context.dry_run),
-            senders: Vec::new(),
-        };
+        let mut starter = Starter::new(context);
         for config in configs {
             starter.start(config)?;
         }
-        let Starter { outbox, senders, .. } = starter;
-        let repeating = Arc::new(Repeating::begin(&senders, context, outbox.as_ref()));
-        let unattached = outbox.iter().flat_map(|outbox| outbox.drop_unattached());
-        for (sink, alerts) in unattached.filter(|(sink, _)| sink != KEPT_ALIVE) {
-            tracing::warn!(sink, alerts, "alerts in the outbox are dropped: their sink is not configured any more");
-            context.metrics.sink(&sink, 0).dropped(Drop::Unconfigured, alerts);
-        }
-        Ok(Self { senders, outbox, repeating, repeater: None })
+        Ok(starter.finish())
     }
 
     /// From now on repeats by the clock what fires while event time is held back; `event_time` says how far it has come. Must
@@ -125,6 +110,15 @@ impl Dispatcher {
                 repeating.repeat(event_time(), Instant::now(), wall_clock());
             }
         }));
+    }
+
+    /// Starts one sink with a receiver of the test's.
+    #[cfg(test)]
+    pub(super) fn start_with(name: &str, receiver: impl Receiver, policy: Policy, context: &SinkContext) -> Self {
+        let mut starter = Starter::new(context);
+        let meter = starter.meter(name.to_owned());
+        starter.spawn(receiver, policy, meter);
+        starter.finish()
     }
 
     /// Hands transitions to every sink, in order. With an outbox it returns when they are on disk, or it is clear that they
@@ -286,7 +280,31 @@ fn reasons(config: &SinkConfig) -> Vec<&'static str> {
     [own, of_client, &["panic"]].concat()
 }
 
-impl Starter<'_> {
+impl<'a> Starter<'a> {
+    fn new(context: &'a SinkContext) -> Self {
+        Self {
+            context,
+            origin: Arc::new(context.origin.clone()),
+            names: HashSet::from([KEPT_ALIVE.to_owned()]),
+            kind: "",
+            reasons: vec![],
+            outbox: context.outbox.clone().filter(|_| !context.dry_run),
+            senders: Vec::new(),
+        }
+    }
+
+    /// All sinks of the configuration run.
+    fn finish(self) -> Dispatcher {
+        let Self { context, outbox, senders, .. } = self;
+        let repeating = Arc::new(Repeating::begin(&senders, context, outbox.as_ref()));
+        let unattached = outbox.iter().flat_map(|outbox| outbox.drop_unattached());
+        for (sink, alerts) in unattached.filter(|(sink, _)| sink != KEPT_ALIVE) {
+            tracing::warn!(sink, alerts, "alerts in the outbox are dropped: their sink is not configured any more");
+            context.metrics.sink(&sink, 0).dropped(Drop::Unconfigured, alerts);
+        }
+        Dispatcher { senders, outbox, repeating, repeater: None }
+    }
+
     fn start(&mut self, config: &SinkConfig) -> Result<(), SinkError> {
         let (capacity, started) = (self.context.queued_alerts, wall_clock());
         (self.kind, self.reasons) = (config.kind(), reasons(config));

@@ -228,6 +228,9 @@ async fn run<R: Receiver>(mailbox: Arc<Mailbox>, receiver: Arc<R>, backoff: Back
         }
         drop(span);
         mailbox.meter.attempt_took(started.elapsed().as_secs_f64());
+        if let (Ok(()), Some(slot)) = (&result, &mailbox.slot) {
+            slot.acknowledged();
+        }
         let verdict = settle(&mailbox, &batch, &result);
         match result {
             Ok(()) => {
@@ -331,6 +334,10 @@ impl Gate {
 
 /// Milliseconds since the Unix epoch by this machine's clock.
 pub(super) fn wall_clock() -> Millis {
+    #[cfg(test)]
+    if let Some(simulated) = super::testing::simulated_clock() {
+        return simulated;
+    }
     jiff::Timestamp::now().as_millisecond()
 }
 

@@ -1,11 +1,12 @@
 //! Faults that tests ask for: the process dies, or the operating system "refuses" or "hangs", at a named point.
 //!
 //! `FOREWARN_FAULT=point:n` aborts when `point` is passed for the n-th time; `point:n:eio` and `point:n:enospc` let that
-//! passing fail instead; `point:n:hang:FILE` holds it up until there is such a file. This is in every build, so that what is
+//! passing fail instead; `point:n:hang:FILE` holds it up until there is such a file. An abort is SIGABRT after a line on standard
+//! error that names the point, so that whoever asked for it can tell it from a defect. This is in every build, so that what is
 //! tested is what runs; without the variable a point costs one look at a `None`. Whoever sets a process' environment can end
 //! it in any case.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -33,10 +34,21 @@ pub enum Point {
     LogSync,
     /// Frames are durable in the log; nobody has been told.
     LogSynced,
+    /// The outbox is about to write what has changed.
+    OutboxWrite,
+    /// The outbox has committed it; nobody has been told.
+    OutboxCommitted,
+    /// A receiver has acknowledged a delivery; the outbox knows nothing of it yet.
+    SinkAcknowledged,
 }
 
 impl Point {
-    const ALL: [(&'static str, Self); 8] = [
+    /// Their names, as `FOREWARN_FAULT` has them.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        Self::ALL.into_iter().map(|(name, _)| name)
+    }
+
+    const ALL: [(&'static str, Self); 11] = [
         ("checkpoint.half", Self::CheckpointHalf),
         ("checkpoint.written", Self::CheckpointWritten),
         ("checkpoint.synced", Self::CheckpointSynced),
@@ -45,6 +57,9 @@ impl Point {
         ("log.written", Self::LogWritten),
         ("log.sync", Self::LogSync),
         ("log.synced", Self::LogSynced),
+        ("outbox.write", Self::OutboxWrite),
+        ("outbox.committed", Self::OutboxCommitted),
+        ("sink.acknowledged", Self::SinkAcknowledged),
     ];
 }
 
@@ -54,6 +69,7 @@ pub struct Faults(Option<Arc<Plan>>);
 
 #[derive(Debug)]
 struct Plan {
+    name: &'static str,
     point: Point,
     at: u64,
     what: What,
@@ -88,7 +104,7 @@ impl Faults {
         let mut parts = text.splitn(4, ':');
         let name = parts.next().unwrap_or_default();
         let known = || Point::ALL.map(|(name, _)| name).join(", ");
-        let (_, point) = Point::ALL
+        let (name, point) = Point::ALL
             .into_iter()
             .find(|(n, _)| *n == name)
             .ok_or_else(|| format!("{name:?} is no point; there are {}", known()))?;
@@ -106,7 +122,7 @@ impl Faults {
         if let Some(rest) = parts.next() {
             return Err(format!("{rest:?} is too much"));
         }
-        Ok(Self(Some(Arc::new(Plan { point, at, what, passed: AtomicU64::new(0) }))))
+        Ok(Self(Some(Arc::new(Plan { name, point, at, what, passed: AtomicU64::new(0) }))))
     }
 
     /// Whether a fault is asked for.
@@ -125,7 +141,11 @@ impl Faults {
             return Ok(());
         }
         match &plan.what {
-            What::Abort => std::process::abort(),
+            What::Abort => {
+                // Not `eprintln`, which panics where nobody reads.
+                let _ = writeln!(io::stderr(), "forewarn: FOREWARN_FAULT: aborted at {}:{}", plan.name, plan.at);
+                std::process::abort()
+            }
             What::Fail(errno) => Err((*errno).into()),
             What::Hang(until) => {
                 while !until.exists() {

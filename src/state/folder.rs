@@ -47,6 +47,12 @@ impl StateDir {
         self.0.join("log")
     }
 
+    /// Where alerts wait until they are acknowledged.
+    #[must_use]
+    pub fn outbox(&self) -> PathBuf {
+        self.0.join("outbox.redb")
+    }
+
     /// Makes the folder and those within where they are missing, and takes the lock.
     ///
     /// # Errors

@@ -30,6 +30,7 @@ pub mod series;
 pub mod server;
 pub mod skip;
 pub mod tmpfs;
+pub mod told;
 pub mod victim;
 pub mod write_receiver;
 

@@ -64,9 +64,10 @@ pub(in crate::server) fn begin(
             lock: None,
         });
     };
-    let Opened { engine, watermark, told_since, recorded, positions, log, durable, teller, kept, outbox, lock } =
+    let Opened { engine, watermark, told_since, recorded, positions, log, durable, teller, kept, outbox, faults, lock } =
         opened;
-    let outbox = Outbox::open(&outbox, metrics.registry()).map_err(|e| StartError::System(e.to_string()))?;
+    let outbox =
+        Outbox::open_with_faults(&outbox, metrics.registry(), faults).map_err(|e| StartError::System(e.to_string()))?;
     let outbox = Arc::new(outbox);
     tokio::spawn(forget_what_will_not_come_again(durable.clone(), Arc::clone(&outbox)));
     let restart = Restart { watermark, positions, event_time: EventTime::at(watermark), log: Some(log) };

@@ -43,6 +43,8 @@ pub(in crate::server) struct Opened {
     pub kept: Kept,
     /// Where alerts wait until they are acknowledged.
     pub outbox: PathBuf,
+    /// What a test lets fail.
+    pub faults: Faults,
     /// To be held to the end.
     pub lock: Lock,
 }
@@ -102,7 +104,8 @@ pub(in crate::server) fn open(
     let replay = Reader::new(&dir.log(), next).map_err(|e| fault(&e))?;
     let log_options =
         Options { segment_bytes: config.segment_bytes(), max_bytes: config.log_max_bytes, created: now, next };
-    let (log, survey) = Log::open(&dir, log_options, faults, observer(metrics.clone())).map_err(|e| fault(&e))?;
+    let (log, survey) =
+        Log::open(&dir, log_options, faults.clone(), observer(metrics.clone())).map_err(|e| fault(&e))?;
     // Without a checkpoint the log begins with the process that first used the folder.
     let first_start = survey.segments.iter().find_map(|(_, _, head)| Some(head.as_ref()?.created));
     let (engine, host, recorded, header) = match restored {
@@ -120,7 +123,7 @@ pub(in crate::server) fn open(
     let keeper = Keeper::start(store, log.clone(), pace, metrics.clone(), durable).map_err(|e| fault(&e))?;
     let (watermark, rules, told_since) = (header.watermark, header.rules, host.told_since);
     let kept = Kept { keeper, replay, host, positions: positions.clone(), teller: Arc::clone(&teller), rules };
-    let outbox = dir.path().join("outbox.redb");
+    let outbox = dir.outbox();
     Ok(Some(Opened {
         engine,
         watermark,
@@ -132,6 +135,7 @@ pub(in crate::server) fn open(
         teller,
         kept,
         outbox,
+        faults,
         lock,
     }))
 }

@@ -11,6 +11,7 @@
 //! what is newest, expired or one too many is decided by the mailboxes, which settle what they give up.
 
 mod image;
+mod look;
 mod metrics;
 mod record;
 mod store;
@@ -26,6 +27,7 @@ use prometheus::Registry;
 
 use crate::alert::Transition;
 use crate::base::Millis;
+use crate::state::{Faults, Point};
 
 use super::matching::Wish;
 use super::worker::wall_clock;
@@ -33,6 +35,7 @@ use image::{Image, SinkIndex};
 use metrics::{BacklogCollector, OutboxMetrics, backlog};
 use writer::Writer;
 
+pub use look::{LookError, OutboxReport, look};
 pub use metrics::SinkBacklog;
 pub use store::OutboxError;
 
@@ -90,6 +93,12 @@ impl OutboxSlot {
         self.outbox.writer.wait(PATIENCE);
     }
 
+    /// The receiver has acknowledged a delivery, and nothing on disk says so yet.
+    pub(super) fn acknowledged(&self) {
+        // The network's failures are the receiver's to play; only a death is of use here.
+        let _ = self.outbox.faults.at(Point::SinkAcknowledged);
+    }
+
     /// What waits for the sink.
     pub(super) fn backlog(&self) -> Option<SinkBacklog> {
         backlog(&self.outbox.image()).into_iter().nth(self.index.into())
@@ -103,6 +112,7 @@ pub struct Outbox {
     sinks: Mutex<Vec<(SinkIndex, Wish)>>,
     writer: Writer,
     metrics: OutboxMetrics,
+    faults: Faults,
 }
 
 impl Outbox {
@@ -111,10 +121,23 @@ impl Outbox {
     /// # Errors
     /// What only a person can mend: the file is another process' or a later release's, or may not be written.
     pub fn open(file: &Path, registry: &Registry) -> Result<Self, OutboxError> {
-        Self::open_with(file, store::opener(file.to_owned()), registry)
+        Self::open_with_faults(file, registry, Faults::default())
     }
 
-    fn open_with(file: &Path, open: store::Open, registry: &Registry) -> Result<Self, OutboxError> {
+    /// As [`Self::open`], with the faults that a test asks for.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with_faults(file: &Path, registry: &Registry, faults: Faults) -> Result<Self, OutboxError> {
+        Self::open_with(file, store::opener(file.to_owned()), registry, faults)
+    }
+
+    pub(super) fn open_with(
+        file: &Path,
+        open: store::Open,
+        registry: &Registry,
+        faults: Faults,
+    ) -> Result<Self, OutboxError> {
         let metric = |e: prometheus::Error| OutboxError::Io { file: file.to_owned(), error: e.to_string() };
         let metrics = OutboxMetrics::register(registry).map_err(metric)?;
         let (store, found) = store::open_at_start(file, &open)?;
@@ -123,9 +146,9 @@ impl Outbox {
         }
         let image = Arc::new(Mutex::new(found.image));
         BacklogCollector::register(registry, &image, wall_clock).map_err(metric)?;
-        let writer = Writer::start(Arc::clone(&image), (file.to_owned(), open), store, metrics.clone());
+        let writer = Writer::start(Arc::clone(&image), (file.to_owned(), open), store, metrics.clone(), faults.clone());
         let writer = writer.map_err(OutboxError::Thread)?;
-        Ok(Self { image, sinks: Mutex::default(), writer, metrics })
+        Ok(Self { image, sinks: Mutex::default(), writer, metrics, faults })
     }
 
     /// Makes a sink known, before the first [`Self::accept`], and gives what waits for it, oldest first.

@@ -309,7 +309,7 @@ impl Store {
         }
     }
 
-    fn load(&self) -> Result<Found, StoreError> {
+    pub(super) fn load(&self) -> Result<Found, StoreError> {
         let txn = self.0.begin_read()?;
         let transitions = match txn.open_table(TRANSITIONS) {
             Ok(table) => table,

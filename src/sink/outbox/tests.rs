@@ -42,7 +42,7 @@ impl Disk {
 
     fn open(self: &Arc<Self>) -> (Arc<Outbox>, Registry) {
         let registry = Registry::new();
-        (Arc::new(Outbox::open_with(Path::new("disk"), self.opener(), &registry).unwrap()), registry)
+        (Arc::new(Outbox::open_with(Path::new("disk"), self.opener(), &registry, Faults::default()).unwrap()), registry)
     }
 
     /// The power fails: what was not synced is lost.
@@ -262,7 +262,7 @@ fn a_file_that_cannot_be_read_now_is_left_as_it_is() {
     let whole = std::fs::read(&file).unwrap();
     let failing = |file: &Path, kind: io::ErrorKind| {
         let opener = Box::new(move || Err(redb::StorageError::Io(io::Error::from(kind)).into()));
-        Outbox::open_with(file, opener, &Registry::new())
+        Outbox::open_with(file, opener, &Registry::new(), Faults::default())
     };
     for kind in [io::ErrorKind::StorageFull, io::ErrorKind::Other] {
         let refused = failing(&file, kind);
@@ -289,7 +289,7 @@ fn a_later_releases_tables_are_not_written_over() {
     txn.open_table(META).unwrap().insert("format", 99).unwrap();
     txn.commit().unwrap();
     drop(database);
-    let refused = Outbox::open_with(Path::new("disk"), disk.opener(), &Registry::new());
+    let refused = Outbox::open_with(Path::new("disk"), disk.opener(), &Registry::new(), Faults::default());
     assert!(matches!(refused, Err(OutboxError::Later { found: 99, .. })), "{refused:?}");
 
     // It appears while forewarn delivers from memory.
@@ -299,7 +299,7 @@ fn a_later_releases_tables_are_not_written_over() {
         0 => Err(redb::StorageError::Io(io::Error::from(io::ErrorKind::StorageFull)).into()),
         _ => opener(),
     });
-    let outbox = Arc::new(Outbox::open_with(Path::new("disk"), late, &Registry::new()).unwrap());
+    let outbox = Arc::new(Outbox::open_with(Path::new("disk"), late, &Registry::new(), Faults::default()).unwrap());
     assert_eq!(outbox.accept(vec![firing("a", 1)], 0).len(), 1);
     let end = Instant::now() + Duration::from_secs(10);
     while tries.load(Ordering::Relaxed) < 3 && Instant::now() < end {

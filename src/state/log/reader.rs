@@ -89,7 +89,16 @@ pub fn survey(dir: &Path) -> Result<Survey, StateError> {
 /// # Errors
 /// The operating system refuses, or a segment is of a later release.
 pub fn inspect(dir: &Path) -> Result<Vec<SegmentReport>, StateError> {
-    numbers(dir)?.into_iter().map(|number| Ok(read(dir, number)?.0)).collect()
+    let mut reports = Vec::new();
+    for number in numbers(dir)? {
+        match read(dir, number) {
+            Ok((report, _)) => reports.push(report),
+            // Trimmed in the meantime.
+            Err(_) if !path(dir, number).exists() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(reports)
 }
 
 impl Reader {
