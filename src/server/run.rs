@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::engine::Engine;
+use crate::http_client::NamedFile;
 use crate::rules::selectors_of;
 use crate::sink::outbox::Outbox;
 use crate::source::clock::EventTime;
@@ -24,6 +25,7 @@ use super::executor::Parallel;
 use super::handle::EngineHandle;
 use super::host::{Host, Inputs, outlet};
 use super::http::{AppState, Readiness, RecentFindings, ReloadReport, ReloadRequest, Reloader};
+use super::named_files::named_files;
 use super::otlp::OtlpPorts;
 use super::parts::{LastReload, summary};
 use super::recorded::recorded_outlet;
@@ -110,6 +112,9 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let signals = Signals::catch().map_err(|e| StartError::System(format!("signals: {e}")))?;
     let mut config = read_config(&options.config_file)?;
     config.name_host(&host_name());
+    for fault in named_files(&config).iter().filter_map(NamedFile::fault) {
+        tracing::warn!("{fault}: what needs it fails until it can be read");
+    }
     let dir = base_dir(&options.config_file);
     let started_at = clock::now();
     let metrics = Metrics::new().map_err(|e| StartError::System(e.to_string()))?;
@@ -132,12 +137,20 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
             let outbox = Arc::new(outbox);
             tokio::spawn(durable::forget_what_will_not_come_again(durable.clone(), Arc::clone(&outbox)));
             let event_time = EventTime::at(watermark);
-            let restart = Restart { watermark, positions, event_time, log: Some(log) };
+            let restart = Restart { watermark, positions, event_time, log: Some(log), dry_run };
             (restart, Some(kept), teller, engine, Some(outbox), Some(lock), Some(durable))
         }
         None => {
             let teller = Arc::new(Mutex::new(Teller::new(started_at)));
-            (Restart::default(), None, teller, Engine::new(engine_options.clone()), None, None, None)
+            (
+                Restart { dry_run, ..Restart::default() },
+                None,
+                teller,
+                Engine::new(engine_options.clone()),
+                None,
+                None,
+                None,
+            )
         }
     };
 

@@ -52,6 +52,7 @@ impl Reading {
             limits: Arc::new(limits),
             durable: followed,
             event_time: Default::default(),
+            dry_run: false,
             config,
             id,
             ids,

@@ -153,6 +153,13 @@ impl Partitions {
         self.topics.values().map(BTreeMap::len).sum()
     }
 
+    /// How many partitions are others', of the topics of which we have any; `sizes` are the topics' partitions.
+    #[must_use]
+    pub fn elsewhere(&self, sizes: &[(String, usize)]) -> usize {
+        let ours = |topic: &str| self.topics.get(topic).map(BTreeMap::len).filter(|n| *n > 0);
+        sizes.iter().filter_map(|(topic, all)| Some(all.saturating_sub(ours(topic)?))).sum()
+    }
+
     /// Decides who must wait for the others; gives those that stop and those that go on.
     pub fn align(
         &mut self,
@@ -226,6 +233,16 @@ mod tests {
         assert_eq!(all.align(5_000, minute, now), (vec![], vec![first.clone()]));
         assert!(all.remove(&first).is_some() && all.remove(&first).is_none());
         assert_eq!((all.len(), all.names()), (1, vec![("t".to_owned(), 1)]));
+    }
+
+    #[test]
+    fn partitions_of_others_are_counted_where_any_is_ours() {
+        let mut all = Partitions::default();
+        all.insert(("t".to_owned(), 0), partition(0));
+        let sizes = [("t".to_owned(), 4), ("u".to_owned(), 9)];
+        assert_eq!(all.elsewhere(&sizes), 3);
+        all.remove(&("t".to_owned(), 0));
+        assert_eq!(all.elsewhere(&sizes), 0);
     }
 
     #[test]

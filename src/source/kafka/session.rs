@@ -5,15 +5,16 @@
 
 use std::time::{Duration, Instant};
 
+use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
-use rdkafka::{Offset, TopicPartitionList};
 
 use super::Kafka;
-use super::context::{Context, Notice, TopicPartition, commit};
+use super::context::{self, Context, Notice, TopicPartition, commit};
 use super::dead_letter::DeadLetters;
 use super::partitions::{Partition, Partitions, reached, stream};
+use super::shared::Shared;
 use crate::base::format_duration;
 use crate::source::{Part, SourceEvent, clock};
 
@@ -60,11 +61,17 @@ pub struct Session<'a> {
     chores_at: Instant,
     trouble: Option<String>,
     trouble_until: Option<Instant>,
+    shared: Shared,
 }
 
 impl<'a> Session<'a> {
-    /// Begins with a client that has subscribed.
-    pub fn new(kafka: &'a Kafka, consumer: &'a BaseConsumer<Context>, letters: DeadLetters) -> Self {
+    /// Begins with a client that has subscribed; `trouble` is what the one before it ended with.
+    pub fn new(
+        kafka: &'a Kafka,
+        consumer: &'a BaseConsumer<Context>,
+        letters: DeadLetters,
+        trouble: Option<String>,
+    ) -> Self {
         Self {
             kafka,
             consumer,
@@ -76,8 +83,9 @@ impl<'a> Session<'a> {
             gathered_since: None,
             is_held_up: false,
             chores_at: Instant::now(),
-            trouble: None,
+            trouble,
             trouble_until: None,
+            shared: Shared::default(),
         }
     }
 
@@ -240,7 +248,9 @@ impl<'a> Session<'a> {
             match notice {
                 Notice::Assigned(partitions) => self.assigned(partitions),
                 Notice::Revoked { partitions, all } => self.revoked(&partitions, all),
-                Notice::Standing { partitions, connected } => {
+                Notice::Standing { partitions, sizes, connected } => {
+                    let elsewhere = self.partitions.elsewhere(&sizes);
+                    self.shared.others_have(elsewhere, &self.kafka.config, &self.kafka.metrics, Instant::now());
                     for report in partitions {
                         self.report(&report);
                     }
@@ -363,6 +373,9 @@ impl<'a> Session<'a> {
     }
 
     fn safe_positions(&mut self) -> Vec<(TopicPartition, i64)> {
+        if self.kafka.dry_run {
+            return Vec::new();
+        }
         let durable = self.kafka.durable.borrow().clone();
         let mut positions = Vec::new();
         for (topic, number, partition) in self.partitions.iter_mut() {
@@ -427,15 +440,7 @@ impl<'a> Session<'a> {
     }
 
     fn pause(&self, partitions: &[TopicPartition], pause: bool) {
-        if partitions.is_empty() {
-            return;
-        }
-        let mut list = TopicPartitionList::with_capacity(partitions.len());
-        for (topic, number) in partitions {
-            list.add_partition(topic, *number);
-        }
-        let done = if pause { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
-        if let Err(error) = done {
+        if let Err(error) = context::pause(self.consumer, partitions, pause) {
             tracing::warn!(source = self.kafka.config.name, %error, "Kafka");
         }
     }
