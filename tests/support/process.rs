@@ -26,6 +26,11 @@ pub struct Forewarn {
 impl Forewarn {
     /// Starts it in a folder that `fill` has filled; `config` is `forewarn.yml` without `web`. Returns when it answers.
     pub async fn start(config: &str, fill: impl FnOnce(&Path)) -> Self {
+        Self::start_with(&[], config, fill).await
+    }
+
+    /// The same with further arguments.
+    pub async fn start_with(args: &[&str], config: &str, fill: impl FnOnce(&Path)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         fill(dir.path());
         let address = peer::free_address();
@@ -34,6 +39,7 @@ impl Forewarn {
         let output = |name: &str| File::create(dir.path().join(name)).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_forewarn"))
             .args(["run", "--config.file", "forewarn.yml"])
+            .args(args)
             .current_dir(dir.path())
             .env_remove("FOREWARN_LOG")
             .stdin(Stdio::null())
