@@ -1,12 +1,14 @@
 //! A real OpenTelemetry Collector before forewarn: this machine's metrics over OTLP/gRPC, OTLP/HTTP and Prometheus remote
-//! write, and spans that become rates, errors and durations. An alert fires from each.
+//! write, and spans that become rates, errors and durations. An alert fires from each. And its metrics through a real Kafka.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use forewarn::source::Positions;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
@@ -14,6 +16,8 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 use serde_json::Value;
 use support::eventually;
+use support::kafka::Kafka;
+use support::kafka_source::Reading;
 use support::peer::{Peer, free_address};
 use support::process::Forewarn;
 use support::receiver::Receiver;
@@ -79,6 +83,70 @@ service:
             text.lines().filter(|l| l.starts_with("forewarn_source_dropped") && !l.ends_with(" 0")).collect();
         assert!(dropped.is_empty(), "{dropped:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_through_kafka_are_the_same_in_both_encodings() {
+    let Some(broker) = Kafka::own().await else { return };
+    // Encoding, and the codec of its batches.
+    let ways = [("otlp_proto", "gzip"), ("otlp_json", "zstd")];
+    for (encoding, _) in ways {
+        broker.topic(encoding, 1).await;
+    }
+    let exporter = |(encoding, codec): (&str, &str)| {
+        let metrics = format!("metrics: {{topic: {encoding}, encoding: {encoding}}}");
+        format!(
+            "  kafka/{encoding}: {{brokers: ['{}'], {metrics}, producer: {{compression: {codec}}}}}\n",
+            broker.plain
+        )
+    };
+    let config = format!(
+        "receivers:
+  hostmetrics:
+    collection_interval: 1s
+    scrapers: {{cpu: {{}}, memory: {{}}, load: {{}}, network: {{}}}}
+exporters:
+{}service:
+  pipelines:
+    metrics: {{receivers: [hostmetrics], exporters: [kafka/otlp_proto, kafka/otlp_json]}}
+",
+        ways.map(exporter).concat()
+    );
+    let Some(_collector) = Peer::collector(&config).await else { return };
+    let mut read = Vec::new();
+    for (encoding, codec) in ways {
+        let config = format!(
+            "{{brokers: ['{}'], group_id: {encoding}, topics: [{{name: {encoding}, decoder: {encoding}}}]}}",
+            broker.plain
+        );
+        let mut reading = Reading::start(&config, Positions::new());
+        reading.until("several readings", GENEROUS, |r| times(r).len() >= 5).await;
+        let text = reading.metrics.encode().unwrap();
+        assert!(!text.contains("forewarn_kafka_decode_errors_total{"), "{text}");
+        let batches = broker.codecs(encoding, 0);
+        assert!(!batches.is_empty() && batches.iter().all(|batch| *batch == codec), "{encoding}: {batches:?}");
+        read.push(reading);
+    }
+    // Both were given the same: what both have read of one instant has the same series and values.
+    let both: Vec<i64> = times(&read[0]).intersection(&times(&read[1])).copied().collect();
+    assert!(both.len() >= 3, "{both:?}");
+    let of = |reading: &Reading| -> BTreeSet<(i64, String, u64)> {
+        let samples = reading.samples.iter().filter(|(_, t, _)| both.contains(t));
+        samples.map(|(series, t, v)| (*t, series.clone(), v.to_bits())).collect()
+    };
+    let (of_proto, of_json) = (of(&read[0]), of(&read[1]));
+    assert!(of_proto.len() > 30, "{of_proto:?}");
+    assert_eq!(of_proto, of_json);
+    for reading in read {
+        reading.end(GENEROUS).await;
+    }
+}
+
+/// Instants of whole readings: those before the newest.
+fn times(reading: &Reading) -> BTreeSet<i64> {
+    let mut times: BTreeSet<i64> = reading.samples.iter().map(|(_, t, _)| *t).collect();
+    times.pop_last();
+    times
 }
 
 /// A failing span of this trace.

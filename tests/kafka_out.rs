@@ -136,3 +136,34 @@ sinks:
     println!("ended after {:?} with the broker gone", started.elapsed());
     assert!(started.elapsed() < Duration::from_secs(25));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_codec_is_in_the_topic_and_read_again() {
+    let Some(broker) = Kafka::own().await else { return };
+    const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
+    const ALERTS: usize = 200;
+    let mut config = String::new();
+    for codec in CODECS {
+        broker.topic(codec, 1).await;
+        // Gathered for a while, so that there is something to be compressed.
+        let options = "options: {linger.ms: '200'}";
+        config += &format!(
+            "- kafka: {{name: {codec}, brokers: ['{}'], topic: {codec}, compression: {codec}, {options}}}\n",
+            broker.plain
+        );
+    }
+    let sinks = Sinks::start(&config);
+    let names: Vec<String> = (0..ALERTS).map(|n| format!("Alert{n}")).collect();
+    sinks.send(names.iter().map(|name| alerts::firing(name, now())));
+    for codec in CODECS {
+        let kept = eventually(codec, SOON, async || Some(broker.read(codec)).filter(|m| m.len() == ALERTS)).await;
+        let alert = |m: &rdkafka::message::OwnedMessage| {
+            let json: serde_json::Value = serde_json::from_slice(m.payload().unwrap()).unwrap();
+            json["labels"]["alertname"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(kept.iter().map(alert).collect::<Vec<_>>(), names, "{codec}");
+        let batches = broker.codecs(codec, 0);
+        assert!(!batches.is_empty() && batches.iter().all(|batch| *batch == codec), "{codec}: {batches:?}");
+    }
+    assert_eq!(sinks.dispatcher.shutdown(SOON).await, 0);
+}

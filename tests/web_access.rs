@@ -51,7 +51,7 @@ async fn senders_with_certificate_and_password_get_in() {
     let authority = Authority::new();
     let (grpc, http) = (free_address(), free_address());
     let sources = format!("sources: {{remote_write: {{}}, otlp: {{grpc_address: '{grpc}', http_address: '{http}'}}}}");
-    let forewarn = Forewarn::start_with(&sources, &web(), |dir| papers(&authority, dir)).await;
+    let forewarn = Forewarn::start_secured(&sources, &web(), |dir| papers(&authority, dir)).await;
     let dir = forewarn.dir().display();
     let tls = format!("{{ca_file: {dir}/ca.pem, cert_file: {dir}/client.pem, key_file: {dir}/client.key}}");
     let basic = STANDARD.encode("sender:let me in");
@@ -105,7 +105,7 @@ async fn others_do_not() {
     let authority = Authority::new();
     let http = free_address();
     let sources = format!("sources: {{remote_write: {{}}, otlp: {{grpc_address: '', http_address: '{http}'}}}}");
-    let forewarn = Forewarn::start_with(&sources, &web(), |dir| papers(&authority, dir)).await;
+    let forewarn = Forewarn::start_secured(&sources, &web(), |dir| papers(&authority, dir)).await;
     let (known, unknown) = (client(forewarn.dir(), true), client(forewarn.dir(), false));
     for (address, path) in
         [(&forewarn.address, "/api/v1/write"), (&forewarn.address, "/-/healthy"), (&http, "/v1/metrics")]
@@ -138,7 +138,7 @@ async fn others_do_not() {
 async fn a_renewed_certificate_needs_no_restart_and_a_broken_one_stops_nobody() {
     let (before, after) = (Authority::new(), Authority::new());
     let web = "tls_server_config: {cert_file: server.pem, key_file: server.key}";
-    let forewarn = Forewarn::start_with("", web, |dir| papers(&before, dir)).await;
+    let forewarn = Forewarn::start_secured("", web, |dir| papers(&before, dir)).await;
     let dir = forewarn.dir();
     let healthy = async |client: &Client| {
         let answer = client.get(format!("https://{}/-/healthy", forewarn.address)).send().await;

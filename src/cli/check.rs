@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use super::findings::{Findings, Format};
 use crate::base::Limits;
 use crate::rules::{Diagnostic, Lint, LintOptions, Severity, check_globs, yaml_fault};
-use crate::server::{Config, RuleSource, base_dir, read_config};
+use crate::server::{Config, RuleSource, base_dir, named_files, read_config};
 
 /// How to check, and how to say it.
 #[derive(Clone, Debug, Default)]
@@ -59,6 +59,13 @@ pub fn config(file: &Path, options: &CheckOptions, out: &mut dyn Write) -> io::R
             if !patterns.is_empty() {
                 rule_files(&patterns, &lints, &mut found);
             }
+            // Secrets may come with the machine that it will run on.
+            let faults = named_files(&config).into_iter().filter_map(|named| named.fault());
+            found.diagnostics.extend(faults.map(|fault| Diagnostic {
+                severity: Severity::Warning,
+                help: Some("what needs this file fails until it can be read".to_owned()),
+                ..super::findings::of_configuration(&file.display().to_string(), &fault)
+            }));
         }
         Err(error) => found.diagnostics.push(fault(file, &error.to_string())),
     }

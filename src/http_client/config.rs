@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::{HttpClientError, Secret};
+use super::{HttpClientError, NamedFile, Secret};
 
 /// How to reach an HTTP server: credentials, TLS, proxy, redirects.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -139,6 +139,18 @@ impl HttpClientConfig {
         }
     }
 
+    /// The files that it names, with their settings.
+    #[must_use]
+    pub fn files(&self) -> Vec<NamedFile> {
+        let named = [
+            ("basic_auth.password_file", self.basic_auth.as_ref().and_then(|b| b.password_file.as_deref())),
+            ("authorization.credentials_file", self.authorization.as_ref().and_then(|a| a.credentials_file.as_deref())),
+            ("bearer_token_file", self.bearer_token_file.as_deref()),
+        ];
+        let credentials = named.into_iter().filter_map(|(setting, file)| Some(NamedFile::new(setting, file?)));
+        credentials.chain(self.tls_config.files("tls_config")).collect()
+    }
+
     /// Makes relative file names relative to `dir`, the folder of the configuration file.
     pub fn resolve_paths(&mut self, dir: &Path) {
         let tls = &mut self.tls_config;
@@ -153,6 +165,16 @@ impl HttpClientConfig {
         for file in files.into_iter().flatten() {
             *file = dir.join(&*file);
         }
+    }
+}
+
+impl TlsConfig {
+    /// The files that it names, with their settings within the block of this name.
+    #[must_use]
+    pub fn files(&self, block: &str) -> Vec<NamedFile> {
+        let named = [("ca_file", &self.ca_file), ("cert_file", &self.cert_file), ("key_file", &self.key_file)];
+        let files = named.into_iter().filter_map(|(setting, file)| Some(NamedFile::new(setting, file.as_deref()?)));
+        files.map(|file| file.within(block)).collect()
     }
 }
 

@@ -4,6 +4,7 @@
 //! what is sent, never retries, and never lets a secret into a message.
 
 mod config;
+mod file;
 mod secret;
 mod tls;
 
@@ -16,6 +17,7 @@ use tokio::sync::Mutex;
 use url::Url;
 
 pub use config::{Authorization, BasicAuth, HttpClientConfig, TlsConfig};
+pub use file::NamedFile;
 pub use secret::Secret;
 
 use tls::TlsFiles;

@@ -7,9 +7,12 @@ use std::path::{Path, PathBuf};
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
 use serde::{Deserialize, Serialize};
 
-use crate::http_client::{Secret, TlsConfig};
+use crate::http_client::{NamedFile, Secret, TlsConfig};
+
+use super::options::{self, Role};
 
 /// Longest file with a password, in bytes.
 const PASSWORD_MAX: u64 = 64 << 10;
@@ -73,11 +76,12 @@ pub struct Connection {
 pub struct KafkaConfigError(pub String);
 
 impl Connection {
-    /// Checks what can be checked without reading a file; that librdkafka knows the further settings among it.
+    /// Checks what can be checked without reading a file; that librdkafka knows the further settings among it, and that forewarn
+    /// leaves them alone.
     ///
     /// # Errors
     /// The first fault.
-    pub fn validate(&self) -> Result<(), KafkaConfigError> {
+    pub fn validate(&self, role: Role) -> Result<(), KafkaConfigError> {
         let fault = |text: &str| Err(KafkaConfigError(text.to_owned()));
         if self.brokers.is_empty() {
             return fault("brokers: name at least one, as host:port");
@@ -98,6 +102,7 @@ impl Connection {
                 return fault("tls: server_name is not possible here; name the brokers as their certificates do");
             }
         }
+        options::check(&self.options, role, self.tls.is_some(), self.sasl.is_some())?;
         // librdkafka checks names and values one by one when they are put together.
         let mut client = ClientConfig::new();
         for (name, value) in &self.options {
@@ -118,12 +123,27 @@ impl Connection {
         }
     }
 
-    /// The settings in librdkafka's terms: `defaults`, then the user's, then these, then `musts`. Reads the password's file.
+    /// The files that it names, with their settings.
+    #[must_use]
+    pub fn files(&self) -> Vec<NamedFile> {
+        let password = self.sasl.as_ref().and_then(|sasl| sasl.password_file.as_deref());
+        let password = password.map(|file| NamedFile::new("sasl.password_file", file));
+        let tls = self.tls.iter().flat_map(|tls| tls.files("tls"));
+        password.into_iter().chain(tls).collect()
+    }
+
+    /// The settings in librdkafka's terms: `defaults`, then the user's, then these, then `musts`. Reads the files.
     ///
     /// # Errors
-    /// The file cannot be read.
+    /// A file cannot be read.
     pub fn client(&self, defaults: &[(&str, &str)], musts: &[(&str, &str)]) -> Result<ClientConfig, KafkaConfigError> {
+        // librdkafka would say it in OpenSSL's numbers.
+        if let Some(fault) = self.files().iter().find_map(|file| file.fault()) {
+            return Err(KafkaConfigError(fault));
+        }
         let mut client = ClientConfig::new();
+        // Brokers' quotas and logs go by it, so users may have their own.
+        client.set("client.id", "forewarn");
         client.set_log_level(RDKafkaLogLevel::Info);
         // One line when brokers come back is enough; each disconnection is counted as an error if it is one.
         client.set("log.connection.close", "false");
@@ -134,7 +154,6 @@ impl Connection {
             client.set(name, value.expose());
         }
         client.set("bootstrap.servers", self.brokers.join(","));
-        client.set("client.id", "forewarn");
         let protocol = match (&self.tls, &self.sasl) {
             (None, None) => "plaintext",
             (Some(_), None) => "ssl",
@@ -154,6 +173,23 @@ impl Connection {
             client.set(*name, *value);
         }
         Ok(client)
+    }
+
+    /// Why librdkafka makes no client of these settings, with our names of them and the file that it does not like.
+    #[must_use]
+    pub fn refused(&self, error: &KafkaError) -> KafkaConfigError {
+        let text = error.to_string();
+        let theirs = [
+            ("ssl.ca.location", "tls.ca_file"),
+            ("ssl.certificate.location", "tls.cert_file"),
+            ("ssl.key.location", "tls.key_file"),
+        ];
+        let files = self.files();
+        let file = theirs.iter().filter(|(theirs, _)| text.contains(theirs));
+        match file.flat_map(|(_, ours)| files.iter().find(|file| file.setting == *ours)).next() {
+            Some(file) => KafkaConfigError(format!("{} {} is of no use: {text}", file.setting, file.path.display())),
+            None => KafkaConfigError(text),
+        }
     }
 }
 
@@ -200,11 +236,11 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        assert_eq!(connection().validate(), Ok(()));
+        assert_eq!(connection().validate(Role::Source), Ok(()));
         let problem = |change: &dyn Fn(&mut Connection)| {
             let mut connection = connection();
             change(&mut connection);
-            connection.validate().unwrap_err().0
+            connection.validate(Role::Source).unwrap_err().0
         };
         assert!(problem(&|c| c.brokers.clear()).contains("at least one"));
         assert!(problem(&|c| c.brokers.push("kafka".to_owned())).contains("\"kafka\" is not host:port"));
@@ -241,5 +277,39 @@ mod tests {
         }
         assert!(client.create_native_config().is_ok());
         assert!(!format!("{connection:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn users_may_give_no_setting_that_is_set_here() {
+        let mut secured = connection();
+        secured.sasl = Some(serde_saphyr::from_str("{mechanism: PLAIN, username: u, password: p}").unwrap());
+        secured.tls = Some(TlsConfig::default());
+        let client = secured.client(&[], &[]).unwrap();
+        let theirs = ["client.id", "log.connection.close"];
+        let set: Vec<&str> = client.config_map().keys().copied().filter(|name| !theirs.contains(name)).collect();
+        assert!(set.len() >= 8, "{set:?}");
+        for name in set {
+            secured.options = [(name.to_owned(), Secret::new("x"))].into();
+            let error = secured.validate(Role::Sink).unwrap_err().0;
+            assert!(error.contains(&format!("options: {name} cannot be given here")), "{error}");
+        }
+        secured.options = [("client.id".to_owned(), Secret::new("mine"))].into();
+        assert_eq!(secured.client(&[], &[]).unwrap().get("client.id"), Some("mine"));
+    }
+
+    #[test]
+    fn files_that_are_missing_or_of_no_use_are_named_with_their_setting() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut connection = connection();
+        connection.tls = Some(TlsConfig { ca_file: Some("ca.pem".into()), ..TlsConfig::default() });
+        Connection::resolve_paths(&mut connection.sasl, &mut connection.tls, dir.path());
+        let file = dir.path().join("ca.pem");
+        let named = format!("tls.ca_file {}", file.display());
+        let missing = connection.client(&[], &[]).unwrap_err().0;
+        assert!(missing.starts_with(&named) && missing.contains("No such file"), "{missing}");
+        std::fs::write(&file, "no certificate").unwrap();
+        let client: Result<rdkafka::producer::BaseProducer, _> = connection.client(&[], &[]).unwrap().create();
+        let useless = connection.refused(&client.err().unwrap()).0;
+        assert!(useless.starts_with(&named) && useless.contains("of no use"), "{useless}");
     }
 }

@@ -44,6 +44,16 @@ pub fn reason_of(error: &KafkaError) -> &'static str {
     }
 }
 
+/// The same with what librdkafka says of it. A broker that does not like our certificate hangs up on a connection that stands:
+/// librdkafka calls that a failure of the transport.
+#[must_use]
+pub fn reason_told(error: &KafkaError, text: &str) -> &'static str {
+    match reason_of(error) {
+        "connection" if text.contains("SSL routines") => "tls",
+        reason => reason,
+    }
+}
+
 /// Hands librdkafka's log to ours. Its warnings repeat with every attempt to connect, so they are for those who look closely:
 /// what counts is in metrics and on the status page.
 #[derive(Clone, Copy, Debug)]
@@ -76,5 +86,9 @@ mod tests {
         assert_eq!(reason(Code::BrokerTransportFailure), "connection");
         assert_eq!(reason(Code::Conflict), "other");
         assert_eq!(reason_of(&KafkaError::Canceled), "other");
+        let closed = KafkaError::Global(Code::BrokerTransportFailure);
+        assert_eq!(reason_told(&closed, "Disconnected"), "connection");
+        let refused = "Receive failed: error:0A00045C:SSL routines::tlsv13 alert certificate required";
+        assert_eq!(reason_told(&closed, refused), "tls");
     }
 }

@@ -4,6 +4,8 @@
 
 mod config;
 mod faults;
+mod options;
 
 pub use config::{Connection, KafkaConfigError, Mechanism, Sasl};
-pub use faults::{FaultLog, REASONS, reason_of};
+pub use faults::{FaultLog, REASONS, reason_of, reason_told};
+pub use options::Role;

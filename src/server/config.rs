@@ -19,6 +19,7 @@ use crate::source::replay::ReplayConfig;
 use crate::telemetry::TracingConfig;
 
 use super::durable::StateConfig;
+use super::topic_loop::topic_loop;
 use super::web::Web;
 
 /// The whole file. Every part may be left out.
@@ -274,6 +275,9 @@ impl Config {
             prometheus.validate().map_err(|e| ConfigError(format!("warm_up.prometheus: {e}")))?;
         }
         kafka::validate(&self.sources.kafka).map_err(|e| ConfigError(format!("sources.kafka {e}")))?;
+        if let Some(text) = topic_loop(&self.sources.kafka, self.sinks.iter()) {
+            return fault(text);
+        }
         if let Some(otlp) = &self.sources.otlp {
             otlp.validate().map_err(|e| ConfigError(format!("sources.otlp.{e}")))?;
         }

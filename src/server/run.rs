@@ -8,6 +8,7 @@ use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use crate::http_client::NamedFile;
 use crate::rules::selectors_of;
 use crate::source::host::host_name;
 use crate::source::{clock, remote_write};
@@ -20,6 +21,7 @@ use super::executor::Parallel;
 use super::handle::EngineHandle;
 use super::host::{Host, Inputs, outlet};
 use super::http::{AppState, Protocol, Readiness, RecentFindings, ReloadReport, ReloadRequest, Reloader};
+use super::named_files::named_files;
 use super::otlp::OtlpPorts;
 use super::parts::{LastReload, summary};
 use super::recorded::RecordedLanes;
@@ -110,6 +112,9 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let signals = Signals::catch().map_err(|e| StartError::System(format!("signals: {e}")))?;
     let mut config = read_config(&options.config_file)?;
     config.web.name_host(&host_name());
+    for fault in named_files(&config).iter().filter_map(NamedFile::fault) {
+        tracing::warn!("{fault}: what needs it fails until it can be read");
+    }
     let dir = base_dir(&options.config_file);
     let started_at = clock::now();
     let metrics = Metrics::new().map_err(|e| StartError::System(e.to_string()))?;
@@ -123,7 +128,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let engine_options = config.engine_options(processors);
     let Beginning {
         engine: core,
-        restart,
+        mut restart,
         teller,
         told_since,
         recorded: recorded_before,
@@ -132,6 +137,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         durable: checkpoints,
         lock,
     } = durable::begin(&config, &engine_options, &metrics, started_at)?;
+    restart.dry_run = dry_run;
 
     if dry_run {
         teller.lock().unwrap_or_else(PoisonError::into_inner).run_dry();

@@ -65,7 +65,7 @@ struct Starter<'a> {
     described: Vec<(String, String)>,
 }
 
-/// From where the sources go on.
+/// From where the sources go on, and what they may leave behind.
 #[derive(Clone, Debug, Default)]
 pub struct Restart {
     /// How far event time had come; None at a first start.
@@ -76,6 +76,8 @@ pub struct Restart {
     pub event_time: EventTime,
     /// The log for what cannot be read again; None where no state is kept.
     pub log: Option<SourceLog>,
+    /// Whether nothing may show where they have read: in a dry run.
+    pub dry_run: bool,
 }
 
 /// Starts all sources of a configuration; `read` are the selectors of the series that the rules read, `durable` tells what
@@ -94,7 +96,7 @@ pub fn start(
 ) -> Result<Started, StartError> {
     let limits = Arc::new(config.limits.clone());
     let mut starter = Starter { queue, metrics, ids: SourceIds::default(), known: vec![], described: vec![] };
-    let Restart { watermark, positions, event_time, log } = restart;
+    let Restart { watermark, positions, event_time, log, dry_run } = restart;
     let mut tasks = JoinSet::new();
     let mut progress = Vec::new();
     let dir: Arc<Path> = dir.into();
@@ -186,6 +188,7 @@ pub fn start(
             event_time: event_time.clone(),
             exemplars: exemplars.clone(),
             created_timestamps,
+            dry_run,
         };
         let (task, end) = kafka::start(parts, inlet.queue).map_err(|e| StartError::System(e.to_string()))?;
         tasks.spawn(task);

@@ -47,6 +47,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::http_client::NamedFile;
+
 pub use alertmanager::{AlertmanagerConfig, StaticTargets};
 pub use backoff::Backoff;
 pub use dispatcher::{Dispatcher, SinkContext};
@@ -115,6 +117,18 @@ impl SinkConfig {
         }
     }
 
+    /// The files with secrets and certificates that it names, with their settings.
+    #[must_use]
+    pub fn files(&self) -> Vec<NamedFile> {
+        match self {
+            Self::Stdout(_) => Vec::new(),
+            Self::Alertmanager(config) => within("alertmanager", config.http().files()),
+            Self::Webhook(config) => within("webhook", config.files()),
+            Self::Grafana(config) => within("grafana.http_config", config.http_config.files()),
+            Self::Kafka(config) => within("kafka", config.connection().files()),
+        }
+    }
+
     /// Makes relative file names relative to `dir`, the folder of the configuration file.
     pub fn resolve_paths(&mut self, dir: &Path) {
         match self {
@@ -125,6 +139,10 @@ impl SinkConfig {
             Self::Kafka(config) => config.resolve_paths(dir),
         }
     }
+}
+
+fn within(block: &str, files: Vec<NamedFile>) -> Vec<NamedFile> {
+    files.into_iter().map(|file| file.within(block)).collect()
 }
 
 /// Settings of a sink that cannot work.

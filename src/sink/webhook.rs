@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::base::Millis;
-use crate::http_client::{HttpClient, HttpClientConfig, HttpClientError, Purpose, Secret, read_secret};
+use crate::http_client::{HttpClient, HttpClientConfig, HttpClientError, NamedFile, Purpose, Secret, read_secret};
 
 use super::SinkError;
 use super::failure::Failure;
@@ -80,6 +80,11 @@ impl WebhookConfig {
             *file = dir.join(&*file);
         }
         self.http_config.resolve_paths(dir);
+    }
+
+    pub(super) fn files(&self) -> Vec<NamedFile> {
+        let url = self.url_file.as_deref().map(|file| NamedFile::new("url_file", file));
+        url.into_iter().chain(super::within("http_config", self.http_config.files())).collect()
     }
 
     pub(super) fn policy(&self, capacity: usize) -> Policy {

@@ -12,6 +12,7 @@ pub struct KafkaMetrics {
     decode_errors: IntCounterVec,
     lag: IntGaugeVec,
     partitions: IntGaugeVec,
+    elsewhere: IntGaugeVec,
     held_up: IntGaugeVec,
     waiting_for_clock: IntGaugeVec,
     rebalances: IntCounterVec,
@@ -41,6 +42,11 @@ impl KafkaMetrics {
                 &["source", "topic", "partition"],
             )?,
             partitions: area.gauges("forewarn_kafka_partitions", "Partitions that are ours.", &["source"])?,
+            elsewhere: area.gauges(
+                "forewarn_kafka_partitions_elsewhere",
+                "Partitions of the same topics that other members of the group read: rules see only ours.",
+                &["source"],
+            )?,
             held_up: area.gauges(
                 "forewarn_kafka_held_up",
                 "1 while nothing is fetched because the engine is behind.",
@@ -122,6 +128,11 @@ impl KafkaMetrics {
     /// Sets how many partitions a source has.
     pub fn set_partitions(&self, source: &str, partitions: usize) {
         self.partitions.with_label_values(&[source]).set(i64::try_from(partitions).unwrap_or(i64::MAX));
+    }
+
+    /// Sets how many partitions of its topics others read.
+    pub fn set_elsewhere(&self, source: &str, partitions: usize) {
+        self.elsewhere.with_label_values(&[source]).set(i64::try_from(partitions).unwrap_or(i64::MAX));
     }
 
     /// Says whether fetching is stopped because the engine is behind.

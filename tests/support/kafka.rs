@@ -31,7 +31,7 @@ const SOON: Duration = Duration::from_secs(20);
 const WATCH: &str =
     r#""$@" & child=$!; cat >/dev/null; kill -9 $child; wait $child 2>/dev/null; [ -z "$REMOVE" ] || rm -rf "$REMOVE""#;
 
-/// A running broker. Its listeners are plain, with SASL (SCRAM and PLAIN), with TLS, and with both.
+/// A running broker. Its listeners are plain, with SASL (SCRAM and PLAIN), with TLS in several ways, and with both.
 pub struct Kafka {
     /// `127.0.0.1:port` of the plain listener.
     pub plain: String,
@@ -41,6 +41,10 @@ pub struct Kafka {
     pub tls: String,
     /// With both.
     pub sasl_tls: String,
+    /// With TLS, where clients must have a certificate too.
+    pub mutual_tls: String,
+    /// With TLS and a certificate that is another host's.
+    pub misnamed_tls: String,
     dir: PathBuf,
     /// None where the shell removes it.
     kept: Option<TempDir>,
@@ -64,8 +68,8 @@ impl Kafka {
         for attempt in 1.. {
             let kept = tempfile::tempdir().unwrap();
             let dir = kept.path().to_owned();
-            let ports: Vec<String> = (0..5).map(|_| peer::free_address()).collect();
-            certificate(&dir);
+            let ports: Vec<String> = (0..7).map(|_| peer::free_address()).collect();
+            certificates(&dir);
             std::fs::write(dir.join("server.properties"), properties(&dir, &ports)).unwrap();
             format(&libs, &dir);
             let kept = if shared {
@@ -76,7 +80,17 @@ impl Kafka {
             };
             let mut ports = ports.into_iter();
             let mut next = || ports.next().unwrap();
-            let mut kafka = Self { plain: next(), sasl: next(), tls: next(), sasl_tls: next(), dir, kept, shell: None };
+            let mut kafka = Self {
+                plain: next(),
+                sasl: next(),
+                tls: next(),
+                sasl_tls: next(),
+                mutual_tls: next(),
+                misnamed_tls: next(),
+                dir,
+                kept,
+                shell: None,
+            };
             kafka.spawn(&libs);
             if kafka.answers().await {
                 return Some(kafka);
@@ -106,6 +120,17 @@ impl Kafka {
     /// The certificate of whom the TLS listeners trust, as a file.
     pub fn ca(&self) -> PathBuf {
         self.dir.join("ca.pem")
+    }
+
+    /// A certificate that the listener for mutual TLS believes, and its key.
+    pub fn identity(&self) -> (PathBuf, PathBuf) {
+        (self.dir.join("client.pem"), self.dir.join("client.key"))
+    }
+
+    /// Codecs of the batches of a partition as they lie in the broker's log.
+    pub fn codecs(&self, topic: &str, partition: i32) -> Vec<&'static str> {
+        let log = self.dir.join(format!("data/{topic}-{partition}/00000000000000000000.log"));
+        codecs(&std::fs::read(log).unwrap())
     }
 
     /// What it has logged.
@@ -258,7 +283,7 @@ fn libs() -> Option<String> {
 }
 
 fn properties(dir: &Path, ports: &[String]) -> String {
-    let [plain, sasl, tls, sasl_tls, controller] = ports else { panic!("five ports") };
+    let [plain, sasl, tls, sasl_tls, mutual, misnamed, controller] = ports else { panic!("seven ports") };
     let (user, password) = USER;
     let plain_login = "org.apache.kafka.common.security.plain.PlainLoginModule required";
     let scram_login = "org.apache.kafka.common.security.scram.ScramLoginModule required;";
@@ -266,12 +291,12 @@ fn properties(dir: &Path, ports: &[String]) -> String {
         "process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@{controller}
-listeners=PLAIN://{plain},SASL://{sasl},TLS://{tls},SASLTLS://{sasl_tls},CONTROLLER://{controller}
-advertised.listeners=PLAIN://{plain},SASL://{sasl},TLS://{tls},SASLTLS://{sasl_tls}
-listener.security.protocol.map=PLAIN:PLAINTEXT,SASL:SASL_PLAINTEXT,TLS:SSL,SASLTLS:SASL_SSL,CONTROLLER:PLAINTEXT
+listeners=PLAIN://{plain},SASL://{sasl},TLS://{tls},SASLTLS://{sasl_tls},MUTUAL://{mutual},MISNAMED://{misnamed},CONTROLLER://{controller}
+advertised.listeners=PLAIN://{plain},SASL://{sasl},TLS://{tls},SASLTLS://{sasl_tls},MUTUAL://{mutual},MISNAMED://{misnamed}
+listener.security.protocol.map=PLAIN:PLAINTEXT,SASL:SASL_PLAINTEXT,TLS:SSL,SASLTLS:SASL_SSL,MUTUAL:SSL,MISNAMED:SSL,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAIN
-log.dirs={}/data
+log.dirs={0}/data
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=1
 transaction.state.log.replication.factor=1
@@ -284,9 +309,13 @@ background.threads=1
 message.max.bytes=20000000
 auto.create.topics.enable=false
 ssl.keystore.type=PEM
-ssl.keystore.location={}/server.pem
+ssl.keystore.location={0}/server.pem
+listener.name.mutual.ssl.client.auth=required
+listener.name.mutual.ssl.truststore.type=PEM
+listener.name.mutual.ssl.truststore.location={0}/ca.pem
+listener.name.misnamed.ssl.keystore.type=PEM
+listener.name.misnamed.ssl.keystore.location={0}/misnamed.pem
 ",
-        dir.display(),
         dir.display()
     );
     for listener in ["sasl", "sasltls"] {
@@ -319,8 +348,8 @@ fn format(libs: &str, dir: &Path) {
     );
 }
 
-/// A certificate for the loopback address, and the one that stands for it.
-fn certificate(dir: &Path) {
+/// Certificates: the one that stands for the others, of the loopback address, of another host, and of a client.
+fn certificates(dir: &Path) {
     use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
     let ca_key = KeyPair::generate().unwrap();
     let mut ca = CertificateParams::new(Vec::new()).unwrap();
@@ -329,9 +358,37 @@ fn certificate(dir: &Path) {
     // Of the same name as the server's it would be taken for that one's own signature.
     ca.distinguished_name.push(DnType::CommonName, "tests of forewarn");
     let ca_pem = ca.self_signed(&ca_key).unwrap().pem();
-    let key = KeyPair::generate().unwrap();
-    let server = CertificateParams::new(["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
-    let server = server.signed_by(&key, &Issuer::new(ca, ca_key)).unwrap();
-    std::fs::write(dir.join("ca.pem"), &ca_pem).unwrap();
-    std::fs::write(dir.join("server.pem"), format!("{}{}{ca_pem}", key.serialize_pem(), server.pem())).unwrap();
+    let issuer = Issuer::new(ca, ca_key);
+    let signed = |names: &[&str]| {
+        let key = KeyPair::generate().unwrap();
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap();
+        (key.serialize_pem(), certificate.pem())
+    };
+    let write = |name: &str, text: &str| std::fs::write(dir.join(name), text).unwrap();
+    write("ca.pem", &ca_pem);
+    for (file, names) in [("server.pem", &["127.0.0.1", "localhost"][..]), ("misnamed.pem", &["elsewhere.test"])] {
+        let (key, certificate) = signed(names);
+        write(file, &format!("{key}{certificate}{ca_pem}"));
+    }
+    let (key, certificate) = signed(&["forewarn.test"]);
+    write("client.key", &key);
+    write("client.pem", &certificate);
+}
+
+/// Codecs of the batches of a log segment: <https://kafka.apache.org/documentation/#recordbatch>.
+fn codecs(mut log: &[u8]) -> Vec<&'static str> {
+    let mut codecs = Vec::new();
+    while log.len() > 61 {
+        let length = u32::from_be_bytes(log[8..12].try_into().unwrap()) as usize;
+        // What is behind the last one was reserved and not written.
+        if length == 0 {
+            break;
+        }
+        assert_eq!(log[16], 2, "the batches' format");
+        let attributes = u16::from_be_bytes(log[21..23].try_into().unwrap());
+        codecs.push(["none", "gzip", "snappy", "lz4", "zstd"][usize::from(attributes & 7)]);
+        log = &log[12 + length..];
+    }
+    codecs
 }

@@ -58,6 +58,7 @@ impl Reading {
             event_time: Default::default(),
             exemplars: exemplars.clone(),
             created_timestamps: Default::default(),
+            dry_run: false,
             config,
             id,
             ids,

@@ -27,7 +27,12 @@ pub struct Forewarn {
 impl Forewarn {
     /// Starts it in a folder that `fill` has filled; `config` is `forewarn.yml` without `web`. Returns when it answers.
     pub async fn start(config: &str, fill: impl FnOnce(&Path)) -> Self {
-        let mut forewarn = Self::launch(config, "", fill);
+        Self::start_with(&[], config, fill).await
+    }
+
+    /// The same with further arguments.
+    pub async fn start_with(args: &[&str], config: &str, fill: impl FnOnce(&Path)) -> Self {
+        let mut forewarn = Self::launch(args, config, "", fill);
         eventually("an answer of forewarn", START, async || {
             forewarn.assert_running();
             http::get(&forewarn.address, "/-/healthy").await.filter(|(status, _)| *status == 200)
@@ -37,8 +42,8 @@ impl Forewarn {
     }
 
     /// As [`Self::start`], with more settings of `web`, in YAML. Returns when the port is open.
-    pub async fn start_with(config: &str, web: &str, fill: impl FnOnce(&Path)) -> Self {
-        let mut forewarn = Self::launch(config, web, fill);
+    pub async fn start_secured(config: &str, web: &str, fill: impl FnOnce(&Path)) -> Self {
+        let mut forewarn = Self::launch(&[], config, web, fill);
         eventually("forewarn's port", START, async || {
             forewarn.assert_running();
             TcpStream::connect(&forewarn.address).await.ok()
@@ -47,7 +52,7 @@ impl Forewarn {
         forewarn
     }
 
-    fn launch(config: &str, web: &str, fill: impl FnOnce(&Path)) -> Self {
+    fn launch(args: &[&str], config: &str, web: &str, fill: impl FnOnce(&Path)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         fill(dir.path());
         let address = peer::free_address();
@@ -56,6 +61,7 @@ impl Forewarn {
         let output = |name: &str| File::create(dir.path().join(name)).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_forewarn"))
             .args(["run", "--config.file", "forewarn.yml"])
+            .args(args)
             .current_dir(dir.path())
             .env_remove("FOREWARN_LOG")
             .stdin(Stdio::null())

@@ -70,7 +70,8 @@ pub(in crate::server) fn begin(
         Outbox::open_with_faults(&outbox, metrics.registry(), faults).map_err(|e| StartError::System(e.to_string()))?;
     let outbox = Arc::new(outbox);
     tokio::spawn(forget_what_will_not_come_again(durable.clone(), Arc::clone(&outbox)));
-    let restart = Restart { watermark, positions, event_time: EventTime::at(watermark), log: Some(log) };
+    let restart =
+        Restart { watermark, positions, event_time: EventTime::at(watermark), log: Some(log), dry_run: false };
     let (keeping, outbox, durable, lock) = (Some(kept), Some(outbox), Some(durable), Some(lock));
     Ok(Beginning { engine, restart, teller, told_since, recorded, keeping, outbox, durable, lock })
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::http_client::{Secret, TlsConfig};
-use crate::kafka_client::{Connection, Sasl};
+use crate::kafka_client::{Connection, Role, Sasl};
 
 use super::super::SinkError;
 use super::super::matching::Match;
@@ -48,7 +48,7 @@ pub struct KafkaSinkConfig {
     #[serde(deserialize_with = "read_duration", serialize_with = "write_duration")]
     #[schemars(with = "String")]
     pub timeout: Duration,
-    /// Further settings of librdkafka by their names; they stand back where forewarn depends on one.
+    /// Further settings of librdkafka by their names; those that forewarn sets are refused.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub options: BTreeMap<String, Secret>,
 }
@@ -157,7 +157,7 @@ impl KafkaSinkConfig {
     /// The first fault.
     pub fn validate(&self) -> Result<(), SinkError> {
         let invalid = |text: &str| Err(SinkError::Invalid { sink: self.name.clone(), text: text.to_owned() });
-        if let Err(error) = self.connection().validate() {
+        if let Err(error) = self.connection().validate(Role::Sink) {
             return invalid(&error.0);
         }
         let recorded = self.recorded.as_ref().map(|r| r.topic.as_str());
@@ -189,6 +189,8 @@ mod tests {
             ("{brokers: ['k:9092'], topic: a, recorded: {topic: a}}", "topics of their own"),
             ("{brokers: ['k:9092'], topic: a, format: avro}", "avro"),
             ("{brokers: ['k:9092'], topic: a, compression: brotli}", "brotli"),
+            ("{brokers: ['k:9092'], topic: a, options: {security.protocol: ssl}}", "the blocks tls and sasl say it"),
+            ("{brokers: ['k:9092'], topic: a, options: {compression.codec: zstd}}", "compression says it"),
         ] {
             let error = problem(yaml).unwrap_err();
             assert!(error.contains(want), "{yaml}: {error}");

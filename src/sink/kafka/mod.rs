@@ -59,7 +59,7 @@ impl Kafka {
     pub(super) fn new(config: &KafkaSinkConfig) -> Result<Option<Self>, SinkError> {
         config.validate()?;
         let Some(topic) = config.topic.clone() else { return Ok(None) };
-        let (producer, timeout) = (Producer::patient(config), config.timeout);
+        let (producer, timeout) = (Producer::new(config), config.timeout);
         Ok(Some(Self { topic, format: config.format, producer, timeout, sent: Mutex::default() }))
     }
 

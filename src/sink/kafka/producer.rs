@@ -1,7 +1,9 @@
 //! Sends messages and waits for their acknowledgements. The client is set up at the first message, and anew when it has
 //! failed for good; it is let go of on a thread of its own, since that may take its time.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -10,7 +12,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 
-use crate::kafka_client::{Connection, FaultLog, reason_of};
+use crate::kafka_client::{Connection, FaultLog, reason_of, reason_told};
 
 use super::super::failure::{Failure, Verdict};
 use super::config::KafkaSinkConfig;
@@ -34,36 +36,66 @@ pub struct Producer {
     name: String,
     connection: Connection,
     compression: &'static str,
-    /// After this the client gives a message up; 0 for never.
-    timeout_ms: String,
+    /// After this those who send learn from the log that they wait.
+    patience: Duration,
     client: Mutex<Option<FutureProducer<Quiet>>>,
+    /// What the client has told of its connections since it was last acknowledged something.
+    trouble: Trouble,
 }
 
+/// Reason and text of an error.
+type Trouble = Arc<Mutex<Option<(&'static str, String)>>>;
+
 impl Producer {
-    /// A message is given up after the configured time, and may be in the topic all the same: whoever sends it again then
-    /// may double it. Nothing is set up yet.
+    /// No message is given up: the client goes on with it, with the sequence number that lets the topic have it once. One that was
+    /// given up could be in the topic all the same, and would stand there again behind later ones when it is sent anew. Nothing
+    /// is set up yet.
     pub fn new(config: &KafkaSinkConfig) -> Self {
-        Self::giving_up(config, config.timeout.as_millis().max(1))
-    }
-
-    /// No message is given up: the client goes on with it, with the sequence number that lets the topic have it once.
-    pub fn patient(config: &KafkaSinkConfig) -> Self {
-        Self::giving_up(config, 0)
-    }
-
-    fn giving_up(config: &KafkaSinkConfig, after_ms: u128) -> Self {
         Self {
             name: config.name.clone(),
             connection: config.connection(),
             compression: config.compression.name(),
-            timeout_ms: after_ms.to_string(),
+            patience: config.timeout,
             client: Mutex::new(None),
+            trouble: Trouble::default(),
         }
     }
 
-    /// Sends messages in order; what became of each, within the configured time.
+    /// Sends messages in order; what became of each. Those of a key stay in order when the ones that failed are sent again:
+    /// behind one that may be tried again, all of its key have failed.
     pub async fn send(&self, topic: &str, messages: Vec<Outbound>) -> Vec<Result<(), Failure>> {
-        let sent: Vec<_> = messages.iter().map(|message| self.produce(topic, message)).collect();
+        let mut sent: Vec<Result<Delivery, Failure>> = Vec::with_capacity(messages.len());
+        let mut refused = None;
+        for message in &messages {
+            // There may be room for a later one by now, and it must not go before this one.
+            let delivery = refused.clone().map_or_else(|| self.produce(topic, message), Err);
+            refused = delivery.as_ref().err().filter(|failure| may_be_sent_again(failure)).cloned();
+            sent.push(delivery);
+        }
+        let outcomes = self.outcomes(sent);
+        tokio::pin!(outcomes);
+        let mut outcomes = match tokio::time::timeout(self.patience, &mut outcomes).await {
+            Ok(outcomes) => outcomes,
+            Err(_) => {
+                let error = self.late().message;
+                tracing::warn!(sink = self.name, topic, error, "messages wait for their topic");
+                outcomes.await
+            }
+        };
+        let mut failed: HashMap<&str, Failure> = HashMap::new();
+        for (message, outcome) in messages.iter().zip(&mut outcomes) {
+            match outcome {
+                Err(failure) if may_be_sent_again(failure) => {
+                    failed.entry(&message.key).or_insert_with(|| failure.clone());
+                }
+                Err(_) => {}
+                Ok(()) => *outcome = failed.get(message.key.as_str()).cloned().map_or(Ok(()), Err),
+            }
+        }
+        outcomes
+    }
+
+    async fn outcomes(&self, sent: Vec<Result<Delivery, Failure>>) -> Vec<Result<(), Failure>> {
         let mut outcomes = Vec::with_capacity(sent.len());
         for delivery in sent {
             outcomes.push(match delivery {
@@ -88,15 +120,26 @@ impl Producer {
     /// Waits until it is known what became of a message. Whoever stops waiting may ask again, but once it was told no more.
     pub async fn outcome(&self, delivery: &mut Delivery) -> Result<(), Failure> {
         let outcome = match (&mut delivery.0).await {
-            Ok(acknowledged) => acknowledged.map(drop).map_err(|(error, _)| error),
+            Ok(Ok(_)) => {
+                lock(&self.trouble).take();
+                Ok(())
+            }
+            Ok(Err((error, _))) => Err(error),
             Err(_) => Err(KafkaError::Canceled),
         };
         outcome.map_err(|error| self.failure(&error))
     }
 
-    /// That of a message whose time is over, though the client goes on with it.
+    /// That of a message whose time is over, though the client goes on with it. What a person must mend is told as the reason.
     pub fn late(&self) -> Failure {
-        self.failure(&KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut))
+        let late = self.failure(&KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut));
+        match &*lock(&self.trouble) {
+            Some((reason, text)) => {
+                let is_lasting = matches!(*reason, "authentication" | "authorization" | "tls");
+                Failure { reason: if is_lasting { reason } else { late.reason }, message: text.clone(), ..late }
+            }
+            None => late,
+        }
     }
 
     fn client(&self) -> Result<FutureProducer<Quiet>, Failure> {
@@ -105,11 +148,12 @@ impl Producer {
             return Ok(client.clone());
         }
         let setup = |message: String| Failure { reason: "client_setup", message, verdict: Verdict::Retry(None) };
-        let settings = [("enable.idempotence", "true"), ("message.timeout.ms", self.timeout_ms.as_str())];
-        let defaults = [("compression.codec", self.compression), ("reconnect.backoff.max.ms", "2000")];
+        let settings =
+            [("enable.idempotence", "true"), ("message.timeout.ms", "0"), ("compression.codec", self.compression)];
+        let defaults = [("reconnect.backoff.max.ms", "2000")];
         let config = self.connection.client(&defaults, &settings).map_err(|e| setup(e.0))?;
         let made: FutureProducer<Quiet> =
-            config.create_with_context(Quiet(self.name.clone())).map_err(|e| setup(e.to_string()))?;
+            config.create_with_context(self.quiet()).map_err(|e| setup(self.connection.refused(&e).0))?;
         *client = Some(made.clone());
         Ok(made)
     }
@@ -127,8 +171,12 @@ impl Producer {
         Failure { reason: reason_of(error), message: error.to_string(), verdict }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<FutureProducer<Quiet>>> {
-        self.client.lock().unwrap_or_else(PoisonError::into_inner)
+    fn quiet(&self) -> Quiet {
+        Quiet { name: self.name.clone(), trouble: Arc::clone(&self.trouble) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<FutureProducer<Quiet>>> {
+        lock(&self.client)
     }
 }
 
@@ -150,6 +198,10 @@ impl std::fmt::Debug for Producer {
     }
 }
 
+fn may_be_sent_again(failure: &Failure) -> bool {
+    matches!(failure.verdict, Verdict::Retry(_))
+}
+
 fn let_go(client: Option<FutureProducer<Quiet>>) {
     if client.is_some() {
         // Without a thread to spare it is let go of here.
@@ -157,15 +209,29 @@ fn let_go(client: Option<FutureProducer<Quiet>>) {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while one of them is held.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A context that says little: failed deliveries are told of by the worker.
-struct Quiet(String);
+struct Quiet {
+    name: String,
+    trouble: Trouble,
+}
 
 impl ClientContext for Quiet {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        FaultLog.line(&self.0, level, facility, message);
+        FaultLog.line(&self.name, level, facility, message);
     }
 
     fn error(&self, error: KafkaError, text: &str) {
-        tracing::debug!(sink = self.0, reason = reason_of(&error), "Kafka: {text}");
+        let reason = reason_told(&error, text);
+        tracing::debug!(sink = self.name, reason, "Kafka: {text}");
+        // That all brokers are down follows what is wrong with each.
+        let mut trouble = lock(&self.trouble);
+        if reason != "all_brokers_down" || trouble.is_none() {
+            *trouble = Some((reason, text.to_owned()));
+        }
     }
 }

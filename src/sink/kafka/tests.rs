@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rdkafka::Message as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::message::Headers as _;
+use rdkafka::message::{Headers as _, OwnedMessage};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
@@ -34,6 +34,15 @@ fn outgoing(transitions: impl IntoIterator<Item = Transition>) -> Vec<Outgoing> 
 
 /// Names of the alerts in the topic, in order.
 fn kept(cluster: &MockCluster<'_, DefaultProducerContext>) -> Vec<String> {
+    let name = |message: &OwnedMessage| {
+        let header = message.headers().unwrap().iter().find(|h| h.key == "forewarn-alert").unwrap();
+        String::from_utf8(header.value.unwrap().to_vec()).unwrap()
+    };
+    all(cluster).iter().map(name).collect()
+}
+
+/// The messages of the topic, in order.
+fn all(cluster: &MockCluster<'_, DefaultProducerContext>) -> Vec<OwnedMessage> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", cluster.bootstrap_servers())
         .set("group.id", "test")
@@ -43,14 +52,11 @@ fn kept(cluster: &MockCluster<'_, DefaultProducerContext>) -> Vec<String> {
     let mut from = TopicPartitionList::new();
     from.add_partition_offset(TOPIC, 0, Offset::Beginning).unwrap();
     consumer.assign(&from).unwrap();
-    let mut names = Vec::new();
+    let mut messages = Vec::new();
     loop {
         match consumer.poll(Duration::from_secs(20)).expect("an answer") {
-            Ok(message) => {
-                let header = message.headers().unwrap().iter().find(|h| h.key == "forewarn-alert").unwrap();
-                names.push(String::from_utf8(header.value.unwrap().to_vec()).unwrap());
-            }
-            Err(rdkafka::error::KafkaError::PartitionEOF(_)) => return names,
+            Ok(message) => messages.push(message.detach()),
+            Err(rdkafka::error::KafkaError::PartitionEOF(_)) => return messages,
             Err(error) => panic!("{error}"),
         }
     }
@@ -94,4 +100,35 @@ async fn a_message_that_takes_longer_than_many_attempts_comes_once() {
     assert!(late >= 2, "{late}");
     cluster.broker_round_trip_time(1, Duration::ZERO).unwrap();
     assert_eq!(kept(&cluster), ["a", "b", "c"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_of_a_key_stay_in_order_where_answers_take_longer_than_the_timeout() {
+    let cluster = cluster();
+    let yaml =
+        format!("{{brokers: ['{}'], recorded: {{topic: {TOPIC}}}, timeout: 300ms}}", cluster.bootstrap_servers());
+    let producer = producer::Producer::new(&serde_saphyr::from_str(&yaml).unwrap());
+    // As recorded series are sent: what has failed again, until nothing has.
+    let send = async |numbers: std::ops::Range<u8>| {
+        let mut left: Vec<u8> = numbers.collect();
+        while !left.is_empty() {
+            let message = |n: &u8| Outbound { key: "up".to_owned(), payload: vec![*n], headers: vec![] };
+            let outcomes = producer.send(TOPIC, left.iter().map(message).collect()).await;
+            assert_eq!(outcomes.len(), left.len());
+            left = left.into_iter().zip(outcomes).filter(|(_, outcome)| outcome.is_err()).map(|(n, _)| n).collect();
+        }
+    };
+    send(0..1).await;
+    cluster.broker_round_trip_time(1, Duration::from_millis(1_500)).unwrap();
+    let slow = async {
+        send(1..4).await;
+        send(4..7).await;
+    };
+    let recovery = async {
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        cluster.broker_round_trip_time(1, Duration::ZERO).unwrap();
+    };
+    tokio::join!(slow, recovery);
+    let payloads: Vec<u8> = all(&cluster).iter().flat_map(|m| m.payload().unwrap().to_vec()).collect();
+    assert_eq!(payloads, [0, 1, 2, 3, 4, 5, 6]);
 }

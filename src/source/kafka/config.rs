@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::decoder::Decoder;
 use crate::base::{Millis, format_rfc3339, parse_instant};
 use crate::http_client::{Secret, TlsConfig};
-use crate::kafka_client::{Connection, KafkaConfigError, Sasl};
+use crate::kafka_client::{Connection, KafkaConfigError, Role, Sasl};
 use crate::source::config::Span;
 use crate::source::decode::otlp::OtlpSettings;
 
@@ -60,7 +60,7 @@ pub struct KafkaConfig {
     /// KiB of messages fetched ahead.
     #[serde(default = "sixteen_mebibytes")]
     pub fetched_ahead_kib: u32,
-    /// Further settings of librdkafka by their names; they stand back where forewarn depends on one.
+    /// Further settings of librdkafka by their names; those that forewarn sets are refused.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub options: BTreeMap<String, Secret>,
 }
@@ -184,7 +184,7 @@ impl KafkaConfig {
     /// The first fault.
     pub fn validate(&self) -> Result<(), KafkaConfigError> {
         let fault = |text: String| Err(KafkaConfigError(text));
-        self.connection().validate()?;
+        self.connection().validate(Role::Source)?;
         if self.name.is_empty() || self.name.contains('/') || self.group_id.is_empty() {
             return fault("name and group_id must not be empty, nor the name contain a slash".to_owned());
         }
@@ -323,6 +323,10 @@ options: {client.rack: hunter2}";
         assert!(with("topics: [{name: a, decoder: avro}]").contains("avro"));
         assert!(with("topics: [{name: a, decoder: remote_write}]\nstart: now").contains("start \"now\""));
         assert!(with("topics: [{name: a, decoder: remote_write}]\nname: a/b").contains("slash"));
+        let option = "topics: [{name: a, decoder: remote_write}]\noptions: ";
+        assert!(with(&format!("{option}{{group.id: x}}")).contains("group.id cannot be given here: group_id says it"));
+        assert!(with(&format!("{option}{{enable.auto.commit: 'true'}}")).contains("enable.auto.commit"));
+        assert!(with(&format!("{option}{{security.protocol: sasl_ssl}}")).contains("the blocks tls and sasl say it"));
         let own = "topics: [{pattern: '.*', decoder: remote_write}]\ndead_letter: {topic: dead}";
         assert!(with(own).contains("among those that are read"));
         assert!(read("topics: [{name: a, decoder: remote_write}]").unwrap_err().contains("brokers"));

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::statistics::Statistics;
+use rdkafka::statistics::{Statistics, Topic};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use super::begin::{Begin, Known, begin};
 use super::config::Start;
-use crate::kafka_client::{FaultLog, reason_of};
+use crate::kafka_client::{FaultLog, reason_of, reason_told};
 use crate::telemetry::KafkaMetrics;
 
 /// How long the cluster may take for one answer.
@@ -34,8 +34,8 @@ pub enum Notice {
     Assigned(Vec<(TopicPartition, Option<i64>)>),
     /// Partitions are not ours any more; `all` if others will be given at once.
     Revoked { partitions: Vec<TopicPartition>, all: bool },
-    /// How partitions stand, and whether any broker is connected.
-    Standing { partitions: Vec<Report>, connected: bool },
+    /// How partitions stand, how many each topic of theirs has, whoever's they are, and whether any broker is connected.
+    Standing { partitions: Vec<Report>, sizes: Vec<(String, usize)>, connected: bool },
     /// Something went wrong.
     Fault { reason: &'static str, text: String },
 }
@@ -272,12 +272,14 @@ impl ClientContext for Context {
         });
         let partitions = partitions.collect();
         let connected = statistics.brokers.values().any(|b| b.state == "UP");
-        self.tell(Notice::Standing { partitions, connected });
+        let size = |topic: &Topic| topic.partitions.values().filter(|p| p.partition >= 0 && !p.unknown).count();
+        let sizes = statistics.topics.values().map(|topic| (topic.topic.clone(), size(topic))).collect();
+        self.tell(Notice::Standing { partitions, sizes, connected });
     }
 
     fn error(&self, error: KafkaError, text: &str) {
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
-            self.tell(Notice::Fault { reason: reason_of(&error), text: text.to_owned() });
+            self.tell(Notice::Fault { reason: reason_told(&error, text), text: text.to_owned() });
         }
     }
 }
@@ -312,6 +314,18 @@ pub fn commit(consumer: &BaseConsumer<Context>, positions: &[(TopicPartition, i6
     {
         tracing::debug!(%error, "the group's offsets were not committed");
     }
+}
+
+/// Stops fetching from partitions, or goes on with it.
+pub fn pause(consumer: &BaseConsumer<Context>, partitions: &[TopicPartition], pause: bool) -> KafkaResult<()> {
+    if partitions.is_empty() {
+        return Ok(());
+    }
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for (topic, number) in partitions {
+        list.add_partition(topic, *number);
+    }
+    if pause { consumer.pause(&list) } else { consumer.resume(&list) }
 }
 
 fn names(partitions: &TopicPartitionList) -> Vec<TopicPartition> {

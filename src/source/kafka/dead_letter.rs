@@ -84,17 +84,19 @@ impl DeadLetters {
                 let defaults = [
                     ("message.max.bytes", "1000000000"),
                     ("linger.ms", "0"),
-                    ("message.timeout.ms", SETTLE_MS),
                     ("queue.buffering.max.kbytes", UNDER_WAY),
                 ];
-                let client = config.connection().client(&defaults, &[("enable.idempotence", "true")])?;
+                let musts = [("enable.idempotence", "true"), ("message.timeout.ms", SETTLE_MS)];
+                let connection = config.connection();
+                let client = connection.client(&defaults, &musts)?;
                 let context = Deliveries {
                     source: config.name.clone(),
                     acknowledged: AtomicU64::new(0),
                     is_away: AtomicBool::new(false),
                 };
                 let producer = client.create_with_context(context);
-                let producer = producer.map_err(|e| KafkaConfigError(format!("dead_letter: {e}")))?;
+                let producer =
+                    producer.map_err(|e| KafkaConfigError(format!("dead_letter: {}", connection.refused(&e))))?;
                 Place::Topic { producer: Box::new(producer), topic: topic.clone() }
             }
             (None, Some(file)) => {

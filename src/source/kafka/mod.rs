@@ -19,6 +19,7 @@ mod future;
 mod gather;
 mod partitions;
 mod session;
+mod shared;
 
 pub use config::{KafkaConfig, validate};
 
@@ -78,6 +79,9 @@ pub struct KafkaParts {
     pub exemplars: Exemplars,
     /// What becomes of the times at which counters began.
     pub created_timestamps: CreatedTimestamps,
+    /// Whether to leave no trace: to read in a group of its own, which takes partitions from nobody, commit nothing, and write
+    /// no dead letters.
+    pub dry_run: bool,
 }
 
 /// How the watermark of a source of this configuration behaves, and those of its partitions.
@@ -107,9 +111,12 @@ pub fn start(
     let (hand_over, mut handed_over) = mpsc::channel::<Vec<SourceEvent>>(HAND_OVERS);
     let (done, closed) = oneshot::channel();
     let closing = Closing { name: parts.config.name.clone(), closed };
-    let restored = parts.restored;
+    let (mut config, restored) = (parts.config, parts.restored);
+    if parts.dry_run {
+        dry(&mut config);
+    }
     let kafka = Kafka {
-        config: parts.config,
+        config,
         inlet_id: parts.id,
         ids: parts.ids,
         limits: parts.limits,
@@ -119,6 +126,7 @@ pub fn start(
         event_time: parts.event_time,
         exemplars: parts.exemplars,
         created_timestamps: parts.created_timestamps,
+        dry_run: parts.dry_run,
         hand_over,
     };
     std::thread::Builder::new().name("kafka".to_owned()).spawn(move || {
@@ -136,6 +144,14 @@ pub fn start(
         }
     };
     Ok((forward, closing))
+}
+
+/// Makes of a configuration that of a dry run: a group that nobody else is in, and nowhere for dead letters.
+fn dry(config: &mut KafkaConfig) {
+    config.group_id = format!("{}-dry-run-{:016x}", config.group_id, fastrand::u64(..));
+    // A static member's name; two of one name drive each other out within a group, and this one is alone.
+    config.options.remove("group.instance.id");
+    config.dead_letter = config::DeadLetterConfig::default();
 }
 
 /// The end of the thread.
@@ -167,6 +183,8 @@ struct Kafka {
     event_time: EventTime,
     exemplars: Exemplars,
     created_timestamps: CreatedTimestamps,
+    /// Whether nothing is committed.
+    dry_run: bool,
     hand_over: mpsc::Sender<Vec<SourceEvent>>,
 }
 
@@ -174,21 +192,31 @@ impl Kafka {
     fn run(self, restored: &Positions) {
         let mut known = known(&self.config.name, restored);
         let mut wait = RETRY.0;
+        // What is told of as trouble: why there is no client, or why the last one has failed.
+        let mut told = None;
         loop {
-            let end = match self.client(known.clone()) {
+            let name = &self.config.name;
+            let (reason, error) = match self.client(known.clone()) {
                 Ok((consumer, letters)) => {
                     wait = RETRY.0;
-                    let end = Session::new(&self, &consumer, letters).run();
+                    let end = Session::new(&self, &consumer, letters, told.take()).run();
                     known = consumer.context().known();
                     // This is what can hang.
                     drop(consumer);
-                    end
+                    let End::Failed(error) = end else { return };
+                    tracing::error!(source = name, error, "the Kafka consumer has failed; another is set up");
+                    ("fatal", error)
                 }
-                Err(error) => End::Failed(error.to_string()),
+                // Mostly a file that is yet to come: told of once, and shown on the status page until it is there.
+                Err(KafkaConfigError(error)) => {
+                    if told.as_ref() != Some(&error) {
+                        tracing::warn!(source = name, error, "no Kafka consumer can be set up; it is tried again");
+                    }
+                    ("client_setup", error)
+                }
             };
-            let End::Failed(error) = end else { return };
-            tracing::error!(source = self.config.name, error, "the Kafka consumer has failed; another is set up");
-            self.metrics.fault(&self.config.name, "fatal");
+            self.metrics.fault(name, reason);
+            told = Some(error.clone());
             let trouble = vec![SourceEvent::Trouble(self.inlet_id, Some(error))];
             if matches!(self.send(trouble, wait), Err(None)) || self.closes_within(wait) {
                 return;
@@ -202,13 +230,13 @@ impl Kafka {
         known: HashMap<TopicPartition, Known>,
     ) -> Result<(BaseConsumer<Context>, DeadLetters), KafkaConfigError> {
         let config = &self.config;
-        let fault = |error: rdkafka::error::KafkaError| KafkaConfigError(error.to_string());
+        let connection = config.connection();
+        let fault = |error: rdkafka::error::KafkaError| connection.refused(&error);
         let letters = DeadLetters::open(config, self.metrics.clone())?;
         let fetched_ahead = config.fetched_ahead_kib.to_string();
         // A response is unpacked in memory; what librdkafka takes of one is bounded by what it takes from the wire.
         let response = self.limits.decompressed_bytes.clamp(RESPONSE_MIN, i32::MAX as usize).to_string();
         let mut defaults = vec![
-            ("queued.max.messages.kbytes", fetched_ahead.as_str()),
             ("receive.message.max.bytes", response.as_str()),
             ("topic.metadata.refresh.interval.ms", "60000"),
             ("socket.keepalive.enable", "true"),
@@ -226,8 +254,9 @@ impl Kafka {
             ("enable.partition.eof", "true"),
             ("auto.offset.reset", "earliest"),
             ("statistics.interval.ms", "1000"),
+            ("queued.max.messages.kbytes", fetched_ahead.as_str()),
         ];
-        let client = config.connection().client(&defaults, &musts)?;
+        let client = connection.client(&defaults, &musts)?;
         let context = Context::new(&config.name, config.start, self.metrics.clone(), known);
         let consumer: BaseConsumer<Context> = client.create_with_context(context).map_err(fault)?;
         let topics = config.topics.iter().map(config::TopicConfig::subscription).collect::<Result<Vec<_>, _>>()?;
@@ -314,6 +343,7 @@ mod tests {
             event_time: EventTime::default(),
             exemplars: Exemplars::default(),
             created_timestamps: CreatedTimestamps::default(),
+            dry_run: false,
             hand_over,
         };
         kafka.send_all(vec![SourceEvent::Close(SourceId(1))]);
@@ -327,6 +357,42 @@ mod tests {
         assert_eq!(engine.join().unwrap(), [1, 2]);
         // The host is gone: nothing is waited for.
         kafka.send_all(vec![SourceEvent::Close(SourceId(4))]);
+    }
+
+    #[tokio::test]
+    async fn a_consumer_that_never_closes_is_left_behind_after_the_time_that_it_has() {
+        let limit = Duration::from_millis(200);
+        let (done, closed) = oneshot::channel();
+        let (release, hangs) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            // As `rd_kafka_consumer_close` may: until the test lets go, whatever happens meanwhile.
+            let _ = hangs.recv();
+            done.send(()).is_err()
+        });
+        let started = Instant::now();
+        Closing { name: "hangs".to_owned(), closed }.within(limit).await;
+        assert!(started.elapsed() >= limit, "{:?}", started.elapsed());
+        assert!(!thread.is_finished(), "it was the time that ended the waiting");
+        drop(release);
+        assert!(thread.join().unwrap(), "nobody waits for it any more");
+
+        // One that closes is not waited for longer than it takes.
+        let (done, closed) = oneshot::channel();
+        let started = Instant::now();
+        done.send(()).unwrap();
+        Closing { name: "closes".to_owned(), closed }.within(Duration::from_secs(60)).await;
+        assert!(started.elapsed() < Duration::from_secs(30));
+    }
+
+    #[test]
+    fn a_dry_run_is_in_a_group_of_its_own_and_writes_nothing() {
+        let yaml = "{brokers: ['k:9092'], topics: [], dead_letter: {topic: dead}, options: {group.instance.id: a}}";
+        let mut one: KafkaConfig = serde_saphyr::from_str(yaml).unwrap();
+        let mut other = one.clone();
+        dry(&mut one);
+        dry(&mut other);
+        assert!(one.group_id.starts_with("forewarn-dry-run-") && one.group_id != other.group_id, "{}", one.group_id);
+        assert_eq!((one.dead_letter, one.options.len()), (config::DeadLetterConfig::default(), 0));
     }
 
     #[test]

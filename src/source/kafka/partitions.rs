@@ -151,6 +151,13 @@ impl Partitions {
         self.topics.values().map(BTreeMap::len).sum()
     }
 
+    /// How many partitions are others', of the topics of which we have any; `sizes` are the topics' partitions.
+    #[must_use]
+    pub fn elsewhere(&self, sizes: &[(String, usize)]) -> usize {
+        let ours = |topic: &str| self.topics.get(topic).map(BTreeMap::len).filter(|n| *n > 0);
+        sizes.iter().filter_map(|(topic, all)| Some(all.saturating_sub(ours(topic)?))).sum()
+    }
+
     /// Decides who must wait for the others; gives those that stop and those that go on.
     pub fn align(
         &mut self,
@@ -239,6 +246,16 @@ mod tests {
         assert!(
             p.future.must_wait(Stamped { offset: 3, at: None }, 1, HostClock { is_behind: true, ..clock }) && !p.goes()
         );
+    }
+
+    #[test]
+    fn partitions_of_others_are_counted_where_any_is_ours() {
+        let mut all = Partitions::default();
+        all.insert(("t".to_owned(), 0), partition(0));
+        let sizes = [("t".to_owned(), 4), ("u".to_owned(), 9)];
+        assert_eq!(all.elsewhere(&sizes), 3);
+        all.remove(&("t".to_owned(), 0));
+        assert_eq!(all.elsewhere(&sizes), 0);
     }
 
     #[test]

@@ -7,17 +7,18 @@ mod chores;
 
 use std::time::{Duration, Instant};
 
+use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
-use rdkafka::{Offset, TopicPartitionList};
 
 use super::Kafka;
-use super::context::{Context, Notice, TopicPartition};
+use super::context::{self, Context, Notice, TopicPartition};
 use super::dead_letter::DeadLetters;
 use super::decoder::Read;
 use super::future::Stamped;
 use super::partitions::{Partition, Partitions, reached, stream};
+use super::shared::Shared;
 use crate::source::{Part, SourceEvent, clock};
 
 /// How long a poll waits for a message.
@@ -59,11 +60,17 @@ pub struct Session<'a> {
     chores_at: Instant,
     trouble: Option<String>,
     trouble_until: Option<Instant>,
+    shared: Shared,
 }
 
 impl<'a> Session<'a> {
-    /// Begins with a client that has subscribed.
-    pub fn new(kafka: &'a Kafka, consumer: &'a BaseConsumer<Context>, letters: DeadLetters) -> Self {
+    /// Begins with a client that has subscribed; `trouble` is what the one before it ended with.
+    pub fn new(
+        kafka: &'a Kafka,
+        consumer: &'a BaseConsumer<Context>,
+        letters: DeadLetters,
+        trouble: Option<String>,
+    ) -> Self {
         Self {
             kafka,
             consumer,
@@ -75,8 +82,9 @@ impl<'a> Session<'a> {
             gathered_since: None,
             is_held_up: false,
             chores_at: Instant::now(),
-            trouble: None,
+            trouble,
             trouble_until: None,
+            shared: Shared::default(),
         }
     }
 
@@ -244,7 +252,9 @@ impl<'a> Session<'a> {
             match notice {
                 Notice::Assigned(partitions) => self.assigned(partitions),
                 Notice::Revoked { partitions, all } => self.revoked(&partitions, all),
-                Notice::Standing { partitions, connected } => {
+                Notice::Standing { partitions, sizes, connected } => {
+                    let elsewhere = self.partitions.elsewhere(&sizes);
+                    self.shared.others_have(elsewhere, &self.kafka.config, &self.kafka.metrics, Instant::now());
                     for report in partitions {
                         self.report(&report);
                     }
@@ -363,15 +373,7 @@ impl<'a> Session<'a> {
     }
 
     fn pause(&self, partitions: &[TopicPartition], pause: bool) {
-        if partitions.is_empty() {
-            return;
-        }
-        let mut list = TopicPartitionList::with_capacity(partitions.len());
-        for (topic, number) in partitions {
-            list.add_partition(topic, *number);
-        }
-        let done = if pause { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
-        if let Err(error) = done {
+        if let Err(error) = context::pause(self.consumer, partitions, pause) {
             tracing::warn!(source = self.kafka.config.name, %error, "Kafka");
         }
     }

@@ -24,6 +24,9 @@ impl Session<'_> {
     }
 
     fn safe_positions(&mut self) -> Vec<(TopicPartition, i64)> {
+        if self.kafka.dry_run {
+            return Vec::new();
+        }
         let durable = self.kafka.durable.borrow().clone();
         let mut positions = Vec::new();
         for (topic, number, partition) in self.partitions.iter_mut() {
