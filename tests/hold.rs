@@ -107,6 +107,9 @@ async fn what_fires_stays_with_alertmanager_while_time_stands_still() {
     assert_eq!((told(&pager), told(&hook)), (vec!["firing".to_owned()], vec!["firing".to_owned()]));
     // The engine's next word wins.
     write(&address, support::alerts::now(), 2.0).await;
+    // A tick that lies after the sample.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    write(&address, support::alerts::now(), 2.0).await;
     eventually("the end", SOON, async || active(&peer.address).await.is_none().then_some(())).await;
     let both = ["firing".to_owned(), "resolved".to_owned()];
     eventually("its notice", SOON, async || (told(&pager) == both && told(&hook) == both).then_some(())).await;
