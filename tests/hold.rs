@@ -28,8 +28,13 @@ async fn write(address: &str, t: Millis, value: f64) {
     builder.sample(t, value);
     let body = compress(&encode_write_request(&builder.finish()));
     let headers = [("content-type", "application/x-protobuf"), ("content-encoding", "snappy")];
-    let (status, answer) = http::post(address, "/api/v1/write", &headers, &body).await.unwrap();
-    assert_eq!(status / 100, 2, "{answer}");
+    // A machine under load may ask to come again: its disk is waited for.
+    eventually("a sample taken", SOON, async || {
+        let (status, answer) = http::post(address, "/api/v1/write", &headers, &body).await?;
+        assert!(status / 100 == 2 || status == 503, "{status}: {answer}");
+        (status / 100 == 2).then_some(())
+    })
+    .await;
 }
 
 /// `startsAt` of the alert, if Alertmanager holds it active.
@@ -101,6 +106,9 @@ async fn what_fires_stays_with_alertmanager_while_time_stands_still() {
     };
     assert_eq!((told(&pager), told(&hook)), (vec!["firing".to_owned()], vec!["firing".to_owned()]));
     // The engine's next word wins.
+    write(&address, support::alerts::now(), 2.0).await;
+    // A tick that lies after the sample.
+    tokio::time::sleep(Duration::from_secs(2)).await;
     write(&address, support::alerts::now(), 2.0).await;
     eventually("the end", SOON, async || active(&peer.address).await.is_none().then_some(())).await;
     let both = ["firing".to_owned(), "resolved".to_owned()];
