@@ -11,11 +11,11 @@ mod support;
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
+use forewarn::base::encode::encode_write_request_v2;
 use forewarn::base::{Batch, BatchBuilder, CounterStart, Labels, Limits, Millis};
 use forewarn::engine::{Engine, EngineOptions, Inline, Output, Profiles, QuerySpec};
 use forewarn::rules::RuleSet;
 use forewarn::source::decode::{CreatedTimestamps, remote_write_v2};
-use forewarn::source::encode::encode_write_request_v2;
 use support::oracle::{Grid, Matrix, Prometheus};
 use support::skip::skipped;
 

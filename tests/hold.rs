@@ -7,8 +7,8 @@ mod support;
 
 use std::time::{Duration, Instant};
 
+use forewarn::base::encode::{compress, encode_write_request};
 use forewarn::base::{BatchBuilder, Limits, Millis};
-use forewarn::source::encode::{compress, encode_write_request};
 use serde_json::Value;
 use support::peer::Peer;
 use support::process::Forewarn;
@@ -115,7 +115,7 @@ async fn a_kafka_that_cannot_be_reached_is_named_before_any_time_has_begun() {
     let config = "global: {evaluation_interval: 1s}\nrule_files: [rules.yml]\n\
          sources: {host: {interval: 1s}, kafka: [{name: bus, brokers: ['127.0.0.1:1'], \
          topics: [{name: metrics, decoder: remote_write}], patience: 40s}]}\n";
-    let rules = "groups: [{name: g, rules: [{alert: Always, expr: vector(1)}]}]";
+    let rules = "groups: [{name: g, rules: [{alert: Always, expr: node_load1 >= 0}]}]";
     let forewarn = Forewarn::start(config, |dir| std::fs::write(dir.join("rules.yml"), rules).unwrap()).await;
     let waits = "forewarn_source_holds_time_seconds{source=\"bus\"}";
     eventually("a wait", SOON, async || forewarn.metric(waits).await.filter(|seconds| *seconds > 16.0)).await;

@@ -8,13 +8,13 @@ mod support;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use forewarn::base::encode::{compress, encode_write_request};
 use forewarn::base::{Batch, BatchBuilder, Labels, Limits, Millis};
-use forewarn::source::encode::{compress, encode_write_request};
 use support::input::{Input, RULES};
 use support::kafka::{self, Kafka};
 use support::kafka_source::message;
 use support::victim::{Victim, now};
-use support::{eventually, peer};
+use support::{eventually, http, peer};
 
 const SOON: Duration = Duration::from_secs(90);
 const PARTITIONS: i32 = 2;
@@ -55,7 +55,7 @@ fn streamed(partition: i32, step: usize, t: Millis) -> Batch {
             builder.sample(t, value);
         };
         put("streamed", f64::from(u8::from((step / (7 + 3 * i as usize)) % 2 == 1)));
-        put("streamed_total", (step * 8 + if (step / 20) % 2 == 0 { step } else { 0 }) as f64);
+        put("streamed_total", (step * 8 + if (step / 20).is_multiple_of(2) { step } else { 0 }) as f64);
     }
     builder.finish()
 }
@@ -85,7 +85,7 @@ async fn live(mut victim: Victim, input: Input, kills: &[usize]) -> BTreeSet<Str
     let end = input.time(input.steps() - 1) / 1000;
     let watermark = "forewarn_engine_watermark_timestamp_seconds";
     eventually("the end of both", SOON, async || victim.metric(watermark).await.filter(|w| *w >= end as f64)).await;
-    victim.to_the_end(&input).await
+    victim.live_out(&input).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -107,8 +107,20 @@ async fn both_go_on_after_a_kill_as_if_nothing_had_been() {
         victim.ready(SOON).await;
         let partitions = r#"forewarn_kafka_partitions{source="k"}"#;
         eventually("partitions", SOON, async || victim.metric(partitions).await.filter(|n| *n == 2.0)).await;
+        // Who has sent nothing yet holds nobody back, so that the first samples of others could come too late.
+        let body = message(9, now());
+        let answer = http::post(&victim.address, "/api/v1/write", &[], &body).await;
+        assert_eq!(answer.map(|(status, _)| status), Some(204));
     }
-    let input = Input::new((now() / 1000 + 2) * 1000, 160);
+    for partition in 0..PARTITIONS {
+        broker.write("none", TOPIC, partition, &[message(partition as usize, now())]).await;
+    }
+    for victim in [&through, &often, &never] {
+        let read = format!(r#"forewarn_kafka_messages_total{{source="k",topic="{TOPIC}"}}"#);
+        eventually("both partitions", SOON, async || victim.metric(&read).await.filter(|n| *n >= 2.0)).await;
+    }
+    // The last step is at a whole second, as the metric is that tells how far they are.
+    let input = Input::new((now() / 1000 + 2) * 1000, 161);
     let (expected, often, never, ()) = tokio::join!(
         live(through, input, &[]),
         live(often, input, &[40, 90]),
@@ -151,7 +163,9 @@ async fn a_clock_that_is_behind_at_the_first_start_loses_nothing() {
     let lag = r#"forewarn_kafka_lag_messages{partition="0",source="k",topic="early"}"#;
     assert_eq!(victim.metric(lag).await, Some(20.0));
     assert!(victim.stderr().contains("clock seems to be behind"), "{}", victim.stderr());
+    let asked = Instant::now();
     victim.end(SOON).await;
+    println!("ended after {:.1?}", asked.elapsed());
     victim.launch(None);
     victim.answers().await;
     let started = Instant::now();
@@ -159,5 +173,6 @@ async fn a_clock_that_is_behind_at_the_first_start_loses_nothing() {
         assert!(started.elapsed() < SOON, "{}", victim.stderr());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    println!("all read {:.1?} after the start", started.elapsed());
     assert_eq!(victim.metric(waiting).await, Some(0.0));
 }

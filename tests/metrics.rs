@@ -43,6 +43,7 @@ sinks:
   - webhook: {name: hook, url: 'http://127.0.0.1:1/'}
   - grafana: {name: panels, url: 'http://127.0.0.1:1'}
   - kafka: {name: out, brokers: ['127.0.0.1:1'], topic: alerts, recorded: {topic: recorded}}
+remote_write: [{url: 'http://127.0.0.1:1/'}]
 ";
     let rules = "groups: [{name: g, rules: [{record: load, expr: node_load1}, {alert: Never, expr: vector(1) < 0}]}]";
     let forewarn = Forewarn::start(config, |dir| std::fs::write(dir.join("rules.yml"), rules).unwrap()).await;

@@ -42,8 +42,8 @@ const DEVIATIONS: [(&str, &str); 4] = [
 const OWN_KEYS: [&str; 4] = ["generate:", "file:", "alert_window_test:", "tolerance:"];
 
 /// Functions that only this program knows.
-const OWN_FUNCTIONS: [&str; 5] =
-    ["predict_seasonal", "predict_quantile", "predict_anomaly", "time_until", "outlier_score"];
+const OWN_FUNCTIONS: [&str; 6] =
+    ["predict_seasonal", "predict_quantile", "predict_anomaly", "time_until", "changed_at", "outlier_score"];
 
 /// Whether a test, with the rules it names, is beyond promtool.
 fn is_beyond(test: &str, rules: &str) -> bool {

@@ -61,7 +61,7 @@ async fn stuck() -> (Forewarn, Receiver) {
     let config = format!(
         "global: {{evaluation_interval: 1s}}\nrule_files: [rules.yml]\nstate: {{dir: state}}\n\
          sources: {{remote_write: {{lateness: 0s, idle_timeout: 1s}}, kafka: [{{name: k, brokers: ['127.0.0.1:9'], \
-         group_id: g, topics: [{{name: t, decoder: remote_write}}], patience: 2s}}]}}\n\
+         group_id: g, topics: [{{name: t, decoder: remote_write}}], lateness: 0s, idle_timeout: 1s, patience: 2s}}]}}\n\
          sinks: [webhook: {{name: pager, url: 'http://{}/'}}, kafka: {{brokers: ['127.0.0.1:9'], topic: out}}]\n",
         pager.address
     );
@@ -85,7 +85,7 @@ async fn a_second_signal_ends_at_once() {
     forewarn.signal("TERM");
     eventually("the way down", SOON, async || {
         let ready = support::http::get(&forewarn.address, "/-/ready").await;
-        (!ready.is_some_and(|(status, _)| status == 200)).then_some(())
+        ready.is_none_or(|(status, _)| status != 200).then_some(())
     })
     .await;
     tokio::time::sleep(Duration::from_millis(1_200)).await;

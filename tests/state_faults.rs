@@ -69,7 +69,7 @@ async fn flipped(mut victim: Victim, file: &str, input: Input) -> BTreeSet<Strin
     victim.launch(None);
     victim.answers().await;
     assert_eq!(victim.metric("forewarn_checkpoints_passed_over_total").await, Some(1.0));
-    victim.to_the_end(&input).await
+    victim.live_out(&input).await
 }
 
 async fn torn(mut victim: Victim, input: Input) -> BTreeSet<String> {
@@ -88,7 +88,7 @@ async fn torn(mut victim: Victim, input: Input) -> BTreeSet<String> {
     victim.answers().await;
     victim.ready(SOON).await;
     assert_eq!(victim.metric(r#"forewarn_log_replayed_entries_total{outcome="lost"}"#).await.unwrap_or(0.0), 0.0);
-    victim.to_the_end(&input).await
+    victim.live_out(&input).await
 }
 
 async fn set_back(mut victim: Victim, input: Input) -> BTreeSet<String> {
@@ -105,7 +105,7 @@ async fn set_back(mut victim: Victim, input: Input) -> BTreeSet<String> {
     assert!(refused > Some(0.0));
     victim.kill();
     victim.launch(None);
-    victim.to_the_end(&input).await
+    victim.live_out(&input).await
 }
 
 async fn full_disk(mut victim: Victim, disk: Tmpfs, input: Input) -> BTreeSet<String> {
@@ -125,7 +125,7 @@ async fn full_disk(mut victim: Victim, disk: Tmpfs, input: Input) -> BTreeSet<St
     // What was acknowledged around all that is there after the worst end, too.
     victim.kill();
     victim.launch(None);
-    victim.to_the_end(&input).await
+    victim.live_out(&input).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -156,7 +156,7 @@ async fn each_is_survived() {
     let undisturbed = async {
         through.feed_to(&input, 40).await;
         another_process_is_turned_away(&through);
-        through.to_the_end(&input).await
+        through.live_out(&input).await
     };
     let (names, lives): (Vec<_>, Vec<_>) = lives.into_iter().unzip();
     let (told, expected) = futures_util::future::join(join_all(lives), undisturbed).await;

@@ -8,7 +8,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use forewarn::source::encode::{compress, encode_write_request};
+use forewarn::base::encode::{compress, encode_write_request};
 use futures_util::future::join_all;
 use support::input::{Input, RULES};
 use support::receiver::Receiver;
@@ -59,7 +59,7 @@ async fn log_hangs(mut victim: Victim, input: Input) -> BTreeSet<String> {
     // What was acknowledged around all that is there after the worst end, too.
     victim.kill();
     victim.launch(None);
-    victim.to_the_end(&input).await
+    victim.live_out(&input).await
 }
 
 async fn checkpoint_hangs(mut victim: Victim, input: Input) -> BTreeSet<String> {
@@ -77,7 +77,7 @@ async fn checkpoint_hangs(mut victim: Victim, input: Input) -> BTreeSet<String> 
     println!("ended after {:.1?}", asked.elapsed());
     release(&victim);
     victim.launch(None);
-    victim.to_the_end(&input).await
+    victim.live_out(&input).await
 }
 
 async fn checkpoint_hangs_for_a_while(mut victim: Victim, input: Input) -> BTreeSet<String> {
@@ -88,7 +88,7 @@ async fn checkpoint_hangs_for_a_while(mut victim: Victim, input: Input) -> BTree
     eventually("a checkpoint", SOON, async || victim.metric(written).await.filter(|n| Some(*n) > before)).await;
     victim.kill();
     victim.launch(None);
-    victim.to_the_end(&input).await
+    victim.live_out(&input).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -101,7 +101,7 @@ async fn what_is_told_is_what_a_disk_that_does_not_hang_tells() {
     // All have started: nothing is history to any of them.
     let input = Input::new((now() / 1000 + 2) * 1000, 220);
     let (expected, log, checkpoint, short) = tokio::join!(
-        through.to_the_end(&input),
+        through.live_out(&input),
         log_hangs(log, input),
         checkpoint_hangs(checkpoint, input),
         checkpoint_hangs_for_a_while(short, input),

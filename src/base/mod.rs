@@ -4,6 +4,7 @@
 
 mod batch;
 mod counter_start;
+pub mod encode;
 mod instant;
 pub mod label_bytes;
 mod labels;
@@ -11,6 +12,7 @@ mod limits;
 mod nearest;
 mod re2;
 mod record;
+mod recorded;
 mod sample;
 mod time;
 mod time_span;
@@ -24,6 +26,7 @@ pub use limits::Limits;
 pub use nearest::nearest;
 pub use re2::re2_pattern;
 pub use record::Record;
+pub use recorded::Recorded;
 pub use sample::{STALE_NAN_BITS, Sample, is_stale, stale_nan};
 pub use time::{
     DURATION_PATTERN, DurationError, FAR, LONGEST_SPAN, Millis, format_duration, format_rfc3339, parse_duration,

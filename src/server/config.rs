@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{Labels, Limits};
 use crate::engine::EngineOptions;
-use crate::sink::{AlertmanagerConfig, SinkConfig, StdoutConfig};
+use crate::sink::{AlertmanagerConfig, RemoteWriteSinkConfig, SinkConfig, StdoutConfig};
 use crate::source::config::{ScrapeConfig, Span};
 use crate::source::decode::CreatedTimestamps;
 use crate::source::decode::otlp::OtlpSettings;
@@ -43,6 +43,8 @@ pub struct Config {
     pub warm_up: WarmUp,
     /// Other sinks, or `log only`.
     pub sinks: crate::sink::Sinks,
+    /// Receivers of recorded series, `ALERTS` and `ALERTS_FOR_STATE`, as in prometheus.yml.
+    pub remote_write: Vec<RemoteWriteSinkConfig>,
     /// What survives a restart.
     pub state: StateConfig,
     /// The HTTP server.
@@ -193,6 +195,7 @@ impl Config {
             serde_saphyr::from_str::<Self>(yaml).map_err(|e| ConfigError(e.to_string()))?
         };
         config.sinks.iter_mut().for_each(|sink| sink.resolve_paths(dir));
+        config.remote_write.iter_mut().for_each(|target| target.resolve_paths(dir));
         config.alerting.alertmanagers.iter_mut().for_each(|a| a.resolve_paths(dir));
         config.scrape_configs.iter_mut().for_each(|scrape| scrape.resolve_paths(dir));
         config.tracing.http_config.resolve_paths(dir);
@@ -231,7 +234,7 @@ impl Config {
             external_url: self.web.external_url(),
             limits: self.limits.clone(),
             explain_alerts: self.engine.explanations,
-            collect_recorded: self.sinks.iter().any(SinkConfig::wants_recorded),
+            collect_recorded: !self.remote_write.is_empty() || self.sinks.iter().any(SinkConfig::wants_recorded),
             ..EngineOptions::default()
         }
     }
@@ -261,6 +264,7 @@ impl Config {
         for sink in self.all_sinks() {
             sink.validate().map_err(|e| ConfigError(e.to_string()))?;
         }
+        super::recorded::validate(self).map_err(ConfigError)?;
         for scrape in &self.scrape_configs {
             scrape
                 .targets(self.global.scrape_interval, self.global.scrape_timeout)

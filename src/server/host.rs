@@ -27,7 +27,7 @@ use self::keeping::Keeping;
 use super::board::Board;
 use super::handle::Command;
 use super::lag::LagWatch;
-use super::recorded::RecordedOutlet;
+use super::recorded::RecordedLanes;
 
 /// How often the watermark is looked at when nothing arrives: silence moves it, too.
 const IDLE_LOOK: Duration = Duration::from_millis(250);
@@ -64,7 +64,7 @@ pub struct Host {
     metrics: EngineMetrics,
     board: Board,
     outlet: Outlet,
-    recorded_outlet: Option<RecordedOutlet>,
+    recorded_lanes: Option<Arc<RecordedLanes>>,
     refused_before: [u64; 4],
     held_at: Option<Instant>,
     started: Millis,
@@ -119,7 +119,7 @@ impl Host {
             metrics,
             board,
             outlet,
-            recorded_outlet: None,
+            recorded_lanes: None,
             refused_before,
             held_at,
             started: clock::now(),
@@ -192,6 +192,9 @@ impl Host {
             self.keep_if_due();
         }
         self.tell_positions();
+        if let Some(lanes) = self.recorded_lanes.clone().filter(|_| self.keeping.is_some()) {
+            lanes.finish().await;
+        }
         self.keep_last();
     }
 
@@ -320,8 +323,8 @@ impl Host {
         if !out.transitions.is_empty() {
             (self.outlet)(out.transitions);
         }
-        if let Some(outlet) = self.recorded_outlet.as_mut().filter(|_| !out.recorded.is_empty()) {
-            outlet(out.recorded);
+        if let Some(lanes) = self.recorded_lanes.as_ref().filter(|_| !out.recorded.is_empty()) {
+            lanes.put(out.recorded);
         }
     }
 }

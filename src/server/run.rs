@@ -22,7 +22,7 @@ use super::host::{Host, Inputs, outlet};
 use super::http::{AppState, Protocol, Readiness, RecentFindings, ReloadReport, ReloadRequest, Reloader};
 use super::otlp::OtlpPorts;
 use super::parts::{LastReload, summary};
-use super::recorded::recorded_outlet;
+use super::recorded::RecordedLanes;
 use super::rules::{Reloaded, RuleLoader, RuleSource};
 use super::signals::{Signals, interrupted, interrupted_again};
 use super::sinks;
@@ -121,8 +121,17 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let dry_run = options.dry_run || config.sinks.is_log_only();
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let engine_options = config.engine_options(processors);
-    let Beginning { engine: core, restart, teller, keeping, outbox, durable: checkpoints, lock } =
-        durable::begin(&config, &engine_options, &metrics, started_at)?;
+    let Beginning {
+        engine: core,
+        restart,
+        teller,
+        told_since,
+        recorded: recorded_before,
+        keeping,
+        outbox,
+        durable: checkpoints,
+        lock,
+    } = durable::begin(&config, &engine_options, &metrics, started_at)?;
 
     if dry_run {
         teller.lock().unwrap_or_else(PoisonError::into_inner).run_dry();
@@ -132,15 +141,14 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let held_to = event_time.clone();
     dispatcher.keep_alive(move || held_to.get());
     let dispatcher = Arc::new(dispatcher);
-    let recorded = Arc::new(sinks::start_recorded(&config, &metrics, dry_run)?);
+    let recorded = Arc::new(RecordedLanes::start(&config, &metrics, dry_run, told_since)?);
+    recorded.restore(&recorded_before);
     let (engine, commands) = EngineHandle::new();
     let (queue, events) = mpsc::channel(config.limits.queued_batches.max(1));
     let board = Board::default();
 
     // The engine takes no sample before it has rules, see `Host`.
     let executor = Parallel::for_shards(engine_options.shards).map_err(|e| StartError::System(e.to_string()))?;
-    // What comes after the checkpoint was not recorded for good.
-    let recorded_since = restart.watermark.map_or(started_at, |watermark| watermark.saturating_add(1));
     let (followed, durable) = watch::channel(Arc::default());
     let followed = durable::follow(checkpoints, followed);
     let Started { known, remote_write, otlp, traces, mut tasks, closing, progress, described } =
@@ -167,7 +175,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     };
     let mut host = Host::new(core, executor, known, metrics.engine.clone(), board.clone(), tell)
         .tells(event_time)
-        .recorded_to(recorded_outlet(Arc::clone(&recorded), recorded_since, config.limits.clone()));
+        .recorded_to(Arc::clone(&recorded));
     if let Some(followed) = followed {
         host = host.followed_by(followed);
     }
@@ -189,7 +197,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         metrics: metrics.clone(),
         ready: readiness,
         reload: reloader,
-        summary: summary(&config, board, Arc::clone(&last_reload), dispatcher.states()),
+        summary: summary(&config, board, Arc::clone(&last_reload), dispatcher.states(), recorded.states()),
         findings,
         external_url: config.web.external_url(),
         started: started_at,
@@ -240,9 +248,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         for end in closing {
             others.spawn(end.within(CLOSE));
         }
-        for topic in Arc::into_inner(recorded).into_iter().flatten() {
-            others.spawn(topic.shutdown(FLUSH));
-        }
+        others.spawn(recorded.shutdown(FLUSH, keeps));
         let alerts = async {
             let Some(dispatcher) = Arc::into_inner(dispatcher) else { return };
             let left = dispatcher.shutdown(FLUSH).await;

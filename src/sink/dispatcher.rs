@@ -18,13 +18,14 @@ use super::failure::Failure;
 use super::grafana::{Grafana, GrafanaConfig};
 use super::kafka::Kafka;
 use super::keep_alive::{KeepAlive, LONGEST};
+use super::matching::Wish;
 use super::metrics::{Drop, SinkMeter, SinkMetrics};
 use super::origin::Origin;
 use super::outbox::{KEPT_ALIVE, Numbered, Outbox, OutboxSlot};
 use super::pending::{Order, Policy};
 use super::stdout::Printer;
 use super::webhook::Webhook;
-use super::worker::{Mailbox, Receiver, SinkState, supervise, wall_clock};
+use super::worker::{Gate, Mailbox, Receiver, SinkState, supervise, wall_clock};
 use super::{SinkConfig, SinkError};
 
 /// How long the end may wait for the last write of the outbox.
@@ -67,6 +68,7 @@ struct Repeating {
     slot: Option<OutboxSlot>,
     mailboxes: Vec<Arc<Mailbox>>,
     metrics: SinkMetrics,
+    log: Mutex<Gate>,
 }
 
 /// A sink with a mailbox, and the task that empties it.
@@ -183,18 +185,21 @@ impl Repeating {
     fn begin(senders: &[Sender], context: &SinkContext, outbox: Option<&Arc<Outbox>>) -> Self {
         let wanted = senders.iter().any(|sender| sender.mailbox.policy().repeats);
         let order = Order::Newest;
-        let policy = Policy { capacity: 1, batch: 1, one_rule: false, repeats: wanted, resolved: true, order };
-        let attached = outbox.and_then(|outbox| outbox.attach(KEPT_ALIVE, policy));
+        let policy =
+            Policy { capacity: 1, batch: 1, one_rule: false, repeats: true, resolved: true, points: false, order };
+        let attached = outbox.filter(|_| wanted).and_then(|outbox| outbox.attach(KEPT_ALIVE, policy));
         let (slot, kept) = attached.map_or((None, vec![]), |(slot, kept)| (Some(slot), kept));
-        let mut alerts = KeepAlive::new(if wanted { context.queued_alerts } else { 0 });
+        let mut alerts = KeepAlive::new(context.queued_alerts);
         let (now, clock) = (Instant::now(), wall_clock());
+        let ago = |then: Millis| Duration::from_millis(u64::try_from(clock.saturating_sub(then)).unwrap_or(0));
         for old in &kept {
-            let age = u64::try_from(clock.saturating_sub(old.received)).unwrap_or(0);
-            alerts.restore(old.seq, &old.transition, Duration::from_millis(age), now);
+            // When the engine said so is known by its own time, which is no later.
+            alerts.restore(old.seq, &old.transition, ago(old.transition.at), ago(old.received), now);
         }
         settle(slot.as_ref(), &mut alerts);
         let mailboxes = senders.iter().map(|sender| Arc::clone(&sender.mailbox)).collect();
-        Self { alerts: wanted.then(|| Mutex::new(alerts)), slot, mailboxes, metrics: context.metrics.clone() }
+        let (metrics, log) = (context.metrics.clone(), Mutex::default());
+        Self { alerts: wanted.then(|| Mutex::new(alerts)), slot, mailboxes, metrics, log }
     }
 
     /// What the engine has said.
@@ -215,13 +220,19 @@ impl Repeating {
         if due.is_empty() {
             return;
         }
-        tracing::warn!(
-            alerts = due.len(),
-            limit_seconds = LONGEST.as_secs(),
-            "event time is held back: alerts that fire are repeated by the clock, so that receivers do not let them expire"
-        );
+        if self.log.lock().unwrap_or_else(PoisonError::into_inner).open().is_some() {
+            let (alerts, limit_seconds) = (due.len(), LONGEST.as_secs());
+            tracing::warn!(
+                alerts,
+                limit_seconds,
+                "event time is held back: alerts that fire are repeated by the clock, so that receivers do not let them expire"
+            );
+        }
         self.metrics.kept_alive(due.len());
-        let due: Vec<Numbered> = due.into_iter().map(|transition| Numbered { seq: 0, transition }).collect();
+        if let Some(slot) = &self.slot {
+            slot.renew(due.iter().map(|(seq, _)| *seq), clock);
+        }
+        let due: Vec<Numbered> = due.into_iter().map(|(_, transition)| Numbered { seq: 0, transition }).collect();
         let newest = self.mailboxes.iter().filter(|mailbox| mailbox.policy().order == Order::Newest);
         newest.for_each(|mailbox| mailbox.put(&due, clock));
     }
@@ -286,7 +297,8 @@ impl<'a> Starter<'a> {
     fn finish(self) -> Dispatcher {
         let Self { context, outbox, senders, .. } = self;
         let repeating = Arc::new(Repeating::begin(&senders, context, outbox.as_ref()));
-        for (sink, alerts) in outbox.iter().flat_map(|outbox| outbox.drop_unattached()) {
+        let unattached = outbox.iter().flat_map(|outbox| outbox.drop_unattached());
+        for (sink, alerts) in unattached.filter(|(sink, _)| sink != KEPT_ALIVE) {
             tracing::warn!(sink, alerts, "alerts in the outbox are dropped: their sink is not configured any more");
             context.metrics.sink(&sink, 0).dropped(Drop::Unconfigured, alerts);
         }
@@ -294,36 +306,39 @@ impl<'a> Starter<'a> {
     }
 
     fn start(&mut self, config: &SinkConfig) -> Result<(), SinkError> {
-        let capacity = self.context.queued_alerts;
+        let (capacity, started) = (self.context.queued_alerts, wall_clock());
         (self.kind, self.reasons) = (config.kind(), reasons(config));
         match config {
             SinkConfig::Stdout(config) => {
                 let meter = self.meter("stdout".to_owned());
                 let printer = Printer::start(std::io::stdout(), config.format.settle())
                     .map_err(|e| SinkError::Invalid { sink: "stdout".to_owned(), text: e.to_string() })?;
-                self.spawn_always(printer, Printer::policy(capacity), meter);
+                self.spawn_always(printer, Printer::policy(capacity).into(), meter);
             }
             SinkConfig::Alertmanager(config) => {
                 for url in config.urls()? {
                     let meter = self.meter(Alertmanager::name(&url));
                     let receiver = Alertmanager::new(config, url, Arc::clone(&self.origin))?;
-                    self.spawn(receiver, AlertmanagerConfig::policy(capacity), meter);
+                    let wish = Wish::new(AlertmanagerConfig::policy(capacity), &config.matching, &self.origin);
+                    self.spawn(receiver, wish.with_ends_before(started), meter);
                 }
             }
             SinkConfig::Webhook(config) => {
                 let meter = self.meter(config.name.clone());
                 let receiver = Webhook::new(config, Arc::clone(&self.origin))?;
-                self.spawn(receiver, config.policy(capacity), meter);
+                self.spawn(receiver, Wish::new(config.policy(capacity), &config.matching, &self.origin), meter);
             }
             SinkConfig::Grafana(config) => {
                 let meter = self.meter(config.name.clone());
                 let receiver = Grafana::new(config, Arc::clone(&self.origin))?;
-                self.spawn(receiver, GrafanaConfig::policy(capacity), meter);
+                let wish = Wish::new(GrafanaConfig::policy(capacity), &config.matching, &self.origin);
+                self.spawn(receiver, wish.with_ends_before(started), meter);
             }
             SinkConfig::Kafka(config) => {
                 if let Some(receiver) = Kafka::new(config)? {
                     let meter = self.meter(config.name.clone());
-                    self.spawn(receiver, Kafka::policy(config, capacity), meter);
+                    let wish = Wish::new(Kafka::policy(config, capacity), &config.matching, &self.origin);
+                    self.spawn(receiver, wish, meter);
                 }
             }
         }
@@ -344,17 +359,17 @@ impl<'a> Starter<'a> {
     }
 
     /// Starts a receiver, or a dry run in its place.
-    fn spawn(&mut self, receiver: impl Receiver, policy: Policy, meter: SinkMeter) {
+    fn spawn(&mut self, receiver: impl Receiver, wish: Wish, meter: SinkMeter) {
         match self.context.dry_run {
-            true => self.spawn_always(DryRun { sink: meter.name().to_owned() }, policy, meter),
-            false => self.spawn_always(receiver, policy, meter),
+            true => self.spawn_always(DryRun { sink: meter.name().to_owned() }, wish, meter),
+            false => self.spawn_always(receiver, wish, meter),
         }
     }
 
-    fn spawn_always(&mut self, receiver: impl Receiver, policy: Policy, meter: SinkMeter) {
-        let attached = self.outbox.as_ref().and_then(|outbox| outbox.attach(meter.name(), policy));
+    fn spawn_always(&mut self, receiver: impl Receiver, wish: Wish, meter: SinkMeter) {
+        let attached = self.outbox.as_ref().and_then(|outbox| outbox.attach(meter.name(), wish.clone()));
         let (slot, due) = attached.map_or((None, vec![]), |(slot, due)| (Some(slot), due));
-        let mailbox = Arc::new(Mailbox::with_outbox(policy, meter, slot, due));
+        let mailbox = Arc::new(Mailbox::with_outbox(wish, meter, slot, due));
         let task = tokio::spawn(supervise(Arc::clone(&mailbox), Arc::new(receiver), self.context.backoff));
         self.senders.push(Sender { mailbox, task, kind: self.kind });
     }

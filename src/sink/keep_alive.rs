@@ -94,17 +94,20 @@ impl KeepAlive {
         }
     }
 
-    /// Takes in what a process before this one was told `age` ago, oldest first.
-    pub fn restore(&mut self, seq: u64, transition: &Arc<Transition>, age: Duration, now: Instant) {
+    /// Takes in what a process before this one has sent, oldest first: it was told so `told` ago, and sent it last `sent` ago.
+    pub fn restore(&mut self, seq: u64, transition: &Arc<Transition>, told: Duration, sent: Duration, now: Instant) {
         // A machine that has run for less than that knows no such instant; then the alert's life is over as well.
-        match now.checked_sub(age) {
-            Some(then) => self.note(seq, transition, then),
-            None => self.released.push(seq),
+        let (Some(told), Some(sent)) = (now.checked_sub(told.max(sent)), now.checked_sub(sent)) else {
+            return self.released.push(seq);
+        };
+        self.note(seq, transition, told);
+        if let Some(alert) = self.alerts.get_mut(&AlertKey::of(transition)).filter(|alert| alert.seq == seq) {
+            alert.sent = sent;
         }
     }
 
-    /// What has to be said again now.
-    pub fn due(&mut self, event_time: Option<Millis>, now: Instant) -> Vec<Arc<Transition>> {
+    /// What has to be said again now, with its number in the outbox.
+    pub fn due(&mut self, event_time: Option<Millis>, now: Instant) -> Vec<(u64, Arc<Transition>)> {
         if self.look_at.is_some_and(|at| now < at) {
             return Vec::new();
         }
@@ -114,7 +117,7 @@ impl KeepAlive {
             let life = alert.life();
             if sent >= life / 2 && sent < life && told < LONGEST && !alert.had_its_turn(event_time) {
                 alert.sent = now;
-                due.push((*key, again(&alert.transition)));
+                due.push((*key, (alert.seq, again(&alert.transition))));
             }
         }
         // Those that are past help are looked at no more often than the others.
@@ -122,7 +125,7 @@ impl KeepAlive {
         let soon = now.checked_add(Duration::from_secs(15));
         self.look_at = next.into_iter().chain(soon).min();
         due.sort_unstable_by_key(|(key, _)| *key);
-        due.into_iter().map(|(_, transition)| transition).collect()
+        due.into_iter().map(|(_, again)| again).collect()
     }
 
     /// Numbers that are needed no longer.
@@ -164,10 +167,10 @@ mod tests {
         assert_eq!(said, [120, 240, 360, 480, 600, 720, 840]);
         // The engine speaks, and stops again.
         let again = start + seconds(2_000);
-        keep.note(0, &firing("a"), again);
+        keep.note(7, &firing("a"), again);
         let due = keep.due(stands, again + seconds(150));
         let want = Transition { from: AlertState::Firing, reason: Reason::Resent, ..testing::firing("a", 60_000) };
-        assert_eq!(due.iter().map(|t| (**t).clone()).collect::<Vec<_>>(), [want]);
+        assert_eq!(due.iter().map(|(seq, t)| (*seq, (**t).clone())).collect::<Vec<_>>(), [(7, want)]);
     }
 
     #[test]
@@ -201,10 +204,17 @@ mod tests {
     #[test]
     fn after_a_restart_only_what_still_lives_is_repeated() {
         let (mut keep, now) = (KeepAlive::new(10), Instant::now() + seconds(10_000));
-        keep.restore(1, &firing("lives"), seconds(LIFE - 10), now);
-        keep.restore(2, &firing("over"), seconds(LIFE + 10), now);
-        let names = |due: Vec<Arc<Transition>>| due.iter().map(|t| t.rule.alert.clone()).collect::<Vec<_>>();
-        assert_eq!(names(keep.due(None, now)), ["lives"]);
+        let (age, never) = (seconds(LIFE - 10), LONGEST);
+        keep.restore(1, &firing("lives"), age, age, now);
+        keep.restore(2, &firing("over"), seconds(LIFE + 10), seconds(LIFE + 10), now);
+        keep.restore(3, &firing("repeated"), seconds(LIFE + 10), age, now);
+        keep.restore(4, &firing("for too long"), never, age, now);
+        let names = |due: Vec<(u64, Arc<Transition>)>| -> Vec<String> {
+            let mut names: Vec<_> = due.iter().map(|(_, t)| t.rule.alert.clone()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(names(keep.due(None, now)), ["lives", "repeated"]);
         assert!(names(keep.due(None, now + seconds(600))).is_empty());
     }
 }

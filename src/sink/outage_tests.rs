@@ -48,8 +48,15 @@ fn engine(now: Millis, pending: &mut Pending, truth: &mut BTreeMap<usize, Option
 /// Runs until all is delivered after the end of the outage; gives how long that took. `hangs`: attempts run into their time-out
 /// while it is down, instead of failing at once.
 fn recovers_within(hangs: bool, jitter: f64) -> Millis {
-    let policy =
-        Policy { capacity: 100_000, batch: 256, one_rule: false, repeats: true, resolved: true, order: Order::Newest };
+    let policy = Policy {
+        capacity: 100_000,
+        batch: 256,
+        one_rule: false,
+        repeats: true,
+        resolved: true,
+        points: false,
+        order: Order::Newest,
+    };
     let (mut pending, mut truth, mut believed) = (Pending::new(policy), BTreeMap::new(), BTreeMap::new());
     let origin = Origin::default();
     let (down, back) = (MINUTE, MINUTE + HOUR);

@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn a_process_that_keeps_nothing_shows_nothing_of_it() {
         let metrics = Metrics::new().unwrap();
-        assert!(!metrics.encode().unwrap().contains("forewarn_checkpoint"), "0 would be a checkpoint of 1970");
+        assert!(!metrics.encode().unwrap().contains("_checkpoint_"), "0 would be a checkpoint of 1970");
         metrics.state.begin(1_700_000_000);
         let text = metrics.encode().unwrap();
         assert!(text.contains("forewarn_checkpoint_last_success_timestamp_seconds 1700000000\n"), "{text}");

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use forewarn::base::encode::{compress, encode_write_request, encode_write_request_v2};
 use forewarn::base::{Batch, BatchBuilder, Labels, Limits, Millis};
-use forewarn::source::encode::{compress, encode_write_request, encode_write_request_v2};
 use forewarn::source::exemplars::Exemplars;
 use forewarn::source::kafka::{self, Closing, KafkaConfig, KafkaParts};
 use forewarn::source::watermark::Watermarks;

@@ -32,6 +32,7 @@ pub mod skip;
 pub mod tmpfs;
 pub mod told;
 pub mod victim;
+pub mod write_receiver;
 
 use std::time::{Duration, Instant};
 

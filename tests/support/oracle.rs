@@ -60,6 +60,16 @@ impl Prometheus {
         Some(Self { peer, version })
     }
 
+    /// `127.0.0.1:port`.
+    pub fn address(&self) -> &str {
+        &self.peer.address
+    }
+
+    /// The server itself.
+    pub fn peer(&mut self) -> &mut Peer {
+        &mut self.peer
+    }
+
     /// Sends all samples by remote write 1.0.
     pub async fn fill(&self, world: &World) {
         let mut request = Vec::new();

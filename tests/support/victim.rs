@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use forewarn::base::Millis;
-use forewarn::source::encode::{compress, encode_write_request};
+use forewarn::base::encode::{compress, encode_write_request};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -238,7 +238,7 @@ impl Victim {
     }
 
     /// Gives the rest of an input, ends in order, and gives what was printed by all its processes.
-    pub async fn to_the_end(mut self, input: &Input) -> BTreeSet<String> {
+    pub async fn live_out(mut self, input: &Input) -> BTreeSet<String> {
         self.answers().await;
         self.feed_to(input, input.steps()).await;
         self.ready(START).await;

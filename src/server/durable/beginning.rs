@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 
-use crate::base::Millis;
+use crate::base::{Millis, Record};
 use crate::engine::{Engine, EngineOptions};
 use crate::sink::outbox::Outbox;
 use crate::source::clock::EventTime;
@@ -27,6 +27,10 @@ pub(in crate::server) struct Beginning {
     pub restart: Restart,
     /// Who is told of what.
     pub teller: Arc<Mutex<Teller>>,
+    /// From which tick on recorded samples are told; those before were history.
+    pub told_since: Millis,
+    /// Recorded samples that still wait to be sent.
+    pub recorded: Vec<Record>,
     /// The rest is there where state is kept.
     pub keeping: Option<Kept>,
     /// Where alerts wait until they are acknowledged.
@@ -52,18 +56,21 @@ pub(in crate::server) fn begin(
             engine: Engine::new(options.clone()),
             restart: Restart::default(),
             teller: Arc::new(Mutex::new(Teller::new(now))),
+            told_since: now,
+            recorded: Vec::new(),
             keeping: None,
             outbox: None,
             durable: None,
             lock: None,
         });
     };
-    let Opened { engine, watermark, positions, log, durable, teller, kept, outbox, faults, lock } = opened;
+    let Opened { engine, watermark, told_since, recorded, positions, log, durable, teller, kept, outbox, faults, lock } =
+        opened;
     let outbox =
         Outbox::open_with_faults(&outbox, metrics.registry(), faults).map_err(|e| StartError::System(e.to_string()))?;
     let outbox = Arc::new(outbox);
     tokio::spawn(forget_what_will_not_come_again(durable.clone(), Arc::clone(&outbox)));
     let restart = Restart { watermark, positions, event_time: EventTime::at(watermark), log: Some(log) };
     let (keeping, outbox, durable, lock) = (Some(kept), Some(outbox), Some(durable), Some(lock));
-    Ok(Beginning { engine, restart, teller, keeping, outbox, durable, lock })
+    Ok(Beginning { engine, restart, teller, told_since, recorded, keeping, outbox, durable, lock })
 }

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::base::Millis;
+use crate::base::{Millis, Record};
 use crate::engine::{Engine, EngineOptions};
-use crate::sink::AlertKey;
+use crate::sink::{AlertKey, waits_for};
 use crate::source::durable::{DurablePoint, LOG, SourceLog};
 use crate::source::kafka::KafkaConfig;
 use crate::state::checkpoint::{Header, Store};
@@ -27,6 +27,10 @@ pub(in crate::server) struct Opened {
     pub engine: Engine,
     /// How far event time had come there.
     pub watermark: Option<Millis>,
+    /// From which tick on findings and recorded samples are told; those before were history.
+    pub told_since: Millis,
+    /// Recorded samples that waited for their sinks.
+    pub recorded: Vec<Record>,
     /// From where sources go on that can be read again.
     pub positions: BTreeMap<Arc<str>, u64>,
     /// The log for those that cannot.
@@ -65,6 +69,7 @@ pub(in crate::server) struct Kept {
 struct Restored {
     engine: Engine,
     host: HostRecord,
+    recorded: Vec<Record>,
     header: Header,
 }
 
@@ -103,11 +108,11 @@ pub(in crate::server) fn open(
         Log::open(&dir, log_options, faults.clone(), observer(metrics.clone())).map_err(|e| fault(&e))?;
     // Without a checkpoint the log begins with the process that first used the folder.
     let first_start = survey.segments.iter().find_map(|(_, _, head)| Some(head.as_ref()?.created));
-    let (engine, host, header) = match restored {
-        Some(Restored { engine, host, header }) => (engine, host, header),
+    let (engine, host, recorded, header) = match restored {
+        Some(Restored { engine, host, recorded, header }) => (engine, host, recorded, header),
         None => {
             let host = HostRecord { told_since: first_start.unwrap_or(now), ..HostRecord::default() };
-            (Engine::new(options.clone()), host, Header::default())
+            (Engine::new(options.clone()), host, Vec::new(), Header::default())
         }
     };
     let untold = host.untold.iter().map(|key| AlertKey::from_number(*key));
@@ -116,10 +121,23 @@ pub(in crate::server) fn open(
     let (durable, points) = watch::channel(DurablePoint::default());
     let pace = (config.checkpoint_interval.0, config.log_max_bytes / 2);
     let keeper = Keeper::start(store, log.clone(), pace, metrics.clone(), durable).map_err(|e| fault(&e))?;
-    let (watermark, rules) = (header.watermark, header.rules);
+    let (watermark, rules, told_since) = (header.watermark, header.rules, host.told_since);
     let kept = Kept { keeper, replay, host, positions: positions.clone(), teller: Arc::clone(&teller), rules };
     let outbox = dir.outbox();
-    Ok(Some(Opened { engine, watermark, positions, log, durable: points, teller, kept, outbox, faults, lock }))
+    Ok(Some(Opened {
+        engine,
+        watermark,
+        told_since,
+        recorded,
+        positions,
+        log,
+        durable: points,
+        teller,
+        kept,
+        outbox,
+        faults,
+        lock,
+    }))
 }
 
 /// The newest checkpoint that is whole and that this release can go on from.
@@ -147,7 +165,8 @@ fn restore(
                 }
                 tracing::info!(number, watermark, bytes = checkpoint.manifest.bytes, "restored from a checkpoint");
                 let header = checkpoint.manifest.header;
-                return Ok(Some(Restored { engine: restored.engine, host, header }));
+                let recorded = checkpoint.records.into_iter().filter(|r| waits_for(r).is_some()).collect();
+                return Ok(Some(Restored { engine: restored.engine, host, recorded, header }));
             }
             Err(error) => {
                 tracing::error!(number, %error, "a checkpoint cannot be restored; the one before it is taken");

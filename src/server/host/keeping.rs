@@ -145,16 +145,11 @@ impl Host {
         }
     }
 
-    /// Whether nothing else is read again: no recorded files, and no partition of a topic that is still configured.
+    /// Whether nothing else is read again: no recorded files, and no topics. Without a checkpoint these begin where the
+    /// configuration says, or the group's offsets, which are before what the log has.
     fn log_is_alone(&self) -> bool {
-        let of_kafka = |stream: &str| {
-            let goes_on = |source: &super::KnownSource| {
-                let rest = stream.strip_prefix("kafka/").and_then(|rest| rest.strip_prefix(source.metrics.name()));
-                matches!(source.pace, Pace::Log { .. }) && rest.is_some_and(|rest| rest.starts_with('/'))
-            };
-            self.sources.iter().any(goes_on)
-        };
-        self.recorded.iter().all(|id| *id == REPLAYED_LOG) && !self.positions.keys().any(|stream| of_kafka(stream))
+        let is_topic = |source: &super::KnownSource| matches!(source.pace, Pace::Log { .. });
+        self.recorded.iter().all(|id| *id == REPLAYED_LOG) && !self.sources.iter().any(is_topic)
     }
 
     /// Shows what waits for the log's disk; and while history or the log is read no checkpoint is taken, and none is missed.
@@ -215,6 +210,8 @@ impl Host {
             SourceProgress { name: source.metrics.name().to_owned(), newest, quiet }
         };
         let sources = self.sources.iter().map(progress).collect();
+        // Those samples' ticks are behind the checkpoint and will not come again.
+        records.extend(self.recorded_lanes.iter().flat_map(|lanes| lanes.waiting()));
         records.push(HostRecord { told_since, untold, sources }.encode());
         let header = Header {
             release: env!("CARGO_PKG_VERSION").to_owned(),

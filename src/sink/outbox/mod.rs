@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A disk that fails or hangs stops no alert: the engine waits for one commit and at most a second, then delivery goes
-//! on from memory, which is said aloud, until a commit works again. The outbox knows which sink wants what (`Policy`);
+//! on from memory, which is said aloud, until a commit works again. The outbox knows which sink wants what (`Wish`);
 //! what is newest, expired or one too many is decided by the mailboxes, which settle what they give up.
 
 mod image;
@@ -29,7 +29,7 @@ use crate::alert::Transition;
 use crate::base::Millis;
 use crate::state::{Faults, Point};
 
-use super::pending::Policy;
+use super::matching::Wish;
 use super::worker::wall_clock;
 use image::{Image, SinkIndex};
 use metrics::{BacklogCollector, OutboxMetrics, backlog};
@@ -80,6 +80,14 @@ impl OutboxSlot {
 }
 
 impl OutboxSlot {
+    /// These count as having come in at `received`. Does not wait for the disk.
+    pub(super) fn renew(&self, seqs: impl Iterator<Item = u64>, received: Millis) {
+        let mut image = self.outbox.image();
+        seqs.for_each(|seq| image.renew(seq, received));
+        drop(image);
+        self.outbox.writer.ring();
+    }
+
     /// Waits until what is settled is on disk, like [`Outbox::accept`] for a second at most. Blocks.
     pub(super) fn wait(&self) {
         self.outbox.writer.wait(PATIENCE);
@@ -101,7 +109,7 @@ impl OutboxSlot {
 #[derive(Debug)]
 pub struct Outbox {
     image: Arc<Mutex<Image>>,
-    sinks: Mutex<Vec<(SinkIndex, Policy)>>,
+    sinks: Mutex<Vec<(SinkIndex, Wish)>>,
     writer: Writer,
     metrics: OutboxMetrics,
     faults: Faults,
@@ -138,13 +146,13 @@ impl Outbox {
         }
         let image = Arc::new(Mutex::new(found.image));
         BacklogCollector::register(registry, &image, wall_clock).map_err(metric)?;
-        let writer = Writer::start(Arc::clone(&image), open, store, metrics.clone(), faults.clone())
-            .map_err(OutboxError::Thread)?;
+        let writer = Writer::start(Arc::clone(&image), (file.to_owned(), open), store, metrics.clone(), faults.clone());
+        let writer = writer.map_err(OutboxError::Thread)?;
         Ok(Self { image, sinks: Mutex::default(), writer, metrics, faults })
     }
 
     /// Makes a sink known, before the first [`Self::accept`], and gives what waits for it, oldest first.
-    pub(super) fn attach(self: &Arc<Self>, name: &str, policy: Policy) -> Option<(OutboxSlot, Vec<Restored>)> {
+    pub(super) fn attach(self: &Arc<Self>, name: &str, wish: impl Into<Wish>) -> Option<(OutboxSlot, Vec<Restored>)> {
         let mut image = self.image();
         let index = image.sink(name)?;
         let due = &image.sinks()[usize::from(index)].due;
@@ -154,7 +162,7 @@ impl Outbox {
         });
         let restored = restored.collect();
         drop(image);
-        self.sinks.lock().unwrap_or_else(PoisonError::into_inner).push((index, policy));
+        self.sinks.lock().unwrap_or_else(PoisonError::into_inner).push((index, wish.into()));
         Some((OutboxSlot { outbox: Arc::clone(self), index }, restored))
     }
 
@@ -189,7 +197,7 @@ impl Outbox {
         let mut accepted = Vec::with_capacity(transitions.len());
         let mut duplicates = 0;
         for transition in transitions {
-            let due = sinks.iter().filter(|(_, policy)| policy.wants(&transition)).map(|(index, _)| *index).collect();
+            let due = sinks.iter().filter(|(_, wish)| wish.wants(&transition)).map(|(index, _)| *index).collect();
             match image.accept(&transition, now, due) {
                 Some(seq) => accepted.push(Numbered { seq, transition }),
                 None => duplicates += 1,

@@ -166,11 +166,31 @@ fn may_hold_alerts(file: &Path) -> bool {
     }
 }
 
+/// Opens the outbox again while the process runs. One that is damaged by now is set aside: all that waits is in memory, and
+/// will be written into the new one.
+pub(super) fn open_again(file: &Path, open: &Open) -> Result<Store, StoreError> {
+    match Store::open(open) {
+        Err(error) if error.is_damage() => {
+            let Ok(aside) = move_aside(file) else { return Err(error) };
+            tracing::error!(file = %file.display(), %error, aside = %aside.display(), "the outbox is damaged; it is set aside and written anew from memory");
+            Store::open(open)
+        }
+        opened => opened,
+    }
+}
+
 fn set_aside(file: &Path, error: &StoreError) -> Result<(), OutboxError> {
+    let moved = move_aside(file);
+    let aside = moved.map_err(|e| OutboxError::Io { file: file.to_owned(), error: e.to_string() })?;
+    tracing::error!(file = %file.display(), %error, aside = %aside.display(), "the outbox is damaged; it is set aside and a new one begun: alerts that waited in it are not sent");
+    Ok(())
+}
+
+fn move_aside(file: &Path) -> io::Result<PathBuf> {
     let aside = (0..).map(|n| file.with_extension(format!("redb.damaged-{n}"))).find(|name| !name.exists());
     let aside = aside.unwrap_or_else(|| file.with_extension("redb.damaged"));
-    tracing::error!(file = %file.display(), %error, aside = %aside.display(), "the outbox is damaged; it is set aside and a new one begun: alerts that waited in it are not sent");
-    std::fs::rename(file, &aside).map_err(|e| OutboxError::Io { file: file.to_owned(), error: e.to_string() })
+    std::fs::rename(file, &aside)?;
+    Ok(aside)
 }
 
 impl StoreError {
@@ -234,7 +254,7 @@ impl Store {
             let mut due = txn.open_table(DUE)?;
             let mut accepted = txn.open_table(ACCEPTED)?;
             let name = |index: u16| names.get(usize::from(index)).map_or("", String::as_str);
-            for (seq, record) in &changes.put {
+            for (seq, record) in changes.put.iter().chain(&changes.renewed) {
                 transitions.insert(seq, record.as_slice())?;
             }
             for (index, seq) in &changes.owed {

@@ -7,13 +7,20 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use proptest::prelude::*;
 use redb::{Database, StorageBackend};
 
-use super::super::pending::Order;
+use super::super::pending::{Order, Policy};
 use super::super::testing;
 use super::*;
 use crate::alert::Reason;
 
-const NEWEST: Policy =
-    Policy { capacity: 100, batch: 64, one_rule: false, repeats: true, resolved: true, order: Order::Newest };
+const NEWEST: Policy = Policy {
+    capacity: 100,
+    batch: 64,
+    one_rule: false,
+    repeats: true,
+    resolved: true,
+    points: false,
+    order: Order::Newest,
+};
 const QUIET: Policy = Policy { repeats: false, ..NEWEST };
 
 /// A disk that outlives those who write it.
@@ -228,6 +235,20 @@ fn a_damaged_file_is_set_aside_and_others_are_refused() {
     drop(outbox);
     let missing = dir.path().join("no/such/folder/outbox.redb");
     assert!(matches!(Outbox::open(&missing, &Registry::new()), Err(OutboxError::Io { .. })));
+}
+
+#[test]
+fn a_file_that_is_damaged_while_it_is_away_is_written_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("outbox.redb");
+    std::fs::write(&file, vec![7; 100_000]).unwrap();
+    assert!(store::open_again(&file, &store::opener(file.clone())).is_ok());
+    assert_eq!(std::fs::read(dir.path().join("outbox.redb.damaged-0")).unwrap().len(), 100_000);
+    // What is not damaged is left where it is.
+    let outbox = Outbox::open(&file, &Registry::new()).unwrap();
+    assert!(store::open_again(&file, &store::opener(file.clone())).is_err());
+    drop(outbox);
+    assert!(file.exists() && !dir.path().join("outbox.redb.damaged-1").exists());
 }
 
 #[test]

@@ -3,13 +3,14 @@
 //! Whoever accepts transitions waits for the commit that has them; what sinks settle waits a little for company. After a
 //! failure the database is opened anew and written from the image, until that works.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::image::{Changes, Image};
 use super::metrics::OutboxMetrics;
-use super::store::{Open, Store, StoreError};
+use super::store::{Open, Store, StoreError, open_again};
 use crate::state::{Faults, Point};
 
 /// How long settled entries wait for more of them before they are written.
@@ -54,7 +55,7 @@ struct State {
 impl Writer {
     pub(super) fn start(
         image: Arc<Mutex<Image>>,
-        open: Open,
+        (file, open): (PathBuf, Open),
         store: Option<Store>,
         metrics: OutboxMetrics,
         faults: Faults,
@@ -64,7 +65,7 @@ impl Writer {
         let state = State { asked: 0, written: 0, dirty: false, healthy, closing: false, ended: false };
         let (work, done) = (Condvar::new(), Condvar::new());
         let desk = Arc::new(Desk { state: Mutex::new(state), work, done, metrics });
-        let job = Job { desk: Arc::clone(&desk), image, open, faults };
+        let job = Job { desk: Arc::clone(&desk), image, file, open, faults };
         let thread = std::thread::Builder::new().name("forewarn-outbox".to_owned()).spawn(move || job.run(store))?;
         Ok(Self { desk, thread: Some(thread) })
     }
@@ -139,6 +140,7 @@ impl Desk {
 struct Job {
     desk: Arc<Desk>,
     image: Arc<Mutex<Image>>,
+    file: PathBuf,
     open: Open,
     faults: Faults,
 }
@@ -229,7 +231,7 @@ impl Job {
 
     /// Opens the database anew and writes everything.
     fn recover(&self) -> Result<Store, StoreError> {
-        let store = Store::open(&self.open)?;
+        let store = open_again(&self.file, &self.open)?;
         let asked = {
             let mut state = self.desk.lock();
             state.dirty = false;

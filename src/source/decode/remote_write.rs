@@ -216,8 +216,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::base::encode::{compress, encode_write_request, write_field};
     use crate::base::{Batch, is_stale, stale_nan};
-    use crate::source::encode::{compress, encode_write_request, write_field};
 
     fn batch() -> Batch {
         let mut builder = BatchBuilder::new(&Limits::default());

@@ -244,7 +244,7 @@ mod tests {
 
     use super::*;
     use crate::base::Labels;
-    use crate::source::encode::{compress, write_field};
+    use crate::base::encode::{compress, write_field};
 
     /// A request with these symbols, and series whose parts are given as fields.
     fn request(symbols: &[&str], series: &[&[(u32, &[u8])]]) -> Vec<u8> {

@@ -3,8 +3,8 @@
 //! A snappy block of: number of series; for each the length of its label bytes and these, the number of its samples, and
 //! for each sample the time since the one before in the batch (zigzag) and eight bytes of value. Numbers are variable-length as in protobuf.
 
+use crate::base::encode::{compress, write_varint};
 use crate::base::{Batch, BatchBuilder, LabelsRef, Limits};
-use crate::source::encode::{compress, write_varint};
 
 /// The bytes of a batch.
 pub fn encode(batch: &Batch) -> Vec<u8> {

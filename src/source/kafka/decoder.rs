@@ -189,8 +189,8 @@ impl From<json_lines::JsonLinesError> for Poison {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::encode::{compress, encode_write_request, encode_write_request_v2};
     use crate::base::{Batch, BatchBuilder, CounterStart};
-    use crate::source::encode::{compress, encode_write_request, encode_write_request_v2};
 
     fn request(series: usize) -> Vec<u8> {
         encode_write_request(&batch(series))
@@ -264,7 +264,7 @@ mod tests {
         assert_eq!(reason(&compress(&request(4))), "too_many_samples");
         assert_eq!(reason(&compress(&encode_write_request_v2(&batch(4)))), "too_many_samples");
         let mut without_symbols = Vec::new();
-        crate::source::encode::write_field(&mut without_symbols, 5, &[0x08, 0x03, 0x08, 0x04]);
+        crate::base::encode::write_field(&mut without_symbols, 5, &[0x08, 0x03, 0x08, 0x04]);
         let unknown = decode(&compress(&without_symbols), &small).unwrap_err();
         assert!(unknown.reason == "malformed" && unknown.text.contains("symbol"), "{unknown:?}");
         let both = decode(b"not a request", &small).unwrap_err().text;

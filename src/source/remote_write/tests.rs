@@ -5,8 +5,8 @@ use std::process::Command;
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::base::encode::{compress, encode_write_request, write_field, write_varint};
 use crate::base::{Batch, BatchBuilder, CounterStart, is_stale};
-use crate::source::encode::{compress, encode_write_request, write_field, write_varint};
 use crate::source::testing::Running;
 use crate::source::{Inlet, SourceEvent, SourceId};
 use crate::telemetry::Metrics;

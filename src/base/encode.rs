@@ -1,26 +1,15 @@
-//! Batches as remote write requests of both versions: for tests, benchmarks and whoever sends samples on.
+//! Batches as remote write requests of both versions: for whoever sends samples on, tests and benchmarks among them.
 
 use std::collections::HashMap;
 
-use crate::base::{Batch, CounterStart, Sample};
+use super::{Batch, CounterStart, LabelsRef, Sample};
 
 /// The `WriteRequest` message of a batch, not compressed.
 #[must_use]
 pub fn encode_write_request(batch: &Batch) -> Vec<u8> {
     let mut out = Vec::with_capacity(batch.all_samples().len() * 64);
-    let (mut series, mut inner) = (Vec::new(), Vec::new());
     for run in batch.runs() {
-        series.clear();
-        for (name, value) in batch.labels(run).iter() {
-            inner.clear();
-            write_field(&mut inner, 1, name.as_bytes());
-            write_field(&mut inner, 2, value.as_bytes());
-            write_field(&mut series, 1, &inner);
-        }
-        for sample in batch.samples(run) {
-            write_field(&mut series, 2, &one_sample(sample));
-        }
-        write_field(&mut out, 1, &series);
+        write_series(&mut out, batch.labels(run), batch.samples(run));
     }
     out
 }
@@ -56,6 +45,21 @@ pub fn encode_write_request_v2(batch: &Batch) -> Vec<u8> {
     table.iter().for_each(|symbol| write_field(&mut out, 4, symbol.as_bytes()));
     out.extend(all);
     out
+}
+
+/// Appends a series to a `WriteRequest` message.
+pub fn write_series(out: &mut Vec<u8>, labels: LabelsRef<'_>, samples: &[Sample]) {
+    let (mut series, mut inner) = (Vec::new(), Vec::new());
+    for (name, value) in labels.iter() {
+        inner.clear();
+        write_field(&mut inner, 1, name.as_bytes());
+        write_field(&mut inner, 2, value.as_bytes());
+        write_field(&mut series, 1, &inner);
+    }
+    for sample in samples {
+        write_field(&mut series, 2, &one_sample(sample));
+    }
+    write_field(out, 1, &series);
 }
 
 /// The `Sample` message, which is the same in both versions.
