@@ -117,7 +117,7 @@ impl Dispatcher {
     pub(super) fn start_with(name: &str, receiver: impl Receiver, policy: Policy, context: &SinkContext) -> Self {
         let mut starter = Starter::new(context);
         let meter = starter.meter(name.to_owned());
-        starter.spawn(receiver, policy, meter);
+        starter.spawn(receiver, policy.into(), meter);
         starter.finish()
     }
 
