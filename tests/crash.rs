@@ -97,7 +97,8 @@ struct Case {
 
 impl Case {
     async fn new() -> Self {
-        let (posts, armed, killer): (Arc<Mutex<Vec<Post>>>, Arc<Mutex<_>>, Arc<OnceLock<Killer>>) = Default::default();
+        let (posts, armed): (Arc<Mutex<Vec<Post>>>, Arc<Mutex<_>>) = Default::default();
+        let killer: Arc<OnceLock<Killer>> = Arc::default();
         let (journal, trigger, kill) = (Arc::clone(&posts), Arc::clone(&armed), Arc::clone(&killer));
         let receiver = Receiver::answering(move |_, post| {
             let at = now();

@@ -146,9 +146,11 @@ impl redb::StorageBackend for SlowDisk {
 struct Peer {
     up: Arc<AtomicBool>,
     attempts: Arc<AtomicUsize>,
-    /// When requests came, and what they said.
-    requests: Arc<Mutex<Vec<(Millis, Vec<u8>)>>>,
+    requests: Arc<Mutex<Vec<Request>>>,
 }
+
+/// When it came, and what it said.
+type Request = (Millis, Vec<u8>);
 
 impl Receiver for Peer {
     async fn deliver(&self, batch: &[Outgoing], now: Millis) -> Result<(), Failure> {
@@ -175,7 +177,7 @@ const REPEATED: Millis = 30 * MINUTE;
 fn tick(round: usize, now: Millis, truth: &mut [Option<Millis>], sinks: &Dispatcher, outbox: &Outbox) {
     for (part, alerts) in truth.chunks_mut(500).enumerate() {
         let transitions = alerts.iter_mut().enumerate().filter_map(|(n, since)| {
-            let fires = (round + part * 500 + n) % 3 != 0;
+            let fires = !(round + part * 500 + n).is_multiple_of(3);
             let name = format!("Alert{:05}", part * 500 + n);
             let transition = match (*since, fires) {
                 (None, true) => Transition { ends_at: now + 4 * REPEATED, ..testing::firing(&name, now) },
