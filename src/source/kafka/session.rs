@@ -333,6 +333,9 @@ impl<'a> Session<'a> {
             let lag = if report.at_end && partition.next.is_none_or(|next| next >= report.next) { 0 } else { lag };
             self.kafka.metrics.set_lag(&self.kafka.config.name, topic, *number, Some(lag));
         }
+        if let Some(done) = partition.commit_outcome(report.committed, Instant::now()) {
+            self.kafka.metrics.committed(&self.kafka.config.name, done);
+        }
         if let Some(at_end) = partition.reported(report) {
             let id = partition.id;
             self.out.push(SourceEvent::AtEnd(id, at_end));
@@ -382,9 +385,7 @@ impl<'a> Session<'a> {
             let Some(next) = durable.get(&partition.stream).and_then(|next| i64::try_from(*next).ok()) else {
                 continue;
             };
-            // One from before it was taken away and given back is not ours to commit.
-            if partition.next.is_some_and(|read| next <= read) && partition.committed < Some(next) {
-                partition.committed = Some(next);
+            if partition.commits(next, Instant::now()) {
                 positions.push(((topic.to_owned(), number), next));
             }
         }
