@@ -51,6 +51,8 @@ pub struct Report {
     pub next: i64,
     /// Whether the fetching has come to the end, and the broker that knows is connected.
     pub at_end: bool,
+    /// What the cluster has confirmed that the group has committed; negative before.
+    pub committed: i64,
 }
 
 /// The context of a consumer.
@@ -269,6 +271,7 @@ impl ClientContext for Context {
             end: if p.ls_offset >= 0 { p.ls_offset } else { p.hi_offset },
             next: p.next_offset,
             at_end: p.eof_offset == p.next_offset && up(p.leader),
+            committed: p.committed_offset,
         });
         let partitions = partitions.collect();
         let connected = statistics.brokers.values().any(|b| b.state == "UP");
@@ -291,14 +294,6 @@ impl ConsumerContext for Context {
             _ => self.revoked(consumer, partitions),
         }
     }
-
-    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
-        // There being nothing to commit is no failure.
-        let nothing = matches!(&result, Err(e) if e.rdkafka_error_code() == Some(RDKafkaErrorCode::NoOffset));
-        if !nothing {
-            self.metrics.committed(&self.name, result.is_ok());
-        }
-    }
 }
 
 /// Commits positions, without waiting for the cluster unless `wait`.
@@ -308,10 +303,17 @@ pub fn commit(consumer: &BaseConsumer<Context>, positions: &[(TopicPartition, i6
         // It fails for negative offsets only.
         let _ = list.add_partition_offset(topic, *partition, Offset::Offset(*position));
     }
-    let mode = if wait { CommitMode::Sync } else { CommitMode::Async };
-    if !positions.is_empty()
-        && let Err(error) = consumer.commit(&list, mode)
-    {
+    if positions.is_empty() {
+        return;
+    }
+    let done = consumer.commit(&list, if wait { CommitMode::Sync } else { CommitMode::Async });
+    // What becomes of those that are not waited for shows in the statistics: librdkafka calls nobody back for them unless a
+    // callback is set, which the crate does not do.
+    if wait || done.is_err() {
+        let Context { metrics, name, .. } = &**consumer.context();
+        metrics.committed(name, done.is_ok());
+    }
+    if let Err(error) = done {
         tracing::debug!(%error, "the group's offsets were not committed");
     }
 }

@@ -12,6 +12,9 @@ use super::gather::Gather;
 use crate::base::Millis;
 use crate::source::{Position, SourceEvent, SourceId};
 
+/// How long a commit may take to be confirmed before it is made again.
+const COMMIT: Duration = Duration::from_secs(30);
+
 /// A partition.
 #[derive(Debug)]
 pub struct Partition {
@@ -27,8 +30,12 @@ pub struct Partition {
     pub newest: Option<Millis>,
     /// Position behind the last message read, once known.
     pub next: Option<i64>,
-    /// Position that was committed last.
-    pub committed: Option<i64>,
+    /// Position that was committed last, done or not.
+    committed: Option<i64>,
+    /// The same, as far as the cluster has confirmed it.
+    confirmed: Option<i64>,
+    /// When the one that is not confirmed was committed.
+    commits_since: Option<Instant>,
     /// Messages that wait for the clock; they are read again.
     pub future: FutureWatch,
     /// Whether it waits because it is ahead of the others.
@@ -52,6 +59,8 @@ impl Partition {
             next,
             // What was committed of it before, while it was ours or another's, is not to be taken back.
             committed: next,
+            confirmed: next,
+            commits_since: None,
             future: FutureWatch::default(),
             waits: false,
             at_end: false,
@@ -86,6 +95,32 @@ impl Partition {
     #[must_use]
     pub fn untaken(&self) -> Option<i64> {
         self.future.held().map(|held| held.offset).or(self.next)
+    }
+
+    /// Whether this position is to be committed; it then counts as under way. One from before the partition was taken away and
+    /// given back is not ours to commit.
+    pub fn commits(&mut self, position: i64, now: Instant) -> bool {
+        let is_due = self.next.is_some_and(|read| position <= read) && self.committed < Some(position);
+        if is_due {
+            self.committed = Some(position);
+            self.commits_since.get_or_insert(now);
+        }
+        is_due
+    }
+
+    /// Whether a commit is done, now that the cluster has confirmed this position, or has failed: it is then made again.
+    pub fn commit_outcome(&mut self, confirmed: i64, now: Instant) -> Option<bool> {
+        let since = self.commits_since?;
+        if confirmed >= 0 && self.confirmed < Some(confirmed) && Some(confirmed) <= self.committed {
+            self.confirmed = Some(confirmed);
+            self.commits_since = (self.committed > self.confirmed).then_some(now);
+            return Some(true);
+        }
+        let has_failed = now.saturating_duration_since(since) >= COMMIT;
+        if has_failed {
+            (self.committed, self.commits_since) = (self.confirmed, None);
+        }
+        has_failed.then_some(false)
     }
 
     /// Puts what was gathered into `out`: the batch, then the position behind it.
@@ -202,7 +237,7 @@ mod tests {
     }
 
     fn report(at_end: bool) -> Report {
-        Report { partition: ("t".to_owned(), 0), end: 5, next: 5, at_end }
+        Report { partition: ("t".to_owned(), 0), end: 5, next: 5, at_end, committed: -1001 }
     }
 
     #[test]
@@ -246,6 +281,22 @@ mod tests {
         assert!(
             p.future.must_wait(Stamped { offset: 3, at: None }, 1, HostClock { is_behind: true, ..clock }) && !p.goes()
         );
+    }
+
+    #[test]
+    fn commits_are_done_when_the_cluster_says_so_and_made_again_when_it_does_not() {
+        let (mut p, start) = (partition(0), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert!(!p.commits(3, at(0)), "not read yet");
+        p.read(Some(7), 9, at(0));
+        assert!(p.commits(3, at(0)) && !p.commits(3, at(1)) && p.commits(5, at(1)));
+        assert_eq!(p.commit_outcome(-1001, at(2)), None);
+        assert_eq!(p.commit_outcome(3, at(3)), Some(true));
+        assert_eq!((p.commit_outcome(3, at(4)), p.commit_outcome(5, at(5))), (None, Some(true)));
+        assert_eq!(p.commit_outcome(5, at(90)), None, "nothing is under way");
+        assert!(p.commits(9, at(90)));
+        assert_eq!((p.commit_outcome(5, at(119)), p.commit_outcome(5, at(120))), (None, Some(false)));
+        assert!(p.commits(9, at(121)), "once more");
     }
 
     #[test]

@@ -338,6 +338,9 @@ impl<'a> Session<'a> {
             let lag = if report.at_end && untaken.is_none_or(|next| next >= report.next) { 0 } else { lag };
             self.kafka.metrics.set_lag(&self.kafka.config.name, topic, *number, Some(lag));
         }
+        if let Some(done) = partition.commit_outcome(report.committed, Instant::now()) {
+            self.kafka.metrics.committed(&self.kafka.config.name, done);
+        }
         if let Some(at_end) = partition.reported(report) {
             let id = partition.id;
             self.out.push(SourceEvent::AtEnd(id, at_end));

@@ -33,9 +33,7 @@ impl Session<'_> {
             let Some(next) = durable.get(&partition.stream).and_then(|next| i64::try_from(*next).ok()) else {
                 continue;
             };
-            // One from before it was taken away and given back is not ours to commit.
-            if partition.next.is_some_and(|read| next <= read) && partition.committed < Some(next) {
-                partition.committed = Some(next);
+            if partition.commits(next, Instant::now()) {
                 positions.push(((topic.to_owned(), number), next));
             }
         }
