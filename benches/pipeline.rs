@@ -10,12 +10,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use forewarn::base::encode::{compress, encode_write_request};
 use forewarn::base::{BatchBuilder, Labels, Limits, Millis};
 use forewarn::engine::{Engine, EngineOptions, Inline, Output, Profiles};
 use forewarn::model::Profile;
 use forewarn::rules::{RuleSet, load_file};
 use forewarn::source::decode::remote_write::decode;
-use forewarn::source::encode::{compress, encode_write_request};
 
 /// Samples in one request, as Prometheus sends them.
 const REQUEST: usize = 2_000;

@@ -264,7 +264,7 @@ fn a_browser_draws_the_page() {
         .into_iter()
         .find(|browser| Command::new(browser).arg("--version").output().is_ok_and(|output| output.status.success()))
     else {
-        return skip::skipped("no chromium is installed");
+        return skip::lacking("no chromium is installed");
     };
     let case = Case::usual();
     page(&case);

@@ -106,11 +106,11 @@ const OTHERWISE: [&str; 6] =
 #[test]
 fn promtool_agrees() {
     let Ok(version) = Command::new(which_promtool::program()).arg("--version").output() else {
-        corpus::skip::skipped("promtool is not installed");
+        corpus::skip::lacking("promtool is not installed");
         return;
     };
     if !String::from_utf8_lossy(&version.stdout).contains("version 3.") {
-        corpus::skip::skipped("promtool is older than 3.0");
+        corpus::skip::lacking("promtool is older than 3.0");
         return;
     }
     let folder = tempfile::tempdir().unwrap();

@@ -2,13 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
 
+mod support;
+
 use std::collections::BTreeSet;
 
 use forewarn::promql::parse;
+use forewarn::rules::load_file;
 use serde_json::Value;
-
-/// Suffixes of the series of a histogram.
-const OF_HISTOGRAMS: [&str; 3] = ["_bucket", "_sum", "_count"];
+use support::metrics::{asked, documented, family, grouped_by};
 
 fn dashboards() -> Vec<(String, Value)> {
     let read = |path: std::path::PathBuf| {
@@ -30,33 +31,42 @@ fn expressions(value: &Value, out: &mut Vec<String>) {
     }
 }
 
-/// Names that begin with `forewarn_`.
-fn names(text: &str) -> BTreeSet<String> {
-    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    words.filter(|word| word.starts_with("forewarn_")).map(str::to_owned).collect()
-}
+/// Labels that whoever scrapes adds, and that of a histogram's buckets.
+const OF_TARGETS: [&str; 3] = ["instance", "job", "le"];
 
-/// Metrics that the program's source registers.
-fn registered() -> BTreeSet<String> {
-    let sources = glob::glob("src/**/*.rs").unwrap().map(|path| std::fs::read_to_string(path.unwrap()).unwrap());
-    sources.flat_map(|text| names(&text)).collect()
-}
-
-fn unknown(asked: BTreeSet<String>) -> Vec<String> {
-    let registered = registered();
-    assert!(registered.len() > 30, "{registered:?}");
-    let is_known = |name: &String| {
-        let of_histogram = OF_HISTOGRAMS.iter().find_map(|suffix| name.strip_suffix(suffix));
-        registered.contains(name) || of_histogram.is_some_and(|base| registered.contains(base))
-    };
-    asked.into_iter().filter(|name| !is_known(name)).collect()
+/// What expressions ask for that is not in `docs/metrics.md`, which `tests/metrics.rs` holds against the program; and how many
+/// metrics they ask for.
+fn unknown(exprs: &[String]) -> (Vec<String>, usize) {
+    let documented = documented();
+    let (mut faults, mut names) = (Vec::new(), BTreeSet::new());
+    for expr in exprs {
+        let mut labels: BTreeSet<String> = OF_TARGETS.map(str::to_owned).into();
+        let asked = asked(expr);
+        for selector in &asked {
+            let Some((name, metric)) = family(&documented, &selector.name) else {
+                faults.push(format!("{}: {expr}", selector.name));
+                continue;
+            };
+            let has = |label: &String| metric.labels.contains(label) || OF_TARGETS.contains(&label.as_str());
+            let wrong = selector.matchers.iter().filter(|m| !has(&m.label));
+            faults.extend(wrong.map(|m| format!("{name} has no label {}: {expr}", m.label)));
+            labels.extend(metric.labels.iter().cloned());
+            names.insert(name.clone());
+        }
+        // Metrics of others have labels of their own.
+        if !asked.is_empty() {
+            let wrong = grouped_by(expr).into_iter().filter(|label| !labels.contains(label));
+            faults.extend(wrong.map(|label| format!("none of its metrics has a label {label}: {expr}")));
+        }
+    }
+    (faults, names.len())
 }
 
 #[test]
 fn panels_ask_for_what_there_is() {
     let dashboards = dashboards();
     assert_eq!(dashboards.len(), 2);
-    let mut asked = BTreeSet::new();
+    let mut all = Vec::new();
     for (file, dashboard) in &dashboards {
         let mut exprs = Vec::new();
         expressions(dashboard, &mut exprs);
@@ -64,11 +74,12 @@ fn panels_ask_for_what_there_is() {
         for expr in exprs {
             let filled = expr.replace("$__rate_interval", "5m");
             assert!(parse(&filled).is_ok(), "{file}: {expr}: {:?}", parse(&filled).err());
-            asked.extend(names(&expr));
+            all.push(filled);
         }
     }
-    assert!(asked.len() > 25, "{asked:?}");
-    assert_eq!(unknown(asked), Vec::<String>::new());
+    let (faults, metrics) = unknown(&all);
+    assert_eq!(faults, Vec::<String>::new());
+    assert!(metrics > 25, "{metrics}");
 }
 
 #[test]
@@ -90,7 +101,19 @@ fn panels_have_room_and_an_identity_each() {
 
 #[test]
 fn the_rule_pack_asks_for_what_there_is() {
-    let asked = names(&std::fs::read_to_string("rules/forewarn.yml").unwrap());
-    assert!(asked.len() > 10, "{asked:?}");
-    assert_eq!(unknown(asked), Vec::<String>::new());
+    let (groups, _) = load_file("forewarn.yml", &std::fs::read_to_string("rules/forewarn.yml").unwrap());
+    let exprs: Vec<String> = groups.iter().flat_map(|group| &group.rules).map(|rule| rule.expr.to_string()).collect();
+    let (faults, metrics) = unknown(&exprs);
+    assert_eq!(faults, Vec::<String>::new());
+    assert!(metrics > 10, "{metrics}");
+}
+
+#[test]
+fn what_there_is_not_is_found() {
+    let faults = |expr: &str| unknown(&[expr.to_owned()]).0.len();
+    assert_eq!(faults("sum by (sink) (rate(forewarn_sink_dropped_total{reason=\"refused\"}[5m]))"), 0);
+    assert_eq!(faults("rate(forewarn_sink_latency_seconds_bucket{le=\"1\"}[5m])"), 0);
+    assert_eq!(faults("forewarn_sink_no_such_thing"), 1);
+    assert_eq!(faults("forewarn_sink_dropped_total{why=\"refused\"}"), 1);
+    assert_eq!(faults("sum by (sauce) (forewarn_sink_dropped_total)"), 1);
 }

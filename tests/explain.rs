@@ -34,12 +34,15 @@ groups:
       - alert: FullSoon
         expr: time_until(free, 0) < 2 * 3600
         for: 5m
+      - alert: Resized
+        expr: changed_at(replicas, "quick") > time() - 3600
       - alert: Plain
         expr: temperature > 100
 "#;
 
 /// Two days at one a minute that end at `end`: a temperature with a daily season that jumps by 40 for the last five minutes,
-/// another that does not, and a disk that loses a unit a minute and has 60 left.
+/// another that does not, a disk that loses a unit a minute and has 60 left, and three replicas that are five for the last half
+/// hour.
 fn files(dir: &Path, end: Millis) {
     let mut rng = fastrand::Rng::with_seed(3);
     let mut text = String::new();
@@ -51,6 +54,7 @@ fn files(dir: &Path, end: Millis) {
         text += &format!("temperature{{site=\"s\",x=\"a\"}} {:.2} {t}\n", season + rng.f64() + jump);
         text += &format!("temperature{{site=\"s\",x=\"b\"}} {:.2} {t}\n", season + rng.f64());
         text += &format!("free {} {t}\n", 60 + minutes - minute);
+        text += &format!("replicas {} {t}\n", if minute >= minutes - 30 { 5 } else { 3 });
     }
     std::fs::write(dir.join("days.om"), text + "# EOF\n").unwrap();
     std::fs::write(dir.join("rules.yml"), RULES).unwrap();
@@ -94,6 +98,12 @@ fn an_alert_says_why_in_its_annotations() {
     let soon = of("FullSoon");
     assert!(soon.contains("; crosses 0 in 1h54m (90%: 1h5"), "{soon}");
     assert!(unusual.len() < 500 && soon.len() < 500);
+    assert!(
+        of("Resized").starts_with("value 5; level 5 (scatter ")
+            && of("Resized").contains("; level rose from 3 to 5 at 2026-01-02T23:31:00.000Z, found 9m later; learnt"),
+        "{}",
+        of("Resized")
+    );
     assert_eq!(last("Plain").unwrap()["annotations"], serde_json::json!({}), "nothing is learnt, nothing to explain");
 }
 

@@ -7,9 +7,11 @@ mod support;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use forewarn::base::Labels;
 use forewarn::source::Positions;
+use rdkafka::producer::FutureRecord;
 use support::kafka::{self, Kafka};
-use support::kafka_source::{Reading, message, messages_of, now};
+use support::kafka_source::{Reading, message, message_v2, messages_of, now};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -24,8 +26,10 @@ async fn every_decoder_and_every_codec() {
     for (i, codec) in ["none", "gzip", "snappy", "lz4", "zstd"].into_iter().enumerate() {
         let (compressed, n) = (message(i, t), i + 100);
         let plain = snap::raw::Decoder::new().decompress_vec(&message(n, t)).unwrap();
-        broker.write(codec, "rw", (i % 2) as i32, &[compressed, plain]).await;
-        want.extend([i, n].map(|n| format!("seq{{n=\"{n}\"}} {t} {n}")));
+        let (second, third) = (message_v2(i + 200, t), message_v2(i + 300, t));
+        let second = snap::raw::Encoder::new().compress_vec(&second).unwrap();
+        broker.write(codec, "rw", (i % 2) as i32, &[compressed, plain, second, third]).await;
+        want.extend([i, n, i + 200, i + 300].map(|n| format!("seq{{n=\"{n}\"}} {t} {n}")));
         let seconds = t / 1000;
         let telegraf = format!(
             r#"{{"name":"cpu","tags":{{"host":"h{i}"}},"fields":{{"idle":{i}.5,"ok":true}},"timestamp":{seconds}}}"#
@@ -51,7 +55,7 @@ async fn every_decoder_and_every_codec() {
     assert_eq!(BTreeSet::from_iter(got), want);
     assert_eq!(reading.told("open"), 6);
     assert_eq!(reading.positions.len(), 4, "{:?}", reading.positions);
-    assert_eq!(reading.metric(r#"forewarn_kafka_messages_total{source="kafka",topic="rw"}"#), Some(10.0));
+    assert_eq!(reading.metric(r#"forewarn_kafka_messages_total{source="kafka",topic="rw"}"#), Some(20.0));
     let commits = r#"forewarn_kafka_commits_total{outcome="done",source="kafka"}"#;
     reading.until("commits", SOON, |r| r.metric(commits) >= Some(4.0)).await;
     assert!(reading.end(SOON).await < SOON);
@@ -99,25 +103,30 @@ async fn otlp_as_the_collector_writes_it() {
     broker.topic("otlp", 1).await;
     broker.topic("otlp-json", 1).await;
     let t = now() / 1000 * 1000;
-    let point = |value: f64| {
+    let point = |job: &str, value: f64, trace: &str| {
         format!(
-            r#"{{"resourceMetrics":[{{"resource":{{"attributes":[{{"key":"service.name","value":{{"stringValue":"shop"}}}}]}},
+            r#"{{"resourceMetrics":[{{"resource":{{"attributes":[{{"key":"service.name","value":{{"stringValue":"{job}"}}}}]}},
             "scopeMetrics":[{{"metrics":[{{"name":"queue.length","gauge":{{"dataPoints":[
-            {{"timeUnixNano":"{t}000000","asDouble":{value}}}]}}}}]}}]}}]}}"#
+            {{"timeUnixNano":"{t}000000","asDouble":{value},"exemplars":[{{"timeUnixNano":"{t}000000","asDouble":1,
+              "traceId":"{trace}"}}]}}]}}}}]}}]}}]}}"#
         )
     };
     let of_json: opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest =
-        serde_json::from_str(&point(3.5)).unwrap();
+        serde_json::from_str(&point("shop", 3.5, &"ab".repeat(16))).unwrap();
     broker.write("none", "otlp", 0, &[prost::Message::encode_to_vec(&of_json)]).await;
-    broker.write("zstd", "otlp-json", 0, &[point(4.5).into_bytes()]).await;
+    broker.write("zstd", "otlp-json", 0, &[point("bank", 4.5, &"cd".repeat(16)).into_bytes()]).await;
     let config = format!(
         "{{brokers: ['{}'], group_id: otlp, topics: [{{name: otlp, decoder: otlp_proto}}, \
          {{name: otlp-json, decoder: otlp_json}}]}}",
         broker.plain
     );
     let mut reading = Reading::start(&config, Positions::new());
-    let want = [3.5, 4.5].map(|v| (r#"queue_length{job="shop"}"#.to_owned(), t, v));
+    let want = [("shop", 3.5), ("bank", 4.5)].map(|(job, v)| (format!("queue_length{{job=\"{job}\"}}"), t, v));
     reading.until("both", SOON, |r| want.iter().all(|w| r.samples.contains(w))).await;
+    for (job, trace) in [("shop", "ab"), ("bank", "cd")] {
+        let alert = Labels::from_pairs([("alertname", "Long"), ("job", job)]);
+        assert_eq!(reading.exemplars.find(alert.as_ref()), Some(trace.repeat(16)));
+    }
     reading.end(SOON).await;
 }
 
@@ -126,7 +135,7 @@ async fn poison_goes_to_its_topic_and_the_stream_goes_on() {
     let Some(broker) = Kafka::shared().await else { return };
     broker.topic("mixed", 1).await;
     broker.topic("dead", 1).await;
-    let bomb = forewarn::source::encode::compress(&vec![0; 50_000]);
+    let bomb = forewarn::base::encode::compress(&vec![0; 50_000]);
     let poison = [b"garbage".to_vec(), bomb, vec![7; 30_001]];
     let mut all: Vec<Vec<u8>> = (0..4).map(|n| message(n, now())).collect();
     for (i, bad) in poison.iter().enumerate() {
@@ -335,5 +344,46 @@ async fn a_partition_at_its_end_lets_time_go_on_and_one_with_a_backlog_does_not(
     broker.write("none", "uneven", 1, &[message(2, begin + 1)]).await;
     reading.samples(3, SOON).await;
     reading.until("time goes on", SOON, |r| r.marks.current(now()) > Some(begin)).await;
+    reading.end(SOON).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_producer_whose_clock_is_ahead_holds_up_nobody_for_long() {
+    let Some(broker) = Kafka::shared().await else { return };
+    broker.topic("ahead", 2).await;
+    // Brokers refuse what is an hour ahead of their own clock.
+    let (t, ahead) = (now(), now() + 45 * 60_000);
+    let producer = broker.producer("none");
+    let write = async |partition: i32, n: usize, at: i64| {
+        let payload = message(n, at);
+        let record: FutureRecord<'_, [u8], [u8]> = FutureRecord::to("ahead").partition(partition).payload(&*payload);
+        let record = record.timestamp(at);
+        producer.send_result(record).unwrap_or_else(|(e, _)| panic!("{e}")).await.unwrap().unwrap();
+    };
+    // One of them is followed by others, whose clocks tell whose is wrong; behind the other nothing comes yet.
+    for (n, at) in [t, ahead, t + 1, ahead + 1, t + 2].into_iter().enumerate() {
+        write(0, n, at).await;
+    }
+    write(1, 5, t).await;
+    write(1, 6, ahead).await;
+    let config = format!(
+        "{{brokers: ['{}'], group_id: ahead, start: earliest, topics: [{{name: ahead, decoder: remote_write}}]}}",
+        broker.plain
+    );
+    let mut reading = Reading::start(&config, Positions::new());
+    reading.samples(4, SOON).await;
+    let waiting = r#"forewarn_kafka_waiting_for_clock{source="kafka"}"#;
+    let dropped = r#"forewarn_source_dropped_samples_total{reason="future",source="kafka"}"#;
+    reading.until("one that waits", SOON, |r| r.metric(waiting) == Some(1.0) && r.metric(dropped) == Some(2.0)).await;
+    reading.until("trouble", SOON, |r| r.told.iter().any(|told| told.contains("clock seems to be behind"))).await;
+    let lag = r#"forewarn_kafka_lag_messages{partition="1",source="kafka",topic="ahead"}"#;
+    reading.until("what waits is lag", SOON, |r| r.metric(lag) == Some(1.0)).await;
+    write(1, 7, t + 3).await;
+    reading.samples(5, SOON).await;
+    reading.until("nobody waits", SOON, |r| r.metric(waiting) == Some(0.0) && r.metric(lag) == Some(0.0)).await;
+    assert_eq!(reading.metric(dropped), Some(3.0), "counted once");
+    let mut values: Vec<f64> = reading.samples.iter().map(|(_, _, value)| *value).collect();
+    values.sort_by(f64::total_cmp);
+    assert_eq!(values, [0.0, 2.0, 4.0, 5.0, 7.0], "each once");
     reading.end(SOON).await;
 }

@@ -6,8 +6,8 @@ mod support;
 
 use std::time::Duration;
 
+use forewarn::base::encode::{compress, encode_write_request};
 use forewarn::base::{BatchBuilder, Limits};
-use forewarn::source::encode::{compress, encode_write_request};
 use support::process::Forewarn;
 use support::{eventually, http};
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use forewarn::base::{Batch, Labels, Limits};
 use forewarn::server::http::{Patience, Protocol, serve_with};
+use forewarn::source::decode::otlp::MetricsReader;
 use forewarn::source::durable::{Intake, SourceLog};
 use forewarn::source::exemplars::Exemplars;
 use forewarn::source::otlp::{OtlpReceiver, SpanCounter, SpansConfig, grpc, http as otlp_http, spans};
@@ -58,7 +59,8 @@ async fn receiver_with(limits: Limits, queue: usize, log: Option<SourceLog>) -> 
     let shared = Arc::new(limits.clone());
     let exemplars = Exemplars::default();
     let counter = SpanCounter::new(Arc::clone(&shared), exemplars.clone(), metrics.source.of("spans"));
-    let receiver = OtlpReceiver::new(intake, Default::default(), shared, source, patience, counter.clone());
+    let reader = MetricsReader::new(Default::default(), Default::default(), &limits);
+    let receiver = OtlpReceiver::new(intake, reader, shared, source, patience, counter.clone());
     let mut addresses = Vec::new();
     let routers = [(grpc::router(receiver.clone()), Protocol::Http2), (otlp_http::router(receiver), Protocol::Http1)];
     for (router, protocol) in routers {
@@ -187,7 +189,8 @@ async fn a_delta_that_the_log_refused_is_taken_when_it_comes_again() {
     assert_eq!(taken.await.into_inner().partial_success, None, "nothing is left out");
     let event = tokio::time::timeout(Duration::from_secs(10), receiver.events.recv()).await.unwrap();
     let Some(SourceEvent::Logged(SourceId(5), batch, _)) = event else { panic!("no batch") };
-    assert_eq!((name(&batch), batch.all_samples()[0].v), ("requests_total".to_owned(), 3.0));
+    assert_eq!((name(&batch), batch.measured()), ("requests_total".to_owned(), 1));
+    assert_eq!(batch.all_samples().last().unwrap().v, 3.0);
     let again = client.export(request).await.unwrap().into_inner().partial_success.unwrap();
     assert_eq!(again.rejected_data_points, 1, "this time it is known");
 }

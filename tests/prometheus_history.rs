@@ -10,9 +10,9 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use forewarn::base::encode::encode_write_request;
 use forewarn::base::{BatchBuilder, Labels, Limits, Millis, format_rfc3339};
 use forewarn::source::clock;
-use forewarn::source::encode::encode_write_request;
 use serde_json::Value;
 use support::http;
 use support::peer::Peer;

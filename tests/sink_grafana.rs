@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use forewarn::alert::Transition;
 use forewarn::sink::outbox::Outbox;
 use prometheus::Registry;
-use support::alerts::{Sinks, firing, now, resolved};
+use support::alerts::{Sinks, firing, now, resent, resolved};
 use support::eventually;
 use support::grafana::{DASHBOARD, FORBIDDEN, Fault, Grafana, TOKEN};
 use support::input::{Input, RULES};
@@ -63,6 +63,143 @@ async fn an_alert_becomes_a_region() {
     let regions: Vec<_> = grafana.kept().iter().map(|k| (k.time - at, k.time_end - at)).collect();
     assert_eq!(regions, [(0, 30_000), (40_000, 50_000)]);
     assert_eq!(sinks.dispatcher.shutdown(SOON).await, 0);
+}
+
+/// Marks the instant that is written `time`.
+fn marking(transition: Transition, time: &str) -> Transition {
+    with_notes(transition, &[("summary", "Another level"), ("__point__", "true"), ("__time__", time)])
+}
+
+#[tokio::test]
+async fn an_alert_that_marks_an_instant_becomes_a_point_and_stays_one() {
+    let grafana = Grafana::start().await;
+    let sinks = Sinks::start(&sink_to(&grafana, ""));
+    let at = now() / 1000 * 1000 - 60_000;
+    let began = at - 120_000;
+    // As a template prints $value.
+    let time = format!("{:e}", (began / 1000) as f64);
+    sinks.send([Transition { value: (began / 1000) as f64, ..marking(firing("Changed", at), &time) }]);
+    until_delivered(&sinks, 1.0).await;
+    let kept = grafana.kept();
+    assert_eq!((kept.len(), kept[0].time, kept[0].time_end), (1, began, began));
+    assert!(kept[0].text.starts_with("<b>Changed</b><br>Another level<br><a href"), "{}", kept[0].text);
+    // Neither repetition nor end touches it.
+    sinks.send([
+        marking(resent("Changed", at, at + 30_000), &time),
+        marking(resolved("Changed", at, at + 40_000), &time),
+        firing("Last", at),
+    ]);
+    until_delivered(&sinks, 2.0).await;
+    assert_eq!(grafana.kept()[..1], kept);
+    assert_eq!((grafana.count("POST"), grafana.count("PATCH"), grafana.count("DELETE")), (2, 0, 0));
+    // Fires again for the same change: it is there.
+    sinks.send([marking(firing("Changed", at + 50_000), &time)]);
+    until_delivered(&sinks, 3.0).await;
+    assert_eq!(grafana.kept().len(), 2);
+    assert_eq!(sinks.dispatcher.shutdown(SOON).await, 0);
+}
+
+#[tokio::test]
+async fn another_instant_of_the_same_alert_is_another_point() {
+    let grafana = Grafana::start().await;
+    let sinks = Sinks::start(&sink_to(&grafana, ""));
+    let at = now() / 1000 * 1000 - 600_000;
+    let time = |t: i64| (t / 1000).to_string();
+    let (first, second, third) = (at - 60_000, at + 100_000, at + 300_000);
+    sinks.send([
+        marking(firing("Changed", at), &time(first)),
+        marking(resent("Changed", at, at + 60_000), &time(first)),
+        marking(resent("Changed", at, at + 180_000), &time(second)),
+        marking(resent("Changed", at, at + 240_000), &time(second)),
+    ]);
+    let points = async |wanted: usize| {
+        eventually("points", SOON, async || (grafana.kept().len() == wanted).then_some(())).await;
+        grafana.kept().iter().map(|k| k.time).collect::<Vec<_>>()
+    };
+    assert_eq!(points(2).await, [first, second]);
+    // Somebody has deleted them: what repeats the newest does not bring it back. One that the end tells of is made.
+    until_delivered(&sinks, 3.0).await;
+    grafana.clear();
+    sinks.send([marking(resent("Changed", at, at + 290_000), &time(second)), firing("Last", at)]);
+    until_delivered(&sinks, 5.0).await;
+    assert_eq!(points(1).await, [at]);
+    sinks.send([marking(resolved("Changed", at, at + 350_000), &time(third))]);
+    assert_eq!(points(2).await, [at, third]);
+    assert_eq!(grafana.count("PATCH"), 0);
+}
+
+#[tokio::test]
+async fn a_point_without_a_time_lies_where_the_alert_began() {
+    let grafana = Grafana::start().await;
+    let sinks = Sinks::start(&sink_to(&grafana, ""));
+    let at = now() - 60_000;
+    let point = |t: Transition| with_notes(t, &[("__point__", "true")]);
+    sinks.send([point(firing("A", at)), point(resolved("A", at, at + 30_000))]);
+    sinks.send([marking(firing("B", at), "<error expanding template: no>")]);
+    until_delivered(&sinks, 2.0).await;
+    assert_eq!(grafana.kept().iter().map(|k| (k.time, k.time_end)).collect::<Vec<_>>(), [(at, at); 2]);
+}
+
+#[tokio::test]
+async fn whatever_happens_to_an_answer_there_is_one_point() {
+    let faults = [
+        Fault::AnswerLost,
+        Fault::DoneLate(Duration::from_millis(700)),
+        Fault::LogInPage,
+        Fault::Status(500),
+        Fault::Status(401),
+        Fault::Retry(429, 1),
+    ];
+    let cases = faults.into_iter().flat_map(|fault| ["GET", "POST"].map(|method| (fault, method)));
+    futures_util::future::join_all(cases.map(|(fault, method)| async move {
+        let grafana = Grafana::start().await;
+        let sinks = Sinks::start(&sink_to(&grafana, ""));
+        let at = now() / 1000 * 1000;
+        grafana.fail_next(method, fault);
+        sinks.send([marking(firing("Changed", at), &((at - 90_000) / 1000).to_string())]);
+        until_delivered(&sinks, 1.0).await;
+        let kept = grafana.kept();
+        assert_eq!(kept.iter().map(|k| k.time - at).collect::<Vec<_>>(), [-90_000], "{method} {fault:?}");
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn only_what_matches_goes_out_and_what_waited_is_brought_to_its_end() {
+    let grafana = Grafana::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("outbox.redb");
+    let open = || Some(Arc::new(Outbox::open(&file, &Registry::new()).unwrap()));
+    let at = now() - 60_000;
+    let info = |t: Transition| Transition {
+        labels: forewarn::base::Labels::from_pairs([("alertname", &*t.rule.alert), ("severity", "info")]),
+        ..t
+    };
+    let only_info = ", match: ['{severity=\"info\", cluster=\"test\"}']";
+    let sinks = Sinks::start_with(&sink_to(&grafana, only_info), |context| context.outbox = open());
+    sinks.send([firing("Page", at), info(firing("Note", at)), info(firing("Long", at))]);
+    until_delivered(&sinks, 2.0).await;
+    sinks.send([resolved("Page", at, at + 30_000), info(resolved("Note", at, at + 30_000))]);
+    until_delivered(&sinks, 3.0).await;
+    assert_eq!(sinks.dispatcher.shutdown(SOON).await, 0);
+    let spans = || {
+        let mut spans: Vec<_> =
+            grafana.kept().iter().map(|k| (k.text.contains("Note"), k.time - at, k.time_end - at)).collect();
+        spans.sort_unstable();
+        spans
+    };
+    assert_eq!(spans(), [(false, 0, 0), (true, 0, 30_000)]);
+    // Another configuration: what began under the old one gets its end, and nothing else goes out.
+    let sinks =
+        Sinks::start_with(&sink_to(&grafana, ", match: ['{severity!=\"info\"}']"), |context| context.outbox = open());
+    sinks.send([
+        info(resolved("Long", at, at + 45_000)),
+        info(firing("Other", at + 50_000)),
+        firing("Page", at + 50_000),
+    ]);
+    until_delivered(&sinks, 2.0).await;
+    assert_eq!(sinks.dispatcher.shutdown(SOON).await, 0);
+    assert_eq!(spans(), [(false, 0, 45_000), (false, 50_000, 50_000), (true, 0, 30_000)]);
 }
 
 #[tokio::test]

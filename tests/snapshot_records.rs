@@ -102,9 +102,9 @@ fn the_snapshot_of_this_release_is_read() {
     assert_eq!(restored.left_out, []);
     let mut engine = restored.engine;
     let held = engine.holdings();
-    assert_eq!((held.series, held.models, held.waiting), (12, 9, 12), "all found their place");
+    assert_eq!((held.series, held.models, held.waiting), (12, 12, 12), "all found their place");
     let after = drive(&mut engine, 100..160);
-    for name in ["disk:rate", "disk:peak", "memory:anomaly", "disk:left", "Low", "Down"] {
+    for name in ["disk:rate", "disk:peak", "memory:anomaly", "memory:changed", "disk:left", "Low", "Down"] {
         assert!(after.contains(name), "{name}:\n{after}");
     }
     // What was going on went on.

@@ -14,6 +14,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::{LocalBoxFuture, join_all};
 use serde_json::Value;
 use support::input::{Input, RULES};
+use support::receiver::{Answer, Receiver};
 use support::tmpfs::Tmpfs;
 use support::victim::{Victim, now};
 use support::{eventually, peer};
@@ -25,29 +26,6 @@ const STATE: &str = "checkpoint_interval: 400ms, keep: 2, log_max_bytes: 4194304
 
 fn victim() -> Victim {
     Victim::new(CONFIG, RULES, &format!("dir: state, {STATE}"))
-}
-
-async fn started(mut victim: Victim) -> Victim {
-    victim.launch(None);
-    victim.answers().await;
-    victim.ready(SOON).await;
-    victim
-}
-
-/// Feeds the first part of an input.
-async fn feed_to(victim: &mut Victim, input: &Input, step: usize) {
-    let part = Input::new(input.time(0), step);
-    victim.feed(&part, Instant::now() + SOON).await;
-    assert_eq!(victim.sent, step, "{}", victim.stderr());
-}
-
-/// Gives the rest of an input, ends in order, and gives what was printed.
-async fn to_the_end(mut victim: Victim, input: &Input) -> BTreeSet<String> {
-    victim.answers().await;
-    feed_to(&mut victim, input, input.steps()).await;
-    victim.ready(SOON).await;
-    victim.end(SOON).await;
-    victim.lines().iter().map(Value::to_string).collect()
 }
 
 /// Files of the newest checkpoint.
@@ -71,7 +49,7 @@ fn inspect(victim: &Victim) -> (bool, Value) {
 }
 
 async fn flipped(mut victim: Victim, file: &str, input: Input) -> BTreeSet<String> {
-    feed_to(&mut victim, &input, 60).await;
+    victim.feed_to(&input, 60).await;
     // At least two, so that there is one to go back to.
     eventually("a checkpoint", SOON, async || {
         victim.metric(r#"forewarn_checkpoints_total{outcome="written"}"#).await.filter(|n| *n >= 2.0)
@@ -91,11 +69,11 @@ async fn flipped(mut victim: Victim, file: &str, input: Input) -> BTreeSet<Strin
     victim.launch(None);
     victim.answers().await;
     assert_eq!(victim.metric("forewarn_checkpoints_passed_over_total").await, Some(1.0));
-    to_the_end(victim, &input).await
+    victim.live_out(&input).await
 }
 
 async fn torn(mut victim: Victim, input: Input) -> BTreeSet<String> {
-    feed_to(&mut victim, &input, 60).await;
+    victim.feed_to(&input, 60).await;
     victim.kill();
     let mut segments: Vec<PathBuf> =
         std::fs::read_dir(victim.state().join("log")).unwrap().map(|e| e.unwrap().path()).collect();
@@ -110,11 +88,11 @@ async fn torn(mut victim: Victim, input: Input) -> BTreeSet<String> {
     victim.answers().await;
     victim.ready(SOON).await;
     assert_eq!(victim.metric(r#"forewarn_log_replayed_entries_total{outcome="lost"}"#).await.unwrap_or(0.0), 0.0);
-    to_the_end(victim, &input).await
+    victim.live_out(&input).await
 }
 
 async fn set_back(mut victim: Victim, input: Input) -> BTreeSet<String> {
-    feed_to(&mut victim, &input, 60).await;
+    victim.feed_to(&input, 60).await;
     victim.kill();
     victim.launch_at("-3d");
     victim.answers().await;
@@ -127,11 +105,11 @@ async fn set_back(mut victim: Victim, input: Input) -> BTreeSet<String> {
     assert!(refused > Some(0.0));
     victim.kill();
     victim.launch(None);
-    to_the_end(victim, &input).await
+    victim.live_out(&input).await
 }
 
 async fn full_disk(mut victim: Victim, disk: Tmpfs, input: Input) -> BTreeSet<String> {
-    feed_to(&mut victim, &input, 50).await;
+    victim.feed_to(&input, 50).await;
     disk.fill();
     victim.feed(&input, Instant::now() + Duration::from_secs(2)).await;
     let stuck = victim.sent;
@@ -142,27 +120,27 @@ async fn full_disk(mut victim: Victim, disk: Tmpfs, input: Input) -> BTreeSet<St
     })
     .await;
     disk.empty();
-    feed_to(&mut victim, &input, stuck + 10).await;
+    victim.feed_to(&input, stuck + 10).await;
     assert_eq!(victim.metric("forewarn_log_failing").await, Some(0.0));
     // What was acknowledged around all that is there after the worst end, too.
     victim.kill();
     victim.launch(None);
-    to_the_end(victim, &input).await
+    victim.live_out(&input).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn each_is_survived() {
-    let mut through = started(victim()).await;
-    let (records, manifest, tail) = (started(victim()).await, started(victim()).await, started(victim()).await);
+    let mut through = victim().started().await;
+    let (records, manifest, tail) = (victim().started().await, victim().started().await, victim().started().await);
     let clock = match peer::require("faketime") {
-        Some(_) => Some(started(victim()).await),
+        Some(_) => Some(victim().started().await),
         None => None,
     };
     let disk = match Tmpfs::new(24 << 20) {
         Some(disk) => {
             let state = disk.path.join("state");
             let victim = Victim::new(CONFIG, RULES, &format!("dir: '{}', {STATE}", state.display()));
-            Some((started(victim).await, disk))
+            Some((victim.started().await, disk))
         }
         None => None,
     };
@@ -176,9 +154,9 @@ async fn each_is_survived() {
     lives.extend(clock.map(|victim| ("clock set back", set_back(victim, input).boxed_local())));
     lives.extend(disk.map(|(victim, disk)| ("full disk", full_disk(victim, disk, input).boxed_local())));
     let undisturbed = async {
-        feed_to(&mut through, &input, 40).await;
+        through.feed_to(&input, 40).await;
         another_process_is_turned_away(&through);
-        to_the_end(through, &input).await
+        through.live_out(&input).await
     };
     let (names, lives): (Vec<_>, Vec<_>) = lives.into_iter().unzip();
     let (told, expected) = futures_util::future::join(join_all(lives), undisturbed).await;
@@ -189,6 +167,66 @@ async fn each_is_survived() {
         assert!(lost.is_empty() && new.is_empty(), "{what}: lost {lost:#?}\nmade up {new:#?}");
         println!("{what}: {} transitions, all as expected", told.len());
     }
+}
+
+/// A folder on a disk of its own, with an alert that always fires and goes to a receiver.
+fn on_disk(disk: &Tmpfs, receiver: &Receiver) -> Victim {
+    let rules = "groups: [{name: g, rules: [{alert: Always, expr: vector(1) > 0}]}]";
+    let config = format!(
+        "global: {{evaluation_interval: 200ms}}\nrule_files: [rules.yml]\nlimits: {{request_bytes: 1048576}}\n\
+         sources: {{remote_write: {{lateness: 0s, idle_timeout: 1s}}}}\nsinks: [webhook: {{name: pager, url: 'http://{}/'}}]",
+        receiver.address
+    );
+    Victim::new(&config, rules, &format!("dir: '{}', {STATE}", disk.path.join("state").display()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_disk_that_is_full_at_the_first_start_keeps_no_alert_back() {
+    let Some(disk) = Tmpfs::new(24 << 20) else { return };
+    disk.fill();
+    let pager = Receiver::start().await;
+    let mut victim = on_disk(&disk, &pager).started().await;
+    let input = Input::new(now(), 3);
+    victim.feed(&input, Instant::now() + Duration::from_secs(1)).await;
+    assert_eq!(victim.sent, 0, "nothing is acknowledged that could be lost");
+    assert_eq!(victim.metric("forewarn_log_failing").await, Some(1.0));
+    assert_eq!(victim.metric("forewarn_outbox_durable").await, Some(0.0));
+    eventually("an alert", SOON, async || pager.bodies().first().cloned()).await;
+    disk.empty();
+    victim.feed_to(&input, 3).await;
+    for (metric, value) in [("forewarn_log_failing", 0.0), ("forewarn_outbox_durable", 1.0)] {
+        eventually(metric, SOON, async || victim.metric(metric).await.filter(|now| *now == value)).await;
+    }
+    victim.end(SOON).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_disk_that_is_full_at_a_restart_costs_no_alert_that_waits() {
+    let Some(disk) = Tmpfs::new(24 << 20) else { return };
+    let pager = Receiver::answering(|_, _| Answer::Status(503)).await;
+    let mut victim = on_disk(&disk, &pager).started().await;
+    eventually("an alert that waits", SOON, async || pager.bodies().first().cloned()).await;
+    victim.kill();
+    disk.fill();
+    let before = victim.stderr().len();
+    victim.launch(None);
+    let end = Instant::now() + Duration::from_secs(10);
+    while !victim.is_dead() && Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // The repair after a crash may need room or not; it says what is wrong if it does.
+    if victim.is_dead() {
+        let log = victim.stderr()[before..].to_owned();
+        assert!(log.contains("outbox.redb") && log.contains("Mend the cause"), "{log}");
+    }
+    println!("on a full disk {}", if victim.is_dead() { "it says what to mend" } else { "it runs" });
+    victim.kill();
+    disk.empty();
+    let received = pager.bodies().len();
+    let victim = victim.started().await;
+    eventually("the alert that waited", SOON, async || pager.bodies().get(received).cloned()).await;
+    assert!(victim.metric(r#"forewarn_outbox_restored{sink="pager"}"#).await >= Some(1.0), "{}", victim.stderr());
+    assert!(!victim.state().join("outbox.redb.damaged-0").exists());
 }
 
 fn another_process_is_turned_away(victim: &Victim) {

@@ -134,7 +134,7 @@ fn promtool() -> Option<PathBuf> {
     if version.as_ref().is_ok_and(|text| text.contains("version 3.5")) {
         return Some(promtool);
     }
-    skip::skipped("there is no promtool 3.5; PROMTOOL may name one");
+    skip::lacking("there is no promtool 3.5; PROMTOOL may name one");
     None
 }
 

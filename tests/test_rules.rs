@@ -148,7 +148,7 @@ fn promtool_agrees_on_the_fixtures() {
     let output = |args: &[&str]| Command::new(&promtool).args(args).output();
     let version = output(&["--version"]).map(|o| String::from_utf8_lossy(&[o.stdout, o.stderr].concat()).into_owned());
     if !version.as_ref().is_ok_and(|text| text.contains("version 3.")) {
-        return skip::skipped("there is no promtool of version 3; PROMTOOL may name one");
+        return skip::lacking("there is no promtool of version 3; PROMTOOL may name one");
     }
     // Before 3.11 it knows no start_timestamp, and to it NaN is not equal to itself.
     let text = std::fs::read_to_string(fixture("passing.yml")).unwrap();

@@ -4,8 +4,7 @@
 
 use std::collections::HashMap;
 
-use crate::base::{Labels, METRIC_NAME, Millis, is_stale};
-use crate::engine::Recorded;
+use crate::base::{Labels, METRIC_NAME, Millis, Recorded, is_stale};
 
 use super::curves::Curves;
 use super::plot::{Curve, Plot, plotted};

@@ -144,7 +144,7 @@ impl ExprVisitor for Finder {
 
     fn pre_visit(&mut self, expr: &Expr) -> Result<bool, Self::Error> {
         if let Expr::Call(call) = expr
-            && ["predict_anomaly", "predict_seasonal", "predict_quantile", "predict_linear", "time_until"]
+            && ["predict_anomaly", "predict_seasonal", "predict_quantile", "predict_linear", "time_until", "changed_at"]
                 .contains(&call.func.name)
         {
             self.0.get_or_insert_with(|| call.clone());

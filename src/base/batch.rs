@@ -4,7 +4,7 @@
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::labels::{is_utf8, push_bytes, push_pair};
-use super::{LabelsRef, Limits, Millis, Sample};
+use super::{CounterStart, LabelsRef, Limits, Millis, Sample};
 
 /// Samples of some series, in the order in which they arrived.
 #[derive(Clone, Debug, Default)]
@@ -84,6 +84,12 @@ impl Batch {
     #[must_use]
     pub fn all_samples(&self) -> &[Sample] {
         &self.samples
+    }
+
+    /// How many samples were measured: all but those that say where a counter begins.
+    #[must_use]
+    pub fn measured(&self) -> u64 {
+        self.samples.iter().filter(|s| CounterStart::of(s.v).is_none()).count() as u64
     }
 
     /// Newest event time in the batch.
@@ -304,6 +310,11 @@ impl BatchBuilder {
             self.batch.samples.push(Sample { t, v });
             run.samples.1 += 1;
         }
+    }
+
+    /// Says that the counter whose labels ended last begins at `t`, before its samples.
+    pub fn counter_start(&mut self, t: Millis, start: CounterStart) {
+        self.sample(t, start.as_value());
     }
 
     /// Samples added so far.

@@ -14,6 +14,8 @@ pub struct Limits {
     pub label_value_bytes: usize,
     /// Bytes of one HTTP request body as received (compressed).
     pub request_bytes: usize,
+    /// Bytes of all HTTP request bodies that are being read or worked on at a time; further senders wait, then come again.
+    pub requests_bytes: usize,
     /// Bytes of one remote-write request after decompression.
     pub decompressed_bytes: usize,
     /// Bytes of one OTLP message after decompression.
@@ -61,6 +63,7 @@ impl Default for Limits {
             label_name_bytes: 1024,
             label_value_bytes: 8192,
             request_bytes: 32 << 20,
+            requests_bytes: 256 << 20,
             decompressed_bytes: 128 << 20,
             otlp_bytes: 16 << 20,
             delta_series: 1_000_000,

@@ -11,6 +11,7 @@ mod junit;
 mod run;
 pub mod schema;
 mod state;
+mod state_text;
 mod suggest;
 pub mod test;
 pub mod test_promql;
@@ -77,7 +78,7 @@ struct RunArgs {
 
 #[derive(Debug, Subcommand)]
 enum State {
-    /// Show what checkpoints and the log hold, and which of it is whole
+    /// Show what checkpoints, the log and the outbox hold, and which of it is whole; the exit code is 1 if not all is
     Inspect {
         /// The folder, as in state.dir
         dir: PathBuf,

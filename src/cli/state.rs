@@ -1,8 +1,9 @@
 //! `forewarn state inspect`: what a state folder holds, and which of it is whole. Takes no lock and changes nothing, so a
-//! folder in use can be looked at.
+//! folder in use can be looked at. `state_text.rs` writes it for people.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::ops::Range;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -11,74 +12,120 @@ use serde::Serialize;
 use crate::alert::AlertState;
 use crate::base::{Record, format_rfc3339};
 use crate::engine::{Engine, EngineOptions};
+use crate::sink::outbox::{self, OutboxReport};
 use crate::state::checkpoint::{self, Checkpoint, Manifest};
-use crate::state::log::{self, SegmentReport};
+use crate::state::log::{self, Reader, SegmentReport};
 use crate::state::{StateDir, StateError};
+
+use super::state_text::write_text;
 
 /// A checkpoint as found.
 #[derive(Debug, Serialize)]
-struct Found {
-    number: u64,
+pub(super) struct Found {
+    pub(super) number: u64,
     /// What is wrong with it; None if it is whole.
     #[serde(skip_serializing_if = "Option::is_none")]
-    fault: Option<String>,
+    pub(super) fault: Option<String>,
     #[serde(flatten)]
-    contents: Option<Contents>,
+    pub(super) contents: Option<Contents>,
 }
 
 /// What is in a whole checkpoint.
 #[derive(Debug, Serialize)]
-struct Contents {
-    release: String,
-    created: String,
-    watermark: Option<String>,
-    positions: BTreeMap<String, u64>,
-    rules_fingerprint: String,
-    bytes: u64,
+pub(super) struct Contents {
+    pub(super) release: String,
+    pub(super) created: String,
+    pub(super) watermark: Option<String>,
+    pub(super) positions: BTreeMap<String, u64>,
+    pub(super) rules_fingerprint: String,
+    pub(super) bytes: u64,
     /// Number and bytes of the records, by their names without the number at the end.
-    records: BTreeMap<String, Kind>,
+    pub(super) records: BTreeMap<String, Kind>,
     /// What an engine restored from it holds; None if this release cannot go on from it.
-    engine: Option<Held>,
+    pub(super) engine: Option<Held>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    engine_fault: Option<String>,
+    pub(super) engine_fault: Option<String>,
 }
 
 #[derive(Debug, Default, Serialize)]
-struct Kind {
-    records: usize,
-    bytes: u64,
+pub(super) struct Kind {
+    pub(super) records: usize,
+    pub(super) bytes: u64,
 }
 
 #[derive(Debug, Serialize)]
-struct Held {
-    series: usize,
-    models: usize,
-    rules: usize,
-    pending: usize,
-    firing: usize,
+pub(super) struct Held {
+    pub(super) series: usize,
+    pub(super) models: usize,
+    pub(super) rules: usize,
+    pub(super) pending: usize,
+    pub(super) firing: usize,
 }
 
 #[derive(Debug, Serialize)]
-struct Segment {
-    number: u64,
-    bytes: u64,
-    created: Option<String>,
-    entries: u64,
-    first: Option<u64>,
-    last: Option<u64>,
+pub(super) struct Segment {
+    pub(super) number: u64,
+    pub(super) bytes: u64,
+    pub(super) created: Option<String>,
+    pub(super) entries: u64,
+    pub(super) first: Option<u64>,
+    pub(super) last: Option<u64>,
     /// Bytes that are no whole entries.
-    torn_bytes: u64,
+    pub(super) torn_bytes: u64,
 }
 
 #[derive(Debug, Serialize)]
-struct Report {
-    checkpoints: Vec<Found>,
-    log: Vec<Segment>,
+pub(super) struct Report {
+    pub(super) checkpoints: Vec<Found>,
+    pub(super) log: Vec<Segment>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    log_fault: Option<String>,
+    pub(super) log_fault: Option<String>,
+    /// Numbers of entries that may have been acknowledged and cannot be read any more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) log_lost: Vec<Range<u64>>,
+    /// None where there is no outbox yet.
+    pub(super) outbox: Option<Waiting>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) outbox_fault: Option<String>,
 }
 
-/// Writes the report; the exit code is 1 if anything is not whole, but for the torn end that a crash leaves.
+/// What waits in the outbox.
+#[derive(Debug, Serialize)]
+pub(super) struct Waiting {
+    pub(super) bytes: u64,
+    pub(super) remembered: usize,
+    pub(super) unreadable: usize,
+    pub(super) sinks: Vec<WaitingFor>,
+}
+
+/// What waits for one sink.
+#[derive(Debug, Serialize)]
+pub(super) struct WaitingFor {
+    pub(super) sink: String,
+    pub(super) entries: usize,
+    pub(super) bytes: usize,
+    /// When the oldest came in.
+    pub(super) oldest: Option<String>,
+}
+
+impl Report {
+    /// Whether a start would find everything that was kept, but for the torn end that a crash leaves. A checkpoint of which
+    /// another is newer may be another release's.
+    fn is_whole(&self) -> bool {
+        let can_go_on = self.checkpoints.first().is_none_or(|newest| newest.is_restorable());
+        let log = self.log_fault.is_none() && self.log_lost.is_empty();
+        let outbox = self.outbox_fault.is_none() && self.outbox.as_ref().is_none_or(|outbox| outbox.unreadable == 0);
+        can_go_on && self.checkpoints.iter().all(|found| found.fault.is_none()) && log && outbox
+    }
+}
+
+impl Found {
+    fn is_restorable(&self) -> bool {
+        self.contents.as_ref().is_some_and(|contents| contents.engine.is_some())
+    }
+}
+
+/// Writes the report; the exit code is 1 unless [`Report::is_whole`].
 pub(super) fn inspect(dir: &Path, json: bool, out: &mut dyn Write) -> io::Result<ExitCode> {
     let dir = StateDir::new(dir);
     if !dir.checkpoints().is_dir() && !dir.log().is_dir() {
@@ -94,8 +141,7 @@ pub(super) fn inspect(dir: &Path, json: bool, out: &mut dyn Write) -> io::Result
     } else {
         write_text(&report, out)?;
     }
-    let whole = report.log_fault.is_none() && report.checkpoints.iter().all(|found| found.fault.is_none());
-    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn read(dir: &StateDir) -> Result<Report, StateError> {
@@ -112,7 +158,35 @@ fn read(dir: &StateDir) -> Result<Report, StateError> {
         Ok(segments) => (segments, None),
         Err(fault) => (vec![], Some(fault.to_string())),
     };
-    Ok(Report { checkpoints, log: segments.into_iter().map(segment).collect(), log_fault })
+    let log_lost = lost(dir, &segments)?;
+    let (outbox, outbox_fault) = match outbox::look(&dir.outbox()) {
+        Ok(report) => (report.map(waiting), None),
+        Err(fault) => (None, Some(fault.to_string())),
+    };
+    let log = segments.into_iter().map(segment).collect();
+    Ok(Report { checkpoints, log, log_fault, log_lost, outbox, outbox_fault })
+}
+
+/// What is missing within the log, as a start without a checkpoint would find it.
+fn lost(dir: &StateDir, segments: &[SegmentReport]) -> Result<Vec<Range<u64>>, StateError> {
+    // Where the log begins. A segment whose head is torn does not say.
+    let oldest = segments.iter().find(|segment| segment.created.is_some());
+    let Some(oldest) = oldest else { return Ok(vec![]) };
+    let mut reader = Reader::new(&dir.log(), oldest.acknowledged)?;
+    // What cannot be read is no loss, and `inspect` has said why.
+    while !matches!(reader.read(), Ok(None)) {}
+    Ok(reader.lost().iter().map(|lost| lost.0.clone()).collect())
+}
+
+fn waiting(report: OutboxReport) -> Waiting {
+    let OutboxReport { sinks, file_bytes: bytes, remembered, unreadable } = report;
+    let sinks = sinks.into_iter().map(|sink| WaitingFor {
+        sink: sink.sink,
+        entries: sink.entries,
+        bytes: sink.bytes,
+        oldest: sink.oldest.map(format_rfc3339),
+    });
+    Waiting { bytes, remembered, unreadable, sinks: sinks.collect() }
 }
 
 fn contents(checkpoint: Checkpoint) -> Contents {
@@ -168,57 +242,4 @@ fn segment(report: SegmentReport) -> Segment {
         last: report.entries.map(|(_, last)| last),
         torn_bytes: report.torn,
     }
-}
-
-fn write_text(report: &Report, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "checkpoints, newest first")?;
-    for found in &report.checkpoints {
-        let Some(contents) = &found.contents else {
-            writeln!(out, "  {}  NOT WHOLE  {}", found.number, found.fault.as_deref().unwrap_or_default())?;
-            continue;
-        };
-        let watermark = contents.watermark.as_deref().unwrap_or("none");
-        writeln!(
-            out,
-            "  {}  whole  written {} by {}, watermark {watermark}, {} bytes",
-            found.number, contents.created, contents.release, contents.bytes
-        )?;
-        for (stream, next) in &contents.positions {
-            writeln!(out, "      position  {stream}: {next}")?;
-        }
-        for (kind, Kind { records, bytes }) in &contents.records {
-            writeln!(out, "      records   {kind}: {records}, {bytes} bytes")?;
-        }
-        match (&contents.engine, &contents.engine_fault) {
-            (Some(held), _) => writeln!(
-                out,
-                "      holds     {} series, {} models, {} rules, {} pending and {} firing alerts",
-                held.series, held.models, held.rules, held.pending, held.firing
-            )?,
-            (None, fault) => {
-                let fault = fault.as_deref().unwrap_or_default();
-                writeln!(out, "      holds     nothing that this release can go on from: {fault}")?;
-            }
-        }
-    }
-    if report.checkpoints.is_empty() {
-        writeln!(out, "  none")?;
-    }
-    writeln!(out, "log, oldest segment first")?;
-    if let Some(fault) = &report.log_fault {
-        writeln!(out, "  {fault}")?;
-    }
-    for segment in &report.log {
-        write!(out, "  {}  {} entries", segment.number, segment.entries)?;
-        if let (Some(first), Some(last)) = (segment.first, segment.last) {
-            write!(out, ", {first} to {last}")?;
-        }
-        let torn = match segment.torn_bytes {
-            0 => String::new(),
-            n => format!(", {n} bytes torn or damaged"),
-        };
-        let created = segment.created.as_deref().unwrap_or("unknown");
-        writeln!(out, ", {} bytes, of the process started {created}{torn}", segment.bytes)?;
-    }
-    Ok(())
 }

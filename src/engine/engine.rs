@@ -1,6 +1,6 @@
 //! The engine: batches in, watermarks in, transitions out.
 
-use crate::base::{Batch, FAR, Millis};
+use crate::base::{Batch, CounterStart, FAR, Millis};
 use crate::promql::{Feed, NodeId, Op, Plan, Span};
 
 use super::coordinator::{Coordinator, Run};
@@ -156,7 +156,14 @@ impl Engine {
             };
             let shard = &mut self.shards[shard as usize];
             for sample in samples {
-                if self.watermark.is_some_and(|w| sample.t <= w) {
+                if CounterStart::of(sample.v).is_some() {
+                    // Never late, as it concerns the sample behind it, and no loss where its series is further on.
+                    let newest = shard.evaluator.store.series[slot as usize].newest();
+                    if sample.t > newest.t && (-FAR..=FAR).contains(&sample.t) && room > 0 {
+                        room -= 1;
+                        shard.receive(Arrival { slot, t: sample.t, v: sample.v });
+                    }
+                } else if self.watermark.is_some_and(|w| sample.t <= w) {
                     report.late += 1;
                 } else if !(-FAR..=FAR).contains(&sample.t) {
                     report.out_of_time += 1;
@@ -180,7 +187,9 @@ impl Engine {
             return;
         }
         if self.watermark.is_none() {
-            let oldest = self.oldest_waiting();
+            // Counters that began long ago are no reason to evaluate the time since.
+            let waiting = self.shards.iter().flat_map(Shard::arrivals);
+            let oldest = waiting.filter(|a| CounterStart::of(a.v).is_none()).map(|a| a.t).min();
             // One millisecond back, so that a sample at the very instant of a tick is seen by that tick.
             let start = oldest.map_or(watermark, |oldest| oldest.min(watermark)).saturating_sub(1);
             self.begin(start);

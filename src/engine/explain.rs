@@ -104,6 +104,8 @@ impl Engine {
         let score = |model: &ModelExplanation| match model {
             ModelExplanation::Anomaly(anomaly) => anomaly.score,
             ModelExplanation::Forecast(_) => 0.0,
+            // The one that changed last.
+            ModelExplanation::Change(told) => told.change.map_or(0.0, |change| change.at as f64),
         };
         // The labels decide between equals, so that the number of shards does not.
         let best = explained.max_by(|(a_labels, (_, a)), (b_labels, (_, b))| {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::alert::{AlertState, Transition};
-use crate::base::{Labels, Limits, Millis};
+use crate::base::{Labels, Limits, Millis, Recorded};
 use crate::model::Profile;
 
 use super::annotations::Remarks;
@@ -104,17 +104,6 @@ pub struct Output {
     pub failures: u64,
     /// Instants at which something was evaluated.
     pub ticks: u64,
-}
-
-/// A recorded sample.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Recorded {
-    /// Series.
-    pub labels: Labels,
-    /// Instant.
-    pub t: Millis,
-    /// Value, or the staleness marker.
-    pub v: f64,
 }
 
 /// What a rule's expression gave at a tick, before it was recorded or drove alerts.

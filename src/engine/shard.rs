@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::Millis;
+use crate::base::{CounterStart, Millis};
 use crate::promql::{NodeId, Plan};
 
 use super::eval::{Evaluator, Moment};
@@ -159,6 +159,11 @@ impl Shard {
 
 #[inline]
 fn append(evaluator: &mut Evaluator, refused: &mut RefusedCounts, slot: u32, t: Millis, v: f64) {
+    let v = match CounterStart::of(v) {
+        None => v,
+        Some(start) if evaluator.store.series[slot as usize].begins(t, start) => 0.0,
+        Some(_) => return,
+    };
     match evaluator.store.append(slot, t, v) {
         Ok(()) => {}
         Err(Refused::Duplicate) => refused.duplicate += 1,

@@ -1,6 +1,6 @@
 //! The series that rules ask for, and the leaves' rows over them.
 
-use crate::base::{LabelsRef, Millis, Sample};
+use crate::base::{CounterStart, LabelsRef, Millis, Sample};
 use crate::promql::{FeedId, Leaf, LeafId, LeafSource, Plan};
 use crate::window::Ring;
 
@@ -40,6 +40,16 @@ impl Series {
     #[must_use]
     pub fn newest(&self) -> Sample {
         if self.any { self.newest } else { Sample { t: Millis::MIN, v: 0.0 } }
+    }
+
+    /// Whether a counter that begins at `t` stood at zero then, as far as can be told from what the series holds.
+    #[must_use]
+    pub fn begins(&self, t: Millis, start: CounterStart) -> bool {
+        match start {
+            CounterStart::Created => !self.any || self.newest.t < t,
+            // A staleness marker is not zero: what it was before counts.
+            CounterStart::Anew => self.any && self.newest.t < t && self.newest.v != 0.0,
+        }
     }
 
     /// The recent samples.

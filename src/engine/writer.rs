@@ -1,11 +1,11 @@
 //! Where recorded samples go: to the shards that hold the series, if any rule asks for it, and out to whoever collects them.
 
-use crate::base::{LabelsRef, Millis};
+use crate::base::{LabelsRef, Millis, Recorded};
 use crate::promql::Plan;
 
 use super::directory::{Directory, Known, SelectorIndex, Target};
 use super::interner::{Interner, LabelId};
-use super::options::{Output, Recorded};
+use super::options::Output;
 use super::shard::Shard;
 
 /// Writes what rules record.

@@ -3,6 +3,24 @@
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
+/// All that [`reason_of`] says.
+pub const REASONS: [&str; 14] = [
+    "connection",
+    "all_brokers_down",
+    "name_not_found",
+    "authentication",
+    "authorization",
+    "tls",
+    "timeout",
+    "unknown_topic",
+    "poll_interval",
+    "message_size",
+    "queue_full",
+    "offset_out_of_range",
+    "fatal",
+    "other",
+];
+
 /// The reason of a fault, one of a fixed few.
 #[must_use]
 pub fn reason_of(error: &KafkaError) -> &'static str {
@@ -60,6 +78,9 @@ mod tests {
     #[test]
     fn reasons_are_from_a_fixed_few() {
         let reason = |code| reason_of(&KafkaError::Global(code));
+        for code in [Code::Resolve, Code::SSL, Code::Fatal, Code::QueueFull, Code::PollExceeded, Code::Conflict] {
+            assert!(REASONS.contains(&reason(code)), "{code:?}");
+        }
         assert_eq!(reason(Code::AllBrokersDown), "all_brokers_down");
         assert_eq!(reason(Code::Authentication), "authentication");
         assert_eq!(reason(Code::BrokerTransportFailure), "connection");

@@ -7,5 +7,5 @@ mod faults;
 mod options;
 
 pub use config::{Connection, KafkaConfigError, Mechanism, Sasl};
-pub use faults::{FaultLog, reason_of, reason_told};
+pub use faults::{FaultLog, REASONS, reason_of, reason_told};
 pub use options::Role;

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::change_point::{Change, ChangeDetector, ChangeParams};
 use super::detector::{Detector, DetectorParams, Score};
 use super::forecaster::{Forecaster, ForecasterParams};
 use super::range::{Departure, Feature};
@@ -101,6 +102,23 @@ pub struct ForecastExplanation {
     pub points: u32,
 }
 
+/// What a change detector says of the newest point. Levels are without the daily season.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ChangeExplanation {
+    /// The newest value.
+    pub value: f64,
+    /// The level around which the newest ticks lie.
+    pub level: f64,
+    /// How far ticks scatter around it: a standard deviation.
+    pub scatter: f64,
+    /// The newest change.
+    pub change: Option<Change>,
+    /// Milliseconds from the first point to the newest.
+    pub learnt: Millis,
+    /// Points.
+    pub points: u32,
+}
+
 /// A forecast: median and the band of 95%.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[allow(missing_docs)]
@@ -138,8 +156,10 @@ pub struct Crossing {
 pub enum ModelExplanation {
     /// Of `predict_anomaly`.
     Anomaly(AnomalyExplanation),
-    /// Of the other predictive functions.
+    /// Of the forecasting functions.
     Forecast(ForecastExplanation),
+    /// Of `changed_at`.
+    Change(ChangeExplanation),
 }
 
 /// A detector's last score and the point it was given for, in as few bytes as do: one is kept beside every detector.
@@ -243,6 +263,16 @@ impl AnomalyExplanation {
             learnt,
             points,
         }
+    }
+}
+
+impl ChangeExplanation {
+    /// What a change detector says.
+    #[must_use]
+    pub fn new(detector: &ChangeDetector, params: &ChangeParams) -> Option<Self> {
+        let (value, level, scatter) = detector.newest()?;
+        let (learnt, points) = detector.learnt();
+        Some(Self { value, level, scatter, change: detector.change(params), learnt, points })
     }
 }
 

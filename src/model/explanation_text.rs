@@ -2,9 +2,11 @@
 
 use std::fmt;
 
-use super::explanation::{AnomalyExplanation, Beyond, Crossing, ForecastExplanation, ModelExplanation, NotScored};
+use super::explanation::{
+    AnomalyExplanation, Beyond, ChangeExplanation, Crossing, ForecastExplanation, ModelExplanation, NotScored,
+};
 use super::range::Feature;
-use crate::base::{Millis, format_duration};
+use crate::base::{Millis, format_duration, format_rfc3339};
 
 /// Distances below this many standard deviations are called normal.
 const NORMAL: f32 = 3.0;
@@ -14,6 +16,7 @@ impl fmt::Display for ModelExplanation {
         match self {
             Self::Anomaly(anomaly) => anomaly.fmt(f),
             Self::Forecast(forecast) => forecast.fmt(f),
+            Self::Change(change) => change.fmt(f),
         }
     }
 }
@@ -118,6 +121,22 @@ impl fmt::Display for Crossing {
     }
 }
 
+impl fmt::Display for ChangeExplanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "value {}; level {} (scatter {})", number(self.value), number(self.level), number(self.scatter))?;
+        match &self.change {
+            Some(change) => {
+                let (from, to) = (number(change.from), number(change.to));
+                let moved = if change.to >= change.from { "rose" } else { "fell" };
+                let found = duration(change.found.saturating_sub(change.at));
+                write!(f, "; level {moved} from {from} to {to} at {}, found {found} later", format_rfc3339(change.at))?;
+            }
+            None => write!(f, "; no lasting change known")?,
+        }
+        learnt(f, self.learnt, self.points)
+    }
+}
+
 fn learnt(f: &mut fmt::Formatter<'_>, span: Millis, points: u32) -> fmt::Result {
     write!(f, "; learnt from {points} points over {}", duration(span))
 }
@@ -164,6 +183,7 @@ fn duration(span: Millis) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::change_point::Change;
     use super::super::explanation::{Ahead, Interval, Parts};
     use super::*;
 
@@ -223,6 +243,26 @@ mod tests {
              reliable forecast for 1d ahead; crosses 0 in 1h51m (90%: 1h30m to 2h13m); is not forecast to cross 5.000e10; learnt \
              from 480 points over 2h"
         );
+    }
+
+    #[test]
+    fn a_change_reads_as_a_sentence() {
+        let change = Change { at: 1_700_000_000_000, found: 1_700_000_180_000, from: 40.0, to: 25.5 };
+        let told = ChangeExplanation {
+            value: 26.0,
+            level: 25.3,
+            scatter: 1.234,
+            change: Some(change),
+            learnt: 14 * 86_400_000,
+            points: 20_160,
+        };
+        assert_eq!(
+            told.to_string(),
+            "value 26; level 25.3 (scatter 1.234); level fell from 40 to 25.5 at 2023-11-14T22:13:20.000Z, found 3m later; \
+             learnt from 20160 points over 2w"
+        );
+        let quiet = ChangeExplanation { change: None, ..told };
+        assert!(quiet.to_string().contains("; no lasting change known; learnt"), "{quiet}");
     }
 
     #[test]

@@ -17,6 +17,8 @@ const HOURS_NEEDED: u32 = 48;
 const SCORES_NEEDED: u16 = 24;
 /// Hours before the steady season is taken out of trends.
 const SEASON_AFTER: u32 = 72;
+/// Share of the season that is steady from which on it counts as known.
+const KNOWN_SHARE: f32 = 0.5;
 /// A longer silence, in hours, makes the series a new one.
 const LONGEST_GAP: i64 = 192;
 /// A mean absolute difference of two independent values times this is one value's variance's root.
@@ -123,6 +125,25 @@ impl Hourly {
         let hour = (floor as i64).rem_euclid(DAY as i64) as usize;
         let season = self.members.season(hour) * (1.0 - part) + self.members.season((hour + 1) % DAY) * part;
         f64::from(self.season_share) * season
+    }
+
+    /// Whether most of the season is the same from day to day.
+    pub fn knows_season(&self) -> bool {
+        self.season_share >= KNOWN_SHARE
+    }
+
+    /// Whether there is a season is known, one way or the other.
+    pub fn has_tried_season(&self) -> bool {
+        self.members.hours() >= SEASON_AFTER
+    }
+
+    /// By how much [`Self::season_at`] may be off at a time because the season has an edge within the hour: half of the bend
+    /// there.
+    pub fn season_doubt(&self, params: &HourlyParams, t: f64) -> f64 {
+        let hour = ((t - params.centre_ms) / HOUR_MS as f64).floor() as i64;
+        let season = |hour: i64| self.members.season(hour.rem_euclid(DAY as i64) as usize);
+        let bend = |hour: i64| (season(hour - 1) - 2.0 * season(hour) + season(hour + 1)).abs();
+        f64::from(self.season_share) * 0.5 * bend(hour).max(bend(hour + 1))
     }
 
     /// The ensemble, once it has been measured.

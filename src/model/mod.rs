@@ -8,6 +8,9 @@ mod baseline;
 mod budget;
 mod calendar;
 mod cells;
+mod change_point;
+#[cfg(test)]
+mod change_point_tests;
 mod compact;
 mod crossing;
 mod detector;
@@ -22,6 +25,8 @@ mod fading_line;
 mod forecaster;
 #[cfg(test)]
 mod forecaster_tests;
+mod growing_line;
+mod habit;
 mod horizon;
 mod hourly;
 mod members;
@@ -49,10 +54,12 @@ mod week;
 mod weekday;
 
 pub use calendar::Calendar;
+pub use change_point::{Change, ChangeDetector, ChangeParams};
 pub use detector::{Detector, DetectorParams, Score};
 pub use exclusion::Exclusion;
 pub use explanation::{
-    Ahead, AnomalyExplanation, Crossing, ForecastExplanation, Interval, ModelExplanation, NotScored, Parts, Reading,
+    Ahead, AnomalyExplanation, ChangeExplanation, Crossing, ForecastExplanation, Interval, ModelExplanation, NotScored,
+    Parts, Reading,
 };
 pub use forecaster::{Forecaster, ForecasterParams};
 pub use outlook::Outlook;

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::synthetic::Noise;
-use super::{Detector, DetectorParams, Forecaster, ForecasterParams, Profile, Reading};
+use super::{ChangeDetector, ChangeParams, Detector, DetectorParams, Forecaster, ForecasterParams, Profile, Reading};
 
 const MINUTE: i64 = 60_000;
 
@@ -19,11 +19,12 @@ fn saved<T: Serialize + DeserializeOwned>(model: &T) -> (T, usize) {
     (postcard::from_bytes(&bytes).unwrap(), bytes.len())
 }
 
-/// Feeds both kinds of model; at `cut` a second pair begins as what was saved of the first, and must stay the same.
+/// Feeds all kinds of model; at `cut` others begin as what was saved of the first, and must stay the same.
 fn assert_same_from(cut: usize, interval: i64, values: &[f64]) {
     let (of_detector, of_forecaster) =
         (DetectorParams::new(&profile(), interval), ForecasterParams::new(&profile(), interval));
-    let (mut detector, mut forecaster) = (Detector::new(), Forecaster::new());
+    let of_changes = ChangeParams::new(&profile(), interval);
+    let (mut detector, mut forecaster, mut changes) = (Detector::new(), Forecaster::new(), ChangeDetector::new());
     let mut twins = None;
     for (i, &v) in values.iter().enumerate() {
         if i == cut {
@@ -32,12 +33,16 @@ fn assert_same_from(cut: usize, interval: i64, values: &[f64]) {
             // Numbers of varying length may take a byte or two more than in memory.
             assert!(detector_bytes <= Detector::state_bytes() + 8, "{detector_bytes}");
             assert!(forecaster_bytes <= Forecaster::state_bytes() + 8, "{forecaster_bytes}");
-            twins = Some((detector, forecaster));
+            let (changes, changes_bytes) = saved(&changes);
+            assert!(changes_bytes <= ChangeDetector::state_bytes() + 8, "{changes_bytes}");
+            twins = Some((detector, forecaster, changes));
         }
         let t = i as i64 * interval;
         let score = detector.update(&of_detector, t, v);
         forecaster.update(&of_forecaster, t, v);
-        if let Some((detector, forecaster)) = &mut twins {
+        changes.update(&of_changes, t, v);
+        if let Some((detector, forecaster, changes)) = &mut twins {
+            changes.update(&of_changes, t, v);
             let twin = detector.update(&of_detector, t, v);
             assert_eq!(format!("{score:?}"), format!("{twin:?}"), "at {i}");
             forecaster.update(&of_forecaster, t, v);
@@ -47,7 +52,8 @@ fn assert_same_from(cut: usize, interval: i64, values: &[f64]) {
             }
         }
     }
-    let (twin_detector, twin_forecaster) = twins.unwrap();
+    let (twin_detector, twin_forecaster, twin_changes) = twins.unwrap();
+    assert_eq!(format!("{changes:?}"), format!("{twin_changes:?}"));
     assert_eq!(format!("{detector:?}"), format!("{twin_detector:?}"));
     assert_eq!(format!("{forecaster:?}"), format!("{twin_forecaster:?}"));
 }

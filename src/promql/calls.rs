@@ -67,6 +67,10 @@ pub(super) fn plan(planner: &mut Planner<'_>, name: &str, args: &Args) -> Planne
             let model = model(planner, arg(args, 0)?, optional(args, 1), ModelKind::Detector)?;
             Ok(planner.node(Op::Score(model)))
         }
+        "changed_at" => {
+            let model = model(planner, arg(args, 0)?, optional(args, 1), ModelKind::ChangeDetector)?;
+            Ok(planner.node(Op::ChangedAt(model)))
+        }
         "predict_seasonal" => {
             let model = model(planner, arg(args, 0)?, optional(args, 2), ModelKind::Forecaster)?;
             let (phi, ahead) = (planner.node(Op::Number(0.5)), planner.expr(arg(args, 1)?)?);

@@ -27,7 +27,7 @@ pub(super) struct Extension {
 }
 
 /// The functions.
-pub(super) const EXTENSIONS: [Extension; 5] = [
+pub(super) const EXTENSIONS: [Extension; 6] = [
     Extension {
         name: "predict_seasonal",
         signature: "predict_seasonal(v instant-vector, t scalar [, profile string])",
@@ -62,6 +62,15 @@ pub(super) const EXTENSIONS: [Extension; 5] = [
         arity: (2, 4),
         quantile: Some(2),
         profile: Some(3),
+        variadic: 1,
+    },
+    Extension {
+        name: "changed_at",
+        signature: "changed_at(v instant-vector [, profile string])",
+        types: &[ValueType::Vector, ValueType::String],
+        arity: (1, 2),
+        quantile: None,
+        profile: Some(1),
         variadic: 1,
     },
     Extension {

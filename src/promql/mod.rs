@@ -55,5 +55,5 @@ pub use quantile::{Bucket, bucket_fraction, bucket_quantile, median_deviation, q
 pub use reach::{Reach, Span, asks_ahead, reach};
 pub use reads::{Read, Reads};
 pub use regex::anchored;
-pub use selectors::selectors;
+pub use selectors::{parse_matchers, selectors, series_selector};
 pub use sites::{Site, ineffective_sorts, sites};

@@ -216,6 +216,8 @@ pub enum Op {
     },
     /// `predict_anomaly`: scores of a detector.
     Score(NodeId),
+    /// `changed_at`: when the newest change that a change detector has found began.
+    ChangedAt(NodeId),
     /// `predict_seasonal`, `predict_quantile`: forecaster, φ, seconds ahead.
     ForecastQuantile(NodeId, NodeId, NodeId),
     /// `time_until`: forecaster, threshold, φ.
@@ -229,6 +231,8 @@ pub enum ModelKind {
     Detector,
     /// Forecasts.
     Forecaster,
+    /// Finds lasting changes of the level.
+    ChangeDetector,
 }
 
 /// Functions of a window.
@@ -361,7 +365,8 @@ impl Op {
             | Self::Vector(arg)
             | Self::EvaluationTime(arg)
             | Self::Model { arg, .. }
-            | Self::Score(arg) => vec![*arg],
+            | Self::Score(arg)
+            | Self::ChangedAt(arg) => vec![*arg],
         }
     }
 
@@ -415,6 +420,7 @@ impl Op {
             Self::EvaluationTime(_) => "evaluation_time".into(),
             Self::Model { kind, profile, schedule, .. } => format!("{kind:?} {profile:?} {schedule:?}"),
             Self::Score(_) => "score".into(),
+            Self::ChangedAt(_) => "changed_at".into(),
             Self::ForecastQuantile(..) => "forecast_quantile".into(),
             Self::TimeUntil(..) => "time_until".into(),
         }

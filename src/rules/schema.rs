@@ -33,7 +33,7 @@ pub fn rule_file_schema() -> Value {
             "text": {"type": ["string", "number", "boolean", "null"]},
             "expr": {
                 "type": ["string", "number"],
-                "description": "PromQL, with predict_seasonal(), predict_quantile(), predict_anomaly() and time_until(). Evaluated at every tick of the group.",
+                "description": "PromQL, with predict_seasonal(), predict_quantile(), predict_anomaly(), time_until() and changed_at(). Evaluated at every tick of the group.",
             },
             "labels": {
                 "type": ["object", "null"],

@@ -1,6 +1,7 @@
 //! What the status page is told of the sources: written by the engine's owner, read by whoever asks.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::base::Millis;
 use crate::source::SourceId;
@@ -23,6 +24,8 @@ struct Line {
     heard: Option<Millis>,
     ended: bool,
     trouble: Option<String>,
+    /// For how long event time has waited for it, if it does.
+    waited: Option<Duration>,
 }
 
 impl Board {
@@ -39,6 +42,7 @@ impl Board {
             heard: None,
             ended: false,
             trouble: None,
+            waited: None,
         });
     }
 
@@ -64,6 +68,13 @@ impl Board {
         }
     }
 
+    /// For how long event time has waited for the sources of this name, if it does.
+    pub fn waited_for(&self, name: &str, waited: Option<Duration>) {
+        if let Some(line) = self.lock().iter_mut().find(|line| line.name == name) {
+            line.waited = waited;
+        }
+    }
+
     /// A source has come to its end.
     pub fn ended(&self, id: SourceId) {
         if let Some(line) = self.lock().iter_mut().find(|line| line.ids.contains(&id)) {
@@ -76,7 +87,7 @@ impl Board {
     pub fn list(&self, now: Millis) -> Vec<SourceStatus> {
         let health = |line: &Line| match line.heard {
             _ if line.ended => Health::Ended,
-            _ if line.trouble.is_some() => Health::Degraded,
+            _ if line.trouble.is_some() || line.waited.is_some() => Health::Degraded,
             None => Health::Unknown,
             Some(at) if now.saturating_sub(at) > line.silence_max => Health::Degraded,
             Some(_) => Health::Good,
@@ -86,10 +97,7 @@ impl Board {
             name: line.name.clone(),
             kind: line.name.split('_').next().unwrap_or_default().to_owned(),
             health: health(line),
-            detail: match &line.trouble {
-                Some(trouble) => format!("{}: {trouble}", line.description),
-                None => line.description.clone(),
-            },
+            detail: detail(line),
             newest: line.newest,
             watermark: line.watermark,
         };
@@ -99,6 +107,12 @@ impl Board {
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Line>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn detail(line: &Line) -> String {
+    let waits = |waited: Duration| format!("event time waits for it, for {} s so far", waited.as_secs());
+    let parts = [Some(line.description.clone()), line.trouble.clone(), line.waited.map(waits)];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]
@@ -121,6 +135,11 @@ mod tests {
         assert_eq!(board.list(9_000)[0].detail, "2 targets: no broker answers");
         assert_eq!(health(9_000), Health::Degraded);
         board.trouble(a, None);
+        assert_eq!(health(9_000), Health::Good);
+        board.waited_for("scrape_j", Some(Duration::from_secs(75)));
+        assert_eq!(board.list(9_000)[0].detail, "2 targets: event time waits for it, for 75 s so far");
+        assert_eq!(health(9_000), Health::Degraded);
+        board.waited_for("scrape_j", None);
         assert_eq!(health(9_000), Health::Good);
         board.ended(a);
         assert_eq!(health(9_000), Health::Ended);

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use url::Url;
 
 use crate::base::{Labels, Limits};
 use crate::engine::EngineOptions;
-use crate::sink::{AlertmanagerConfig, SinkConfig, StdoutConfig};
+use crate::sink::{AlertmanagerConfig, RemoteWriteSinkConfig, SinkConfig, StdoutConfig};
 use crate::source::config::{ScrapeConfig, Span};
+use crate::source::decode::CreatedTimestamps;
 use crate::source::decode::otlp::OtlpSettings;
 use crate::source::host::HostConfig;
 use crate::source::kafka::{self, KafkaConfig};
@@ -20,6 +20,7 @@ use crate::telemetry::TracingConfig;
 
 use super::durable::StateConfig;
 use super::topic_loop::topic_loop;
+use super::web::Web;
 
 /// The whole file. Every part may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -43,6 +44,8 @@ pub struct Config {
     pub warm_up: WarmUp,
     /// Other sinks, or `log only`.
     pub sinks: crate::sink::Sinks,
+    /// Receivers of recorded series, `ALERTS` and `ALERTS_FOR_STATE`, as in prometheus.yml.
+    pub remote_write: Vec<RemoteWriteSinkConfig>,
     /// What survives a restart.
     pub state: StateConfig,
     /// The HTTP server.
@@ -69,6 +72,8 @@ pub struct Global {
     pub rule_query_offset: Span,
     /// Labels added to alerts that leave.
     pub external_labels: std::collections::BTreeMap<String, String>,
+    /// What becomes of the times at which counters began, where remote write 2.0 or OTLP tell them.
+    pub created_timestamps: CreatedTimestamps,
 }
 
 /// `alerting`.
@@ -113,16 +118,6 @@ pub struct RemoteWriteConfig {
     pub idle_timeout: Span,
 }
 
-/// `web`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Web {
-    /// Where to listen. Loopback unless told otherwise: there is no authentication.
-    pub listen_address: String,
-    /// How this server is reached from outside, for links in alerts; from `listen_address` if left out.
-    pub external_url: Option<Url>,
-}
-
 /// `engine`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -158,6 +153,7 @@ impl Default for Global {
             evaluation_interval: seconds(15),
             rule_query_offset: seconds(0),
             external_labels: std::collections::BTreeMap::new(),
+            created_timestamps: CreatedTimestamps::Ignore,
         }
     }
 }
@@ -165,12 +161,6 @@ impl Default for Global {
 impl Default for RemoteWriteConfig {
     fn default() -> Self {
         Self { lateness: seconds(10), idle_timeout: seconds(60) }
-    }
-}
-
-impl Default for Web {
-    fn default() -> Self {
-        Self { listen_address: "127.0.0.1:9190".to_owned(), external_url: None }
     }
 }
 
@@ -206,12 +196,14 @@ impl Config {
             serde_saphyr::from_str::<Self>(yaml).map_err(|e| ConfigError(e.to_string()))?
         };
         config.sinks.iter_mut().for_each(|sink| sink.resolve_paths(dir));
+        config.remote_write.iter_mut().for_each(|target| target.resolve_paths(dir));
         config.alerting.alertmanagers.iter_mut().for_each(|a| a.resolve_paths(dir));
         config.scrape_configs.iter_mut().for_each(|scrape| scrape.resolve_paths(dir));
         config.tracing.http_config.resolve_paths(dir);
         config.sources.kafka.iter_mut().for_each(|kafka| kafka.resolve_paths(dir));
         config.warm_up.prometheus.iter_mut().for_each(|prometheus| prometheus.resolve_paths(dir));
         config.state.resolve_paths(dir);
+        config.web.resolve_paths(dir);
         config.check()?;
         Ok(config)
     }
@@ -240,29 +232,11 @@ impl Config {
             resend_delay: self.engine.resend_delay.millis(),
             delayed_name_removal: self.engine.delayed_name_removal,
             external_labels: Labels::from_pairs(self.global.external_labels.clone()),
-            external_url: self.external_url(),
+            external_url: self.web.external_url(),
             limits: self.limits.clone(),
             explain_alerts: self.engine.explanations,
-            collect_recorded: self.sinks.iter().any(SinkConfig::wants_recorded),
+            collect_recorded: !self.remote_write.is_empty() || self.sinks.iter().any(SinkConfig::wants_recorded),
             ..EngineOptions::default()
-        }
-    }
-
-    /// How this server is reached from outside, without a slash at the end.
-    #[must_use]
-    pub fn external_url(&self) -> String {
-        match &self.web.external_url {
-            Some(url) => url.as_str().trim_end_matches('/').to_owned(),
-            None => format!("http://{}", self.web.listen_address),
-        }
-    }
-
-    /// Settles on a URL with the host's name where the server listens on all addresses: nobody can follow a link to 0.0.0.0.
-    pub fn name_host(&mut self, host_name: &str) {
-        let Ok(address) = self.web.listen_address.parse::<std::net::SocketAddr>() else { return };
-        if self.web.external_url.is_none() && address.ip().is_unspecified() {
-            // A name that makes no URL leaves things as they are.
-            self.web.external_url = Url::parse(&format!("http://{host_name}:{}", address.port())).ok();
         }
     }
 
@@ -282,12 +256,16 @@ impl Config {
         if self.engine.shards.is_some_and(|n| n == 0 || n > 256) {
             return fault("engine.shards must be from 1 to 256".to_owned());
         }
-        if self.web.listen_address.parse::<std::net::SocketAddr>().is_err() && !self.web.listen_address.contains(':') {
-            return fault(format!("web.listen_address: {:?} is not host:port", self.web.listen_address));
+        if self.limits.requests_bytes < self.limits.request_bytes.max(self.limits.otlp_bytes) {
+            return fault(
+                "limits.requests_bytes must be at least limits.request_bytes and limits.otlp_bytes".to_owned(),
+            );
         }
+        self.web.validate().map_err(|e| ConfigError(format!("web.{e}")))?;
         for sink in self.all_sinks() {
             sink.validate().map_err(|e| ConfigError(e.to_string()))?;
         }
+        super::recorded::validate(self).map_err(ConfigError)?;
         for scrape in &self.scrape_configs {
             scrape
                 .targets(self.global.scrape_interval, self.global.scrape_timeout)
@@ -333,20 +311,7 @@ mod tests {
     #[test]
     fn an_empty_file_is_a_configuration() {
         assert_eq!(parse("").unwrap(), Config::default());
-        assert_eq!(parse("").unwrap().external_url(), "http://127.0.0.1:9190");
-    }
-
-    #[test]
-    fn links_name_the_host_where_the_address_does_not() {
-        let url = |yaml: &str| {
-            let mut config = parse(yaml).unwrap();
-            config.name_host("box");
-            config.external_url()
-        };
-        assert_eq!(url("web: {listen_address: '0.0.0.0:9191'}"), "http://box:9191");
-        assert_eq!(url("web: {listen_address: '[::]:9191'}"), "http://box:9191");
-        assert_eq!(url("web: {listen_address: '10.0.0.1:9191'}"), "http://10.0.0.1:9191");
-        assert_eq!(url("web: {listen_address: '0.0.0.0:9191', external_url: 'https://fw/'}"), "https://fw");
+        assert_eq!(parse("").unwrap().web.external_url(), "http://127.0.0.1:9190");
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 mod keeping;
 mod parts;
+mod shown;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,15 +27,15 @@ use self::keeping::Keeping;
 use super::board::Board;
 use super::handle::Command;
 use super::lag::LagWatch;
-use super::recorded::RecordedOutlet;
+use super::recorded::RecordedLanes;
 
 /// How often the watermark is looked at when nothing arrives: silence moves it, too.
 const IDLE_LOOK: Duration = Duration::from_millis(250);
-/// How often holdings are measured, which walks all series.
-const HOLDINGS_EVERY: Duration = Duration::from_secs(15);
-
 /// How often sources are told how far the engine has taken in what they sent.
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);
+
+/// Why the engine refuses samples of a source.
+pub const REFUSED: [&str; 4] = ["late", "out_of_time", "series_limit", "pending_limit"];
 
 /// A source as the engine's owner knows it.
 #[derive(Debug)]
@@ -64,9 +64,10 @@ pub struct Host {
     metrics: EngineMetrics,
     board: Board,
     outlet: Outlet,
-    recorded_outlet: Option<RecordedOutlet>,
+    recorded_lanes: Option<Arc<RecordedLanes>>,
     refused_before: [u64; 4],
     held_at: Option<Instant>,
+    started: Millis,
     lag: LagWatch,
     /// Recorded sources that have not ended.
     recorded: Vec<SourceId>,
@@ -118,9 +119,10 @@ impl Host {
             metrics,
             board,
             outlet,
-            recorded_outlet: None,
+            recorded_lanes: None,
             refused_before,
             held_at,
+            started: clock::now(),
             lag: LagWatch::default(),
             recorded,
             warm,
@@ -179,9 +181,7 @@ impl Host {
                 _ = look.tick() => {}
             }
             self.advance();
-            if self.lag.is_due(Instant::now()) {
-                self.tell_lag(clock::now());
-            }
+            self.look_around();
             if self.recorded.is_empty() {
                 self.warm.send_if_modified(|warm| !std::mem::replace(warm, true));
             }
@@ -192,6 +192,9 @@ impl Host {
             self.keep_if_due();
         }
         self.tell_positions();
+        if let Some(lanes) = self.recorded_lanes.clone().filter(|_| self.keeping.is_some()) {
+            lanes.finish().await;
+        }
         self.keep_last();
     }
 
@@ -236,7 +239,7 @@ impl Host {
                 self.board.ended(id);
                 self.recorded.retain(|recorded| *recorded != id);
             }
-            SourceEvent::Reached(position) => drop(self.positions.insert(position.stream, position.next)),
+            SourceEvent::Reached(position) => self.reached(position),
             SourceEvent::Left(stream) => drop(self.positions.remove(&stream)),
             SourceEvent::Quiet(id, upto) => self.marks.quiet(id, upto, clock::now()),
             SourceEvent::Open(part) => self.open(part),
@@ -267,10 +270,8 @@ impl Host {
     fn count(&self, id: SourceId, taken: Ingested) {
         self.metrics.unwanted_samples.inc_by(taken.unwanted);
         let Some(source) = self.sources.iter().find(|s| s.id == id) else { return };
-        source.metrics.dropped("late", taken.late);
-        source.metrics.dropped("out_of_time", taken.out_of_time);
-        source.metrics.dropped("series_limit", taken.over_series_limit);
-        source.metrics.dropped("pending_limit", taken.over_pending_limit);
+        let refused = [taken.late, taken.out_of_time, taken.over_series_limit, taken.over_pending_limit];
+        REFUSED.into_iter().zip(refused).for_each(|(reason, samples)| source.metrics.dropped(reason, samples));
         // What a source is complete to, only its slowest part can tell: `tell_lag` does.
         let watermark = self.marks.of(id).filter(|_| source.id == source.of);
         let newest = self.marks.newest(id);
@@ -295,7 +296,7 @@ impl Host {
         } else {
             Span::none()
         };
-        let span = span.entered();
+        let _span = span.clone().entered();
         let mut out = Output::default();
         self.engine.advance(watermark, &*self.executor, &mut out);
         self.metrics.watermark.set(watermark.div_euclid(1000));
@@ -305,44 +306,6 @@ impl Host {
         }
         span.record("ticks", out.ticks).record("transitions", out.transitions.len());
         self.hand_out(out);
-        drop(span);
-        if self.held_at.is_none_or(|at| at.elapsed() >= HOLDINGS_EVERY) {
-            self.held_at = Some(Instant::now());
-            self.measure();
-        }
-    }
-
-    /// Shows how far event time is behind the clock, and who holds it back where that is too much.
-    fn tell_lag(&mut self, now: Millis) {
-        let mut marks: HashMap<&str, (Millis, &OneSource)> = HashMap::new();
-        for source in &self.sources {
-            let Some(mark) = self.marks.of(source.id) else { continue };
-            let slowest = marks.entry(source.metrics.name()).or_insert((mark, &source.metrics));
-            slowest.0 = slowest.0.min(mark);
-        }
-        for (name, (mark, metrics)) in &marks {
-            metrics.set_watermark(*mark);
-            self.board.complete(name, *mark);
-        }
-
-        let Some(watermark) = self.engine.watermark() else { return };
-        let lag = now.saturating_sub(watermark);
-        self.metrics.lag_seconds.set(lag as f64 / 1e3);
-        if !self.recorded.is_empty() {
-            return;
-        }
-        // Where everybody is silent, time follows the clock at the distance that is configured.
-        let Some((id, lateness)) = self.marks.slowest(now) else { return };
-        if self.lag.warns(lag, lateness, Instant::now()) {
-            let source = self.sources.iter().find(|s| s.id == id).map_or("", |s| s.metrics.name());
-            let queued = self.metrics.queued.get();
-            tracing::warn!(
-                source,
-                lag_seconds = lag / 1000,
-                queued,
-                "rules are evaluated late: this source holds time back"
-            );
-        }
     }
 
     fn hand_out(&mut self, out: Output) {
@@ -360,23 +323,9 @@ impl Host {
         if !out.transitions.is_empty() {
             (self.outlet)(out.transitions);
         }
-        if let Some(outlet) = self.recorded_outlet.as_mut().filter(|_| !out.recorded.is_empty()) {
-            outlet(out.recorded);
+        if let Some(lanes) = self.recorded_lanes.as_ref().filter(|_| !out.recorded.is_empty()) {
+            lanes.put(out.recorded);
         }
-    }
-
-    fn measure(&mut self) {
-        let held = self.engine.holdings();
-        let kinds = [("series", held.series), ("unwanted_series", held.unwanted), ("models", held.models)];
-        for (kind, n) in kinds.into_iter().chain([("waiting_samples", held.waiting)]) {
-            self.metrics.held.with_label_values(&[kind]).set(n as i64);
-        }
-        self.metrics.series_bytes.set(held.series_bytes as i64);
-        let now = [held.duplicate, held.conflict, held.out_of_order, held.unmodelled];
-        for (i, reason) in ["duplicate", "conflict", "out_of_order", "model_limit"].into_iter().enumerate() {
-            self.metrics.dropped.with_label_values(&[reason]).inc_by(now[i] - self.refused_before[i]);
-        }
-        self.refused_before = now;
     }
 }
 

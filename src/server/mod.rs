@@ -24,11 +24,10 @@ mod teller;
 mod topic_loop;
 mod trace_links;
 mod warm_up;
+mod web;
 mod welcome;
 
-pub use config::{
-    Alerting, Config, ConfigError, EngineConfig, Global, RemoteWriteConfig, Sources, WarmUp, Web, base_dir,
-};
+pub use config::{Alerting, Config, ConfigError, EngineConfig, Global, RemoteWriteConfig, Sources, WarmUp, base_dir};
 pub use durable::StateConfig;
 pub use executor::Parallel;
 pub use handle::{Command, EngineGone, EngineHandle};
@@ -37,3 +36,4 @@ pub use named_files::named_files;
 pub use rules::{Read, Reloaded, RuleLoader, RuleSource};
 pub use run::{RunOptions, StartError, read_config, run};
 pub use trace_links::TraceLinks;
+pub use web::{Access, ClientAuth, Port, TlsFault, TlsServerConfig, TlsVersion, Web};

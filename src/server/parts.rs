@@ -6,7 +6,7 @@ use super::board::Board;
 use super::config::Config;
 use super::http::{ReloadReport, RuleFile, Summary};
 use super::sink_status::statuses;
-use crate::sink::SinkState;
+use crate::sink::{LaneState, SinkState};
 use crate::source::clock;
 
 /// The last reload, for the status page.
@@ -18,6 +18,7 @@ pub(super) fn summary(
     board: Board,
     last: LastReload,
     sinks: impl Fn() -> Vec<SinkState> + Send + Sync + 'static,
+    lanes: impl Fn() -> Vec<LaneState> + Send + Sync + 'static,
 ) -> Arc<dyn Fn() -> Summary + Send + Sync> {
     let files = config.rule_files.clone();
     Arc::new(move || {
@@ -32,7 +33,7 @@ pub(super) fn summary(
             first.faults = faults;
         }
         let now = clock::now();
-        let sinks = statuses(sinks(), now);
+        let sinks = statuses(sinks(), lanes(), now);
         Summary { sources: board.list(now), sinks, rule_files, reload: last.0.clone() }
     })
 }

@@ -1,116 +1,183 @@
-//! Recorded series for sinks that want them: samples into messages, by metric, in the sink's format.
+//! Where recorded samples go: to the lanes of all sinks that want them.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use crate::base::{LabelsRef, Millis, Record, Recorded};
+use crate::promql::{Selector, series_selector};
+use crate::sink::{LaneState, RecordedLane, RecordedMetrics, SinkConfig, remote_write, start_recorded, waits_for};
+use crate::telemetry::Metrics;
 
-use crate::base::{BatchBuilder, Limits, METRIC_NAME, Millis, format_rfc3339, format_value, is_stale};
-use crate::engine::Recorded;
-use crate::sink::{RecordedFormat, RecordedMessage, RecordedTopic};
-use crate::source::encode::{compress, encode_write_request};
+use super::StartError;
+use super::config::Config;
+use super::sinks::origin;
 
-/// Samples in one message: with labels of some hundred bytes far below the megabyte that brokers take.
-const SAMPLES: usize = 1_000;
+/// How long the last checkpoint waits for what is recorded to leave: a part of the time that it has.
+const FINISH: Duration = Duration::from_secs(2);
 
-/// Where recorded samples go.
-pub type RecordedOutlet = Box<dyn FnMut(Vec<Recorded>) + Send>;
+/// All lanes.
+#[derive(Debug)]
+pub(in crate::server) struct RecordedLanes {
+    lanes: Vec<RecordedLane>,
+    /// What was recorded of instants before is history, known to whoever has followed.
+    since: Millis,
+}
 
-/// An outlet to these topics for what is recorded of instants from `since` on: what was recorded of history before the start
-/// is known to whoever has followed.
-#[must_use]
-pub fn recorded_outlet(topics: std::sync::Arc<Vec<RecordedTopic>>, since: Millis, limits: Limits) -> RecordedOutlet {
-    Box::new(move |mut recorded| {
-        recorded.retain(|r| r.t >= since);
-        if recorded.is_empty() {
-            return;
+impl RecordedLanes {
+    /// Starts a lane for each sink that wants recorded samples; none in a dry run.
+    pub(in crate::server) fn start(
+        config: &Config,
+        metrics: &Metrics,
+        dry_run: bool,
+        since: Millis,
+    ) -> Result<Self, StartError> {
+        let counted = RecordedMetrics::register(metrics.registry()).map_err(|e| StartError::System(e.to_string()))?;
+        let mut lanes = Vec::new();
+        if !dry_run {
+            let (origin, mut names) = (origin(config), HashSet::new());
+            for target in &config.remote_write {
+                let wanted = selected(&target.matches).map_err(StartError::Config)?;
+                names.insert(target.name.clone());
+                let lane = remote_write::start(target, &origin, wanted, &counted);
+                lanes.push(lane.map_err(|e| StartError::Config(e.to_string()))?);
+            }
+            for sink in config.sinks.iter() {
+                if let SinkConfig::Kafka(kafka) = sink
+                    && kafka.recorded.is_some()
+                {
+                    lanes.extend(start_recorded(kafka, &unique(&mut names, &kafka.name), &counted));
+                }
+            }
         }
-        for topic in topics.iter() {
-            topic.put(messages(&recorded, topic.format, &limits));
+        Ok(Self { lanes, since })
+    }
+
+    /// Hands samples over; never waits.
+    pub(in crate::server) fn put(&self, mut recorded: Vec<Recorded>) {
+        recorded.retain(|r| r.t >= self.since);
+        if !recorded.is_empty() {
+            self.lanes.iter().for_each(|lane| lane.put(&recorded));
         }
-    })
+    }
+
+    /// What waits, as records of a checkpoint.
+    pub(in crate::server) fn waiting(&self) -> Vec<Record> {
+        self.lanes.iter().filter_map(RecordedLane::waiting).collect()
+    }
+
+    /// Takes up what waited at a checkpoint.
+    pub(in crate::server) fn restore(&self, records: &[Record]) {
+        for sink in records.iter().filter_map(waits_for) {
+            if !self.lanes.iter().any(|lane| lane.name() == sink) {
+                tracing::warn!(sink, "recorded samples that waited are dropped: their sink is not there any more");
+            }
+        }
+        self.lanes.iter().for_each(|lane| lane.restore(records));
+    }
+
+    /// How they are at any time.
+    pub(in crate::server) fn states(&self) -> impl Fn() -> Vec<LaneState> + Send + Sync + 'static {
+        let states: Vec<_> = self.lanes.iter().map(RecordedLane::state).collect();
+        move || states.iter().map(|state| state()).collect()
+    }
+
+    /// Sends what waits at once, before the last checkpoint would keep it: a restart would send it a second time. Nothing may
+    /// be put in after that.
+    pub(in crate::server) async fn finish(&self) {
+        let end = Instant::now() + FINISH;
+        for lane in &self.lanes {
+            lane.close();
+        }
+        for lane in &self.lanes {
+            lane.finish(end.saturating_duration_since(Instant::now())).await;
+        }
+    }
+
+    /// Sends what waits, all lanes at once, for at most `limit`.
+    pub(in crate::server) async fn shutdown(self: Arc<Self>, limit: Duration, is_kept: bool) {
+        let Some(all) = Arc::into_inner(self) else { return };
+        let mut ends = tokio::task::JoinSet::new();
+        for lane in all.lanes {
+            ends.spawn(lane.shutdown(limit, is_kept));
+        }
+        ends.join_all().await;
+    }
 }
 
-/// The samples as messages; those of a metric stay in order.
-fn messages(recorded: &[Recorded], format: RecordedFormat, limits: &Limits) -> Vec<RecordedMessage> {
-    let mut by_metric: BTreeMap<&str, Vec<&Recorded>> = BTreeMap::new();
-    for sample in recorded {
-        by_metric.entry(sample.labels.as_ref().get(METRIC_NAME).unwrap_or_default()).or_default().push(sample);
+/// Checks what of the configuration is about recorded samples.
+///
+/// # Errors
+/// The first fault.
+pub(in crate::server) fn validate(config: &Config) -> Result<(), String> {
+    let mut names = HashSet::new();
+    for target in &config.remote_write {
+        target.validate().map_err(|e| format!("remote_write: {e}"))?;
+        selected(&target.matches).map(drop).map_err(|e| format!("remote_write: sink {}: {e}", target.name))?;
+        if !names.insert(target.name.as_str()) {
+            return Err(format!("remote_write: two entries are called {:?}; give each a name", target.name));
+        }
     }
-    let chunks = by_metric.iter().flat_map(|(metric, samples)| samples.chunks(SAMPLES).map(move |c| (metric, c)));
-    let message = |(metric, samples): (&&str, &[&Recorded])| RecordedMessage {
-        key: (*metric).to_owned(),
-        payload: match format {
-            RecordedFormat::RemoteWrite => remote_write(samples, limits),
-            RecordedFormat::JsonLines => json_lines(samples).into_bytes(),
-        },
-        samples: samples.len() as u64,
-    };
-    chunks.map(message).collect()
+    Ok(())
 }
 
-fn remote_write(samples: &[&Recorded], limits: &Limits) -> Vec<u8> {
-    let mut builder = BatchBuilder::new(limits);
-    for sample in samples {
-        builder.series(sample.labels.as_ref());
-        builder.sample(sample.t, sample.v);
+/// A name that no other lane has: neither metrics nor what waits in a checkpoint must mix.
+fn unique(names: &mut HashSet<String>, name: &str) -> String {
+    let mut unique = name.to_owned();
+    let mut n = 2;
+    while !names.insert(unique.clone()) {
+        unique = format!("{name}#{n}");
+        n += 1;
     }
-    compress(&encode_write_request(&builder.finish()))
+    unique
 }
 
-/// JSON has no staleness markers; whoever reads lines lets a series end by its silence.
-fn json_lines(samples: &[&Recorded]) -> String {
-    #[derive(Serialize)]
-    struct Line<'a> {
-        timestamp: String,
-        value: String,
-        name: &'a str,
-        labels: BTreeMap<&'a str, &'a str>,
-    }
-    let mut text = String::new();
-    for sample in samples.iter().filter(|s| !is_stale(s.v)) {
-        let line = Line {
-            timestamp: format_rfc3339(sample.t),
-            value: format_value(sample.v),
-            name: sample.labels.as_ref().get(METRIC_NAME).unwrap_or_default(),
-            labels: sample.labels.as_ref().iter().collect(),
-        };
-        // Strings into memory: nothing there can fail.
-        let _ = writeln!(text, "{}", serde_json::to_string(&line).unwrap_or_default());
-    }
-    text
+/// Whether any of these selectors matches a series; any series if there are none.
+pub(in crate::server) fn selected(
+    selectors: &[String],
+) -> Result<impl Fn(LabelsRef<'_>) -> bool + Send + Sync + 'static, String> {
+    let read = |text: &String| series_selector(text).map_err(|e| format!("match: {text:?}: {e}"));
+    let selectors: Vec<Selector> = selectors.iter().map(read).collect::<Result<_, _>>()?;
+    Ok(move |labels: LabelsRef<'_>| selectors.is_empty() || selectors.iter().any(|s| s.matches(labels)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{Labels, stale_nan};
-    use crate::source::decode::{prometheus_kafka_adapter, remote_write as decode};
+    use crate::base::Labels;
 
-    fn recorded(name: &str, t: Millis, v: f64) -> Recorded {
-        Recorded { labels: Labels::from_pairs([("__name__", name), ("a", "b")]), t, v }
+    #[test]
+    fn names_do_not_clash() {
+        let mut names = HashSet::new();
+        assert_eq!(["kafka", "kafka", "kafka"].map(|name| unique(&mut names, name)), ["kafka", "kafka#2", "kafka#3"]);
+        let entries = |second: &str| {
+            let yaml = format!("remote_write: [{{url: 'http://a/'}}, {{url: 'http://b/'{second}}}]");
+            Config::parse(&yaml, std::path::Path::new("")).map(drop).map_err(|e| e.to_string())
+        };
+        assert!(entries("").unwrap_err().contains("two entries are called \"remote_write\""));
+        assert_eq!(entries(", name: b"), Ok(()));
+        assert!(entries(", name: b, match: ['sum(x)']").unwrap_err().contains("sink b: match: \"sum(x)\""));
     }
 
     #[test]
-    fn both_formats_are_read_again_by_their_decoders() {
-        let samples = [recorded("x", 1_500, 0.1), recorded("y", 1_500, 2.0), recorded("x", 2_500, stale_nan())];
-        let limits = Limits::default();
-        let of = |format| messages(&samples, format, &limits);
-        let binary = of(RecordedFormat::RemoteWrite);
-        assert_eq!(binary.iter().map(|m| (m.key.as_str(), m.samples)).collect::<Vec<_>>(), [("x", 2), ("y", 1)]);
-        let got = decode::decode(&binary[0].payload, &limits, &mut Vec::new()).unwrap().batch;
-        assert_eq!((got.all_samples()[0].t, got.all_samples()[0].v), (1_500, 0.1));
-        assert!(is_stale(got.all_samples()[1].v));
-        let lines = of(RecordedFormat::JsonLines);
-        let got = prometheus_kafka_adapter::decode(&lines[0].payload, &limits).unwrap().batch;
-        assert_eq!(got.labels(&got.runs()[0]).to_string(), r#"x{a="b"}"#);
-        assert_eq!((got.all_samples().len(), got.all_samples()[0].t, got.all_samples()[0].v), (1, 1_500, 0.1));
-    }
-
-    #[test]
-    fn many_samples_make_several_messages() {
-        let samples: Vec<_> = (0..2_500).map(|t| recorded("x", t, 1.0)).collect();
-        let got = messages(&samples, RecordedFormat::RemoteWrite, &Limits::default());
-        assert_eq!(got.iter().map(|m| m.samples).collect::<Vec<_>>(), [1_000, 1_000, 500]);
+    fn any_of_the_selectors_is_enough() {
+        let labels = Labels::from_pairs([("__name__", "job:up:sum"), ("job", "node")]);
+        let matches = |selectors: &[&str]| {
+            let selectors: Vec<String> = selectors.iter().map(ToString::to_string).collect();
+            selected(&selectors).map(|selected| selected(labels.as_ref()))
+        };
+        assert_eq!(matches(&[]), Ok(true));
+        assert_eq!(matches(&["other", r#"{__name__=~"job:.*"}"#]), Ok(true));
+        assert_eq!(matches(&[r#"{__name__=~"job.*", job!="node"}"#, "up"]), Ok(false));
+        for (wrong, want) in [
+            ("{}", "every series"),
+            ("sum(up)", "selector"),
+            ("up[5m]", "selector"),
+            ("up offset 5m", "selector"),
+            ("up{", "up{"),
+        ] {
+            let error = matches(&[wrong]).unwrap_err();
+            assert!(error.contains(want), "{wrong}: {error}");
+        }
     }
 }

@@ -1,40 +1,37 @@
 //! The whole process: reads the configuration, starts everything, and ends it in order.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::engine::Engine;
 use crate::http_client::NamedFile;
 use crate::rules::selectors_of;
-use crate::sink::outbox::Outbox;
-use crate::source::clock::EventTime;
 use crate::source::host::host_name;
 use crate::source::{clock, remote_write};
 use crate::telemetry::{Exporting, Metrics, Register, Traces};
 
 use super::board::Board;
 use super::config::{Config, base_dir};
-use super::durable::{self, Opened};
+use super::durable::{self, Beginning};
 use super::executor::Parallel;
 use super::handle::EngineHandle;
 use super::host::{Host, Inputs, outlet};
-use super::http::{AppState, Readiness, RecentFindings, ReloadReport, ReloadRequest, Reloader};
+use super::http::{AppState, Protocol, Readiness, RecentFindings, ReloadReport, ReloadRequest, Reloader};
 use super::named_files::named_files;
 use super::otlp::OtlpPorts;
 use super::parts::{LastReload, summary};
-use super::recorded::recorded_outlet;
+use super::recorded::RecordedLanes;
 use super::rules::{Reloaded, RuleLoader, RuleSource};
-use super::signals::{Signals, interrupted};
+use super::signals::{Signals, interrupted, interrupted_again};
 use super::sinks;
-use super::sources::{self, Restart, Started};
-use super::teller::{Teller, Told};
+use super::sources::{self, Started};
+use super::teller::Told;
 use super::warm_up::{Past, totals};
+use super::web::{Access, TlsFault};
 use super::welcome::welcome;
 
 // All of the end together takes less than the 30 s that supervisors commonly wait before they kill: requests (`FLUSH`), the
@@ -81,6 +78,9 @@ pub enum StartError {
         /// The setting that names it.
         setting: &'static str,
     },
+    /// TLS of the ports.
+    #[error(transparent)]
+    Tls(#[from] TlsFault),
     /// The operating system.
     #[error("{0}")]
     System(String),
@@ -111,7 +111,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     // Before all else: until then a signal kills, a SIGHUP that an impatient sidecar sends as well.
     let signals = Signals::catch().map_err(|e| StartError::System(format!("signals: {e}")))?;
     let mut config = read_config(&options.config_file)?;
-    config.name_host(&host_name());
+    config.web.name_host(&host_name());
     for fault in named_files(&config).iter().filter_map(NamedFile::fault) {
         tracing::warn!("{fault}: what needs it fails until it can be read");
     }
@@ -119,55 +119,42 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let started_at = clock::now();
     let metrics = Metrics::new().map_err(|e| StartError::System(e.to_string()))?;
     let exporting = start_traces(&config, &metrics, options.traces.as_ref())?;
-    let address = &config.web.listen_address;
-    let listener = TcpListener::bind(address).await.map_err(|error| StartError::Listen {
-        address: address.clone(),
-        error,
-        setting: "web.listen_address",
-    })?;
-    let otlp_ports = OtlpPorts::bind(config.sources.otlp.as_ref()).await?;
+    let access = Access::new(&config.web, &config.limits).counted_by(&metrics.http, &config.limits);
+    let port = access.listen(&config.web.listen_address, "web.listen_address", Protocol::Http1).await?;
+    let otlp_ports = OtlpPorts::bind(config.sources.otlp.as_ref(), &access).await?;
 
     let dry_run = options.dry_run || config.sinks.is_log_only();
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let engine_options = config.engine_options(processors);
-    let opened = durable::open(&config.state, &engine_options, &metrics.state, started_at)?;
-    let (restart, kept, teller, core, outbox, lock, checkpoints) = match opened {
-        Some(Opened { engine, watermark, positions, log, durable, teller, kept, outbox, lock }) => {
-            let outbox = Outbox::open(&outbox, metrics.registry()).map_err(|e| StartError::System(e.to_string()))?;
-            let outbox = Arc::new(outbox);
-            tokio::spawn(durable::forget_what_will_not_come_again(durable.clone(), Arc::clone(&outbox)));
-            let event_time = EventTime::at(watermark);
-            let restart = Restart { watermark, positions, event_time, log: Some(log), dry_run };
-            (restart, Some(kept), teller, engine, Some(outbox), Some(lock), Some(durable))
-        }
-        None => {
-            let teller = Arc::new(Mutex::new(Teller::new(started_at)));
-            (
-                Restart { dry_run, ..Restart::default() },
-                None,
-                teller,
-                Engine::new(engine_options.clone()),
-                None,
-                None,
-                None,
-            )
-        }
-    };
+    let Beginning {
+        engine: core,
+        mut restart,
+        teller,
+        told_since,
+        recorded: recorded_before,
+        keeping,
+        outbox,
+        durable: checkpoints,
+        lock,
+    } = durable::begin(&config, &engine_options, &metrics, started_at)?;
+    restart.dry_run = dry_run;
 
     if dry_run {
         teller.lock().unwrap_or_else(PoisonError::into_inner).run_dry();
     }
-    let dispatcher = Arc::new(sinks::start(&config, &metrics, dry_run, outbox.clone())?);
-    let recorded = Arc::new(sinks::start_recorded(&config, &metrics, dry_run)?);
+    let event_time = restart.event_time.clone();
+    let mut dispatcher = sinks::start(&config, &metrics, dry_run, outbox.clone())?;
+    let held_to = event_time.clone();
+    dispatcher.keep_alive(move || held_to.get());
+    let dispatcher = Arc::new(dispatcher);
+    let recorded = Arc::new(RecordedLanes::start(&config, &metrics, dry_run, told_since)?);
+    recorded.restore(&recorded_before);
     let (engine, commands) = EngineHandle::new();
     let (queue, events) = mpsc::channel(config.limits.queued_batches.max(1));
     let board = Board::default();
 
     // The engine takes no sample before it has rules, see `Host`.
     let executor = Parallel::for_shards(engine_options.shards).map_err(|e| StartError::System(e.to_string()))?;
-    // What comes after the checkpoint was not recorded for good.
-    let recorded_since = restart.watermark.map_or(started_at, |watermark| watermark.saturating_add(1));
-    let event_time = restart.event_time.clone();
     let (followed, durable) = watch::channel(Arc::default());
     let followed = durable::follow(checkpoints, followed);
     let Started { known, remote_write, otlp, traces, mut tasks, closing, progress, described } =
@@ -194,12 +181,12 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     };
     let mut host = Host::new(core, executor, known, metrics.engine.clone(), board.clone(), tell)
         .tells(event_time)
-        .recorded_to(recorded_outlet(Arc::clone(&recorded), recorded_since, config.limits.clone()));
+        .recorded_to(Arc::clone(&recorded));
     if let Some(followed) = followed {
         host = host.followed_by(followed);
     }
-    let keeps = kept.is_some();
-    if let (Some(kept), Some(outbox)) = (kept, outbox) {
+    let keeps = keeping.is_some();
+    if let (Some(kept), Some(outbox)) = (keeping, outbox) {
         host.keep(kept, config.limits.clone(), Box::new(move || dry_run || outbox.is_durable()));
     }
     let warm = host.warm();
@@ -216,21 +203,22 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         metrics: metrics.clone(),
         ready: readiness,
         reload: reloader,
-        summary: summary(&config, board, Arc::clone(&last_reload), dispatcher.states()),
+        summary: summary(&config, board, Arc::clone(&last_reload), dispatcher.states(), recorded.states()),
         findings,
-        external_url: config.external_url(),
+        external_url: config.web.external_url(),
         started: started_at,
         limits: Arc::new(config.limits.clone()),
         receivers: super::otlp::beside(remote_write::router(remote_write), otlp.as_ref()),
         traces,
     };
-    let otlp_servers = otlp.as_ref().map(|receiver| otlp_ports.serve(receiver, &config.limits)).unwrap_or_default();
+    let otlp_servers =
+        otlp.as_ref().map(|receiver| otlp_ports.serve(receiver, &config.limits, &access)).unwrap_or_default();
     drop(otlp);
     let (stop_http, http_stopped) = oneshot::channel::<()>();
-    let router = super::http::router(state);
+    let router = access.guarded(super::http::router(state));
     let limits = config.limits.clone();
     let http = tokio::spawn(async move {
-        super::http::serve(listener, router, &limits, async {
+        super::http::serve(port, router, &limits, async {
             // A dropped sender means the same.
             let _ = http_stopped.await;
         })
@@ -266,9 +254,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         for end in closing {
             others.spawn(end.within(CLOSE));
         }
-        for topic in Arc::into_inner(recorded).into_iter().flatten() {
-            others.spawn(topic.shutdown(FLUSH));
-        }
+        others.spawn(recorded.shutdown(FLUSH, keeps));
         let alerts = async {
             let Some(dispatcher) = Arc::into_inner(dispatcher) else { return };
             let left = dispatcher.shutdown(FLUSH).await;
@@ -284,7 +270,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     };
     tokio::select! {
         () = in_order => {}
-        () = interrupted(&mut interrupt, &mut terminate) => {
+        () = interrupted_again(&mut interrupt, &mut terminate) => {
             tracing::warn!("told to end a second time: ended at once; what was not finished is made up for at the next start");
             // What still holds threads must not hold the process.
             std::process::exit(SECOND_SIGNAL);

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use crate::sink::outbox::Outbox;
-use crate::sink::{
-    Backoff, Dispatcher, LineFormat, Origin, RecordedMetrics, RecordedTopic, SinkConfig, SinkContext, SinkMetrics,
-};
+use crate::sink::{Backoff, Dispatcher, LineFormat, Origin, SinkConfig, SinkContext, SinkMetrics};
 use crate::telemetry::Metrics;
 
 use super::StartError;
@@ -18,12 +16,8 @@ pub(super) fn start(
     dry_run: bool,
     outbox: Option<Arc<Outbox>>,
 ) -> Result<Dispatcher, StartError> {
-    let labels = config.global.external_labels.iter();
     let context = SinkContext {
-        origin: Origin {
-            external_labels: labels.map(|(n, v)| (n.clone(), v.clone())).collect(),
-            external_url: config.external_url(),
-        },
+        origin: origin(config),
         queued_alerts: config.limits.queued_alerts,
         backoff: Backoff::default(),
         dry_run,
@@ -33,19 +27,13 @@ pub(super) fn start(
     Dispatcher::start(&config.all_sinks(), &context).map_err(|e| StartError::Config(e.to_string()))
 }
 
-/// The topics that recorded series go to; none in a dry run.
-pub(super) fn start_recorded(
-    config: &Config,
-    metrics: &Metrics,
-    dry_run: bool,
-) -> Result<Vec<RecordedTopic>, StartError> {
-    let counted = RecordedMetrics::register(metrics.registry()).map_err(|e| StartError::System(e.to_string()))?;
-    let sinks = config.sinks.iter().filter(|_| !dry_run);
-    let topics = sinks.filter_map(|sink| match sink {
-        SinkConfig::Kafka(kafka) => RecordedTopic::start(kafka, counted.clone()),
-        _ => None,
-    });
-    Ok(topics.collect())
+/// Where what leaves comes from.
+pub(super) fn origin(config: &Config) -> Origin {
+    let labels = config.global.external_labels.iter();
+    Origin {
+        external_labels: labels.map(|(n, v)| (n.clone(), v.clone())).collect(),
+        external_url: config.web.external_url(),
+    }
 }
 
 /// The form in which standard output shows alerts, if it does.

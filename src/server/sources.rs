@@ -8,6 +8,8 @@ use tokio::task::JoinSet;
 
 use crate::base::Millis;
 use crate::source::clock::EventTime;
+use crate::source::decode::Dropped;
+use crate::source::decode::otlp::MetricsReader;
 use crate::source::durable::{Intake, SourceLog, gate};
 use crate::source::exemplars::Exemplars;
 use crate::source::host::{self, Host};
@@ -22,7 +24,7 @@ use crate::source::{Inlet, Positions, Progress, SourceEvent, SourceIds, clock};
 use crate::telemetry::Metrics;
 
 use super::config::Config;
-use super::host::KnownSource;
+use super::host::{KnownSource, REFUSED};
 use super::run::StartError;
 use super::trace_links::TraceLinks;
 
@@ -108,6 +110,7 @@ pub fn start(
         let shared = Arc::new(Progress::default());
         progress.push(Arc::clone(&shared));
         let source = metrics.source.of(&name);
+        source.may_drop(["malformed_line"]);
         let (dir, limits, config) = (Arc::clone(&dir), Arc::clone(&limits), replay.clone());
         tasks.spawn(async move {
             if let Err(fault) = replay::run(inlet, config, dir, clock::now(), limits, shared, source).await {
@@ -150,7 +153,7 @@ pub fn start(
             .map_err(|e| StartError::Config(e.to_string()))?;
         let name = format!("scrape_{}", job.job_name);
         starter.describe(&name, format!("{} scraped", plural(targets.len())));
-        metrics.scrape.set_targets(&job.job_name, targets.len());
+        metrics.scrape.begin(&job.job_name, targets.len(), scrape::FAILURES);
         for target in targets {
             let every = Millis::try_from(target.interval.as_millis()).unwrap_or(Millis::MAX);
             let host = ScrapeHost {
@@ -164,9 +167,11 @@ pub fn start(
             });
         }
     }
+    let (exemplars, created_timestamps) = (Exemplars::default(), config.global.created_timestamps);
     let mut closing = Vec::new();
     for kafka in &config.sources.kafka {
         let pace = kafka::pace(kafka);
+        kafka::show(kafka, &metrics.kafka);
         let inlet = starter.add(&kafka.name, pace, kafka.idle_timeout.millis(), kafka.describe());
         let parts = KafkaParts {
             config: KafkaConfig {
@@ -181,13 +186,14 @@ pub fn start(
             restored: positions.clone(),
             durable: durable.clone(),
             event_time: event_time.clone(),
+            exemplars: exemplars.clone(),
+            created_timestamps,
             dry_run,
         };
         let (task, end) = kafka::start(parts, inlet.queue).map_err(|e| StartError::System(e.to_string()))?;
         tasks.spawn(task);
         closing.push(end);
     }
-    let exemplars = Exemplars::default();
     let receiver = &config.sources.remote_write;
     let pace = Pace::Live { lateness: receiver.lateness.millis(), idle_timeout: receiver.idle_timeout.millis() };
     let inlet = starter.add("remote_write", pace, receiver.idle_timeout.millis(), "POST /api/v1/write".to_owned());
@@ -197,6 +203,7 @@ pub fn start(
         metrics: metrics.source.of("remote_write"),
         patience: PATIENCE,
         exemplars: exemplars.clone(),
+        created_timestamps,
     };
     let trace_link = config.sources.otlp.as_ref().and_then(|otlp| otlp.trace_link.clone());
     let traces = TraceLinks::new(exemplars.clone(), trace_link);
@@ -205,6 +212,7 @@ pub fn start(
         let every = settings.spans.interval;
         let inlet = starter.add("spans", Pace::Scheduled, every.millis(), format!("counted every {every}"));
         let inlet = logged(inlet, "spans", log.as_ref(), &mut tasks);
+        metrics.source.of("spans").may_count_spans(spans::OUTCOMES);
         let (counter, spans_config) = (spans.clone(), settings.spans.clone());
         tasks.spawn(async move {
             // It only ever ends because the engine did.
@@ -213,7 +221,8 @@ pub fn start(
         let pace = Pace::Live { lateness: settings.lateness.millis(), idle_timeout: settings.idle_timeout.millis() };
         let inlet = starter.add("otlp", pace, settings.idle_timeout.millis(), settings.describe());
         let intake = Intake { inlet, source: "otlp".to_owned(), log };
-        OtlpReceiver::new(intake, config.otlp.clone(), limits, metrics.source.of("otlp"), PATIENCE, spans)
+        let reader = MetricsReader::new(config.otlp.clone(), created_timestamps, &limits);
+        OtlpReceiver::new(intake, reader, limits, metrics.source.of("otlp"), PATIENCE, spans)
     });
     let described = starter.described;
     Ok(Started { known: starter.known, remote_write, otlp, traces, tasks, closing, progress, described })
@@ -233,7 +242,9 @@ impl Starter<'_> {
     fn inlet(&mut self, name: &str, pace: Pace, usual_silence: Millis) -> Inlet {
         let id = self.ids.next();
         let silence_max = usual_silence.saturating_mul(DEGRADED_AFTER);
-        self.known.push(KnownSource { id, of: id, pace, silence_max, metrics: self.metrics.source.of(name) });
+        let metrics = self.metrics.source.of(name);
+        metrics.may_drop(REFUSED.into_iter().chain(Dropped::reasons()));
+        self.known.push(KnownSource { id, of: id, pace, silence_max, metrics });
         Inlet { id, queue: self.queue.clone() }
     }
 }

@@ -25,7 +25,7 @@ pub(super) async fn welcome(
         .flat_map(|a| &a.active)
         .filter(|alert| alert.state == AlertState::Firing)
         .count();
-    let url = config.external_url();
+    let url = config.web.external_url();
     if !std::io::stderr().is_terminal() {
         let (rules, series, models, found_in_history) = (loaded.rules, held.series, held.models, past.found());
         tracing::info!(rules, series, models, found_in_history, firing, url, "live");

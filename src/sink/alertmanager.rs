@@ -16,16 +16,18 @@ use crate::http_client::{Authorization, BasicAuth, HttpClient, HttpClientConfig,
 use super::SinkError;
 use super::alertmanager_payload::payload;
 use super::failure::Failure;
+use super::matching::Match;
 use super::origin::Origin;
 use super::pending::{Order, Outgoing, Policy};
 use super::post::post_json;
 use super::settings::{read_duration, write_duration};
 use super::worker::Receiver;
 
-/// Alerts in one request: the batch of Prometheus 2's notifier.
-const BATCH: usize = 64;
+/// Alerts in one request: the batch of Prometheus 3's notifier. After each the outbox is written.
+const BATCH: usize = 256;
 
-/// A cluster of Alertmanagers: one entry of `alerting.alertmanagers`, in the shape of prometheus.yml.
+/// A cluster of Alertmanagers: one entry of `alerting.alertmanagers`, in the shape of prometheus.yml
+/// but for `match`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AlertmanagerConfig {
@@ -41,6 +43,9 @@ pub struct AlertmanagerConfig {
     pub api_version: String,
     /// The instances.
     pub static_configs: Vec<StaticTargets>,
+    /// Which alerts it gets.
+    #[serde(rename = "match", skip_serializing_if = "Match::is_all")]
+    pub matching: Match,
     // The HTTP client's settings stand among the others in prometheus.yml. `serde(flatten)` would let unknown fields pass.
     /// See [`HttpClientConfig`].
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,6 +82,7 @@ impl Default for AlertmanagerConfig {
             timeout: Duration::from_secs(10),
             api_version: "v2".to_owned(),
             static_configs: Vec::new(),
+            matching: Match::default(),
             basic_auth: http.basic_auth,
             authorization: http.authorization,
             bearer_token_file: http.bearer_token_file,
@@ -142,7 +148,15 @@ impl AlertmanagerConfig {
     }
 
     pub(super) fn policy(capacity: usize) -> Policy {
-        Policy { capacity, batch: BATCH, one_rule: false, repeats: true, resolved: true, order: Order::Newest }
+        Policy {
+            capacity,
+            batch: BATCH,
+            one_rule: false,
+            repeats: true,
+            resolved: true,
+            points: false,
+            order: Order::Newest,
+        }
     }
 }
 

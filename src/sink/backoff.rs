@@ -8,7 +8,8 @@ use std::time::Duration;
 pub struct Backoff {
     /// Longest wait after the first failure; doubles with each further one.
     pub base: Duration,
-    /// Longest wait of all: with the 10 s of an attempt that hangs, a receiver that is back has all within 30 s.
+    /// Longest wait of all: with the 10 s of an attempt that hangs, half of the 30 s within which a receiver that is back has
+    /// all is left for the deliveries.
     pub cap: Duration,
     /// Longest wait that a receiver may ask for by `Retry-After`.
     pub retry_after_cap: Duration,
@@ -18,7 +19,7 @@ impl Default for Backoff {
     fn default() -> Self {
         Self {
             base: Duration::from_millis(250),
-            cap: Duration::from_secs(15),
+            cap: Duration::from_secs(5),
             retry_after_cap: Duration::from_secs(300),
         }
     }
@@ -45,7 +46,7 @@ mod tests {
     fn waits_double_up_to_the_cap_and_are_spread_over_the_whole_range() {
         let backoff = Backoff::default();
         let longest: Vec<_> = [1, 2, 3, 8, 99, u32::MAX].map(|n| backoff.wait(n, 1.0, None).as_millis()).to_vec();
-        assert_eq!(longest, [250, 500, 1_000, 15_000, 15_000, 15_000]);
+        assert_eq!(longest, [250, 500, 1_000, 5_000, 5_000, 5_000]);
         assert_eq!(backoff.wait(3, 0.0, None), Duration::ZERO);
         assert_eq!(backoff.wait(3, 0.5, None), Duration::from_millis(500));
     }

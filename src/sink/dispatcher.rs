@@ -1,29 +1,37 @@
-//! Hands every transition to every sink. Never waits for one: each has its mailbox and its task or thread.
+//! Hands every transition to every sink. Never waits for one: each has its mailbox and its task or thread. What fires and
+//! needs repetitions is repeated by the clock while none come from the engine, see `keep_alive.rs`.
 
 use std::collections::HashSet;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
 use crate::alert::Transition;
+use crate::base::Millis;
+use crate::kafka_client::REASONS;
 
 use super::alertmanager::{Alertmanager, AlertmanagerConfig};
 use super::backoff::Backoff;
 use super::dry_run::DryRun;
+use super::failure::Failure;
 use super::grafana::{Grafana, GrafanaConfig};
 use super::kafka::Kafka;
+use super::keep_alive::{KeepAlive, LONGEST};
+use super::matching::Wish;
 use super::metrics::{Drop, SinkMeter, SinkMetrics};
 use super::origin::Origin;
-use super::outbox::{Numbered, Outbox};
-use super::pending::Policy;
+use super::outbox::{KEPT_ALIVE, Numbered, Outbox, OutboxSlot};
+use super::pending::{Order, Policy};
 use super::stdout::Printer;
 use super::webhook::Webhook;
-use super::worker::{Mailbox, Receiver, SinkState, supervise, wall_clock};
+use super::worker::{Gate, Mailbox, Receiver, SinkState, supervise, wall_clock};
 use super::{SinkConfig, SinkError};
 
 /// How long the end may wait for the last write of the outbox.
 const FLUSH: Duration = Duration::from_secs(5);
+/// How often it is looked at what has to be repeated by the clock.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What all sinks of a process share.
 #[derive(Clone, Debug)]
@@ -47,6 +55,20 @@ pub struct SinkContext {
 pub struct Dispatcher {
     senders: Vec<Sender>,
     outbox: Option<Arc<Outbox>>,
+    repeating: Arc<Repeating>,
+    repeater: Option<JoinHandle<()>>,
+}
+
+/// What is repeated by the clock, and to whom. Whoever puts anything in a mailbox holds the lock, so that no repetition comes
+/// after the end of its alert.
+#[derive(Debug)]
+struct Repeating {
+    /// None where no sink needs repetitions.
+    alerts: Option<Mutex<KeepAlive>>,
+    slot: Option<OutboxSlot>,
+    mailboxes: Vec<Arc<Mailbox>>,
+    metrics: SinkMetrics,
+    log: Mutex<Gate>,
 }
 
 /// A sink with a mailbox, and the task that empties it.
@@ -69,21 +91,34 @@ impl Dispatcher {
     /// # Errors
     /// A sink's settings cannot work.
     pub fn start(configs: &[SinkConfig], context: &SinkContext) -> Result<Self, SinkError> {
-        let mut starter = Starter {
-            context,
-            origin: Arc::new(context.origin.clone()),
-            names: HashSet::new(),
-            kind: "",
-            dispatcher: Self { senders: Vec::new(), outbox: context.outbox.clone().filter(|_| !context.dry_run) },
-        };
+        let mut starter = Starter::new(context);
         for config in configs {
             starter.start(config)?;
         }
-        for (sink, alerts) in starter.dispatcher.outbox.iter().flat_map(|outbox| outbox.drop_unattached()) {
-            tracing::warn!(sink, alerts, "alerts in the outbox are dropped: their sink is not configured any more");
-            context.metrics.sink(&sink, 0).dropped(Drop::Unconfigured, alerts);
-        }
-        Ok(starter.dispatcher)
+        Ok(starter.finish())
+    }
+
+    /// From now on repeats by the clock what fires while event time is held back; `event_time` says how far it has come. Must
+    /// be called within a tokio runtime.
+    pub fn keep_alive(&mut self, event_time: impl Fn() -> Option<Millis> + Send + 'static) {
+        let repeating = Arc::clone(&self.repeating);
+        self.repeater = Some(tokio::spawn(async move {
+            let mut look = tokio::time::interval(LOOK);
+            look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                look.tick().await;
+                repeating.repeat(event_time(), Instant::now(), wall_clock());
+            }
+        }));
+    }
+
+    /// Starts one sink with a receiver of the test's.
+    #[cfg(test)]
+    pub(super) fn start_with(name: &str, receiver: impl Receiver, policy: Policy, context: &SinkContext) -> Self {
+        let mut starter = Starter::new(context);
+        let meter = starter.meter(name.to_owned());
+        starter.spawn(receiver, policy.into(), meter);
+        starter.finish()
     }
 
     /// Hands transitions to every sink, in order. With an outbox it returns when they are on disk, or it is clear that they
@@ -98,7 +133,7 @@ impl Dispatcher {
             None => all.map(|transition| Numbered { seq: 0, transition }).collect(),
         };
         if !numbered.is_empty() {
-            self.senders.iter().for_each(|sender| sender.mailbox.put(&numbered, now));
+            self.repeating.put(&numbered, now);
         }
     }
 
@@ -112,6 +147,9 @@ impl Dispatcher {
     /// outbox these wait for the next start.
     pub async fn shutdown(mut self, limit: Duration) -> usize {
         let end = tokio::time::Instant::now() + limit;
+        if let Some(repeater) = self.repeater.take() {
+            repeater.abort();
+        }
         for sender in &self.senders {
             sender.mailbox.close();
         }
@@ -135,6 +173,84 @@ impl Dispatcher {
     }
 }
 
+impl std::ops::Drop for Dispatcher {
+    fn drop(&mut self) {
+        if let Some(repeater) = &self.repeater {
+            repeater.abort();
+        }
+    }
+}
+
+impl Repeating {
+    fn begin(senders: &[Sender], context: &SinkContext, outbox: Option<&Arc<Outbox>>) -> Self {
+        let wanted = senders.iter().any(|sender| sender.mailbox.policy().repeats);
+        let order = Order::Newest;
+        let policy =
+            Policy { capacity: 1, batch: 1, one_rule: false, repeats: true, resolved: true, points: false, order };
+        let attached = outbox.filter(|_| wanted).and_then(|outbox| outbox.attach(KEPT_ALIVE, policy));
+        let (slot, kept) = attached.map_or((None, vec![]), |(slot, kept)| (Some(slot), kept));
+        let mut alerts = KeepAlive::new(context.queued_alerts);
+        let (now, clock) = (Instant::now(), wall_clock());
+        let ago = |then: Millis| Duration::from_millis(u64::try_from(clock.saturating_sub(then)).unwrap_or(0));
+        for old in &kept {
+            // When the engine said so is known by its own time, which is no later.
+            alerts.restore(old.seq, &old.transition, ago(old.transition.at), ago(old.received), now);
+        }
+        settle(slot.as_ref(), &mut alerts);
+        let mailboxes = senders.iter().map(|sender| Arc::clone(&sender.mailbox)).collect();
+        let (metrics, log) = (context.metrics.clone(), Mutex::default());
+        Self { alerts: wanted.then(|| Mutex::new(alerts)), slot, mailboxes, metrics, log }
+    }
+
+    /// What the engine has said.
+    fn put(&self, transitions: &[Numbered], now: Millis) {
+        let mut alerts = self.lock();
+        if let Some(alerts) = &mut alerts {
+            let at = Instant::now();
+            transitions.iter().for_each(|t| alerts.note(t.seq, &t.transition, at));
+            settle(self.slot.as_ref(), alerts);
+        }
+        self.mailboxes.iter().for_each(|mailbox| mailbox.put(transitions, now));
+    }
+
+    /// What has to be said again. Journals have it all; for those that get no repetitions only what waits is refreshed.
+    fn repeat(&self, event_time: Option<Millis>, now: Instant, clock: Millis) {
+        let Some(mut alerts) = self.lock() else { return };
+        let due = alerts.due(event_time, now);
+        if due.is_empty() {
+            return;
+        }
+        if self.log.lock().unwrap_or_else(PoisonError::into_inner).open().is_some() {
+            let (alerts, limit_seconds) = (due.len(), LONGEST.as_secs());
+            tracing::warn!(
+                alerts,
+                limit_seconds,
+                "event time is held back: alerts that fire are repeated by the clock, so that receivers do not let them expire"
+            );
+        }
+        self.metrics.kept_alive(due.len());
+        if let Some(slot) = &self.slot {
+            slot.renew(due.iter().map(|(seq, _)| *seq), clock);
+        }
+        let due: Vec<Numbered> = due.into_iter().map(|(_, transition)| Numbered { seq: 0, transition }).collect();
+        let newest = self.mailboxes.iter().filter(|mailbox| mailbox.policy().order == Order::Newest);
+        newest.for_each(|mailbox| mailbox.put(&due, clock));
+    }
+
+    fn lock(&self) -> Option<MutexGuard<'_, KeepAlive>> {
+        // Its invariants hold between its methods, and none of them panics half-way.
+        self.alerts.as_ref().map(|alerts| alerts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Lets go of what the outbox need not keep any more.
+fn settle(slot: Option<&OutboxSlot>, alerts: &mut KeepAlive) {
+    let released = alerts.take_released();
+    if let Some(slot) = slot.filter(|_| !released.is_empty()) {
+        slot.settle(&released);
+    }
+}
+
 /// The list of sinks: one arm for each kind.
 struct Starter<'a> {
     context: &'a SinkContext,
@@ -142,41 +258,87 @@ struct Starter<'a> {
     names: HashSet<String>,
     /// Of the sink that is being started.
     kind: &'static str,
-    dispatcher: Dispatcher,
+    /// How its attempts may fail.
+    reasons: Vec<&'static str>,
+    outbox: Option<Arc<Outbox>>,
+    senders: Vec<Sender>,
 }
 
-impl Starter<'_> {
+/// How attempts at a sink may fail.
+fn reasons(config: &SinkConfig) -> Vec<&'static str> {
+    let own: &[&str] = match config {
+        SinkConfig::Stdout(_) => &["write"],
+        SinkConfig::Alertmanager(_) | SinkConfig::Webhook(_) => &[],
+        SinkConfig::Grafana(_) => &["answer"],
+        SinkConfig::Kafka(_) => &["client_setup"],
+    };
+    let of_client: &[&str] = match config {
+        SinkConfig::Stdout(_) => &[],
+        SinkConfig::Kafka(_) => &REASONS,
+        _ => &Failure::OF_HTTP,
+    };
+    [own, of_client, &["panic"]].concat()
+}
+
+impl<'a> Starter<'a> {
+    fn new(context: &'a SinkContext) -> Self {
+        Self {
+            context,
+            origin: Arc::new(context.origin.clone()),
+            names: HashSet::from([KEPT_ALIVE.to_owned()]),
+            kind: "",
+            reasons: vec![],
+            outbox: context.outbox.clone().filter(|_| !context.dry_run),
+            senders: Vec::new(),
+        }
+    }
+
+    /// All sinks of the configuration run.
+    fn finish(self) -> Dispatcher {
+        let Self { context, outbox, senders, .. } = self;
+        let repeating = Arc::new(Repeating::begin(&senders, context, outbox.as_ref()));
+        let unattached = outbox.iter().flat_map(|outbox| outbox.drop_unattached());
+        for (sink, alerts) in unattached.filter(|(sink, _)| sink != KEPT_ALIVE) {
+            tracing::warn!(sink, alerts, "alerts in the outbox are dropped: their sink is not configured any more");
+            context.metrics.sink(&sink, 0).dropped(Drop::Unconfigured, alerts);
+        }
+        Dispatcher { senders, outbox, repeating, repeater: None }
+    }
+
     fn start(&mut self, config: &SinkConfig) -> Result<(), SinkError> {
-        let capacity = self.context.queued_alerts;
-        self.kind = config.kind();
+        let (capacity, started) = (self.context.queued_alerts, wall_clock());
+        (self.kind, self.reasons) = (config.kind(), reasons(config));
         match config {
             SinkConfig::Stdout(config) => {
                 let meter = self.meter("stdout".to_owned());
                 let printer = Printer::start(std::io::stdout(), config.format.settle())
                     .map_err(|e| SinkError::Invalid { sink: "stdout".to_owned(), text: e.to_string() })?;
-                self.spawn_always(printer, Printer::policy(capacity), meter);
+                self.spawn_always(printer, Printer::policy(capacity).into(), meter);
             }
             SinkConfig::Alertmanager(config) => {
                 for url in config.urls()? {
                     let meter = self.meter(Alertmanager::name(&url));
                     let receiver = Alertmanager::new(config, url, Arc::clone(&self.origin))?;
-                    self.spawn(receiver, AlertmanagerConfig::policy(capacity), meter);
+                    let wish = Wish::new(AlertmanagerConfig::policy(capacity), &config.matching, &self.origin);
+                    self.spawn(receiver, wish.with_ends_before(started), meter);
                 }
             }
             SinkConfig::Webhook(config) => {
                 let meter = self.meter(config.name.clone());
                 let receiver = Webhook::new(config, Arc::clone(&self.origin))?;
-                self.spawn(receiver, config.policy(capacity), meter);
+                self.spawn(receiver, Wish::new(config.policy(capacity), &config.matching, &self.origin), meter);
             }
             SinkConfig::Grafana(config) => {
                 let meter = self.meter(config.name.clone());
                 let receiver = Grafana::new(config, Arc::clone(&self.origin))?;
-                self.spawn(receiver, GrafanaConfig::policy(capacity), meter);
+                let wish = Wish::new(GrafanaConfig::policy(capacity), &config.matching, &self.origin);
+                self.spawn(receiver, wish.with_ends_before(started), meter);
             }
             SinkConfig::Kafka(config) => {
                 if let Some(receiver) = Kafka::new(config)? {
                     let meter = self.meter(config.name.clone());
-                    self.spawn(receiver, Kafka::policy(config, capacity), meter);
+                    let wish = Wish::new(Kafka::policy(config, capacity), &config.matching, &self.origin);
+                    self.spawn(receiver, wish, meter);
                 }
             }
         }
@@ -191,22 +353,24 @@ impl Starter<'_> {
             unique = format!("{name}#{n}");
             n += 1;
         }
-        self.context.metrics.sink(&unique, self.context.queued_alerts)
+        let meter = self.context.metrics.sink(&unique, self.context.queued_alerts);
+        meter.may_fail_by(&self.reasons);
+        meter
     }
 
     /// Starts a receiver, or a dry run in its place.
-    fn spawn(&mut self, receiver: impl Receiver, policy: Policy, meter: SinkMeter) {
+    fn spawn(&mut self, receiver: impl Receiver, wish: Wish, meter: SinkMeter) {
         match self.context.dry_run {
-            true => self.spawn_always(DryRun { sink: meter.name().to_owned() }, policy, meter),
-            false => self.spawn_always(receiver, policy, meter),
+            true => self.spawn_always(DryRun { sink: meter.name().to_owned() }, wish, meter),
+            false => self.spawn_always(receiver, wish, meter),
         }
     }
 
-    fn spawn_always(&mut self, receiver: impl Receiver, policy: Policy, meter: SinkMeter) {
-        let attached = self.dispatcher.outbox.as_ref().and_then(|outbox| outbox.attach(meter.name(), policy));
+    fn spawn_always(&mut self, receiver: impl Receiver, wish: Wish, meter: SinkMeter) {
+        let attached = self.outbox.as_ref().and_then(|outbox| outbox.attach(meter.name(), wish.clone()));
         let (slot, due) = attached.map_or((None, vec![]), |(slot, due)| (Some(slot), due));
-        let mailbox = Arc::new(Mailbox::with_outbox(policy, meter, slot, due));
+        let mailbox = Arc::new(Mailbox::with_outbox(wish, meter, slot, due));
         let task = tokio::spawn(supervise(Arc::clone(&mailbox), Arc::new(receiver), self.context.backoff));
-        self.dispatcher.senders.push(Sender { mailbox, task, kind: self.kind });
+        self.senders.push(Sender { mailbox, task, kind: self.kind });
     }
 }

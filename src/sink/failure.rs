@@ -35,6 +35,20 @@ pub enum Verdict {
 }
 
 impl Failure {
+    /// All reasons of a receiver that is spoken to by HTTP.
+    pub const OF_HTTP: [&str; 10] = [
+        "client_error",
+        "client_setup",
+        "connect",
+        "connection_lost",
+        "redirect",
+        "request",
+        "server_error",
+        "timeout",
+        "too_many_requests",
+        "unauthorized",
+    ];
+
     /// What an answer other than 2xx means. `now` is wall-clock time, for a `Retry-After` that names a date.
     #[must_use]
     pub fn of_answer(status: StatusCode, headers: &HeaderMap, body: &str, now: Millis) -> Self {
@@ -103,7 +117,9 @@ mod tests {
         if let Some(text) = retry_after {
             headers.insert("retry-after", text.parse().unwrap());
         }
-        Failure::of_answer(StatusCode::from_u16(status).unwrap(), &headers, "", 784_111_777_000 - 5_000).verdict
+        let failure = Failure::of_answer(StatusCode::from_u16(status).unwrap(), &headers, "", 784_111_777_000 - 5_000);
+        assert!(Failure::OF_HTTP.contains(&failure.reason), "{}", failure.reason);
+        failure.verdict
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub struct SinkMetrics {
     notifications: IntCounterVec,
     errors: IntCounterVec,
     dropped: IntCounterVec,
+    kept_alive: IntCounter,
     queue_length: IntGaugeVec,
     queue_capacity: IntGaugeVec,
     latency: HistogramVec,
@@ -33,6 +34,9 @@ pub enum Drop {
 }
 
 impl Drop {
+    const ALL: [Self; 6] =
+        [Self::QueueFull, Self::Expired, Self::Refused, Self::Shutdown, Self::Closed, Self::Unconfigured];
+
     fn reason(self) -> &'static str {
         match self {
             Self::QueueFull => "queue_full",
@@ -65,7 +69,13 @@ impl SinkMetrics {
             .buckets(vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]);
         let latency = HistogramVec::new(latency, &["sink"])?;
         registry.register(Box::new(latency.clone()))?;
+        let kept_alive = IntCounter::new(
+            "forewarn_sink_kept_alive_total",
+            "Alerts repeated by the clock because event time was held back.",
+        )?;
+        registry.register(Box::new(kept_alive.clone()))?;
         Ok(Self {
+            kept_alive,
             notifications: counter(
                 "forewarn_sink_notifications_total",
                 "Alerts that the receiver has acknowledged.",
@@ -83,10 +93,18 @@ impl SinkMetrics {
         })
     }
 
-    /// The metrics of one sink.
+    pub(super) fn kept_alive(&self, alerts: usize) {
+        self.kept_alive.inc_by(alerts as u64);
+    }
+
+    /// The metrics of one sink. Every reason to give alerts up is there from the start: of a series that begins at its first
+    /// event `increase()` sees nothing.
     #[must_use]
     pub fn sink(&self, name: &str, capacity: usize) -> SinkMeter {
         self.queue_capacity.with_label_values(&[name]).set(i64::try_from(capacity).unwrap_or(i64::MAX));
+        for why in Drop::ALL {
+            self.dropped.with_label_values(&[name, why.reason()]).inc_by(0);
+        }
         SinkMeter {
             name: name.to_owned(),
             notifications: self.notifications.with_label_values(&[name]),
@@ -114,6 +132,13 @@ impl SinkMeter {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Has these reasons to fail shown from the start.
+    pub(super) fn may_fail_by(&self, reasons: &[&'static str]) {
+        for reason in reasons {
+            self.errors.with_label_values(&[self.name.as_str(), *reason]).inc_by(0);
+        }
     }
 
     pub(super) fn delivered(&self, alerts: usize) {

@@ -19,15 +19,20 @@ mod failure;
 mod grafana;
 mod journal;
 mod kafka;
+mod keep_alive;
 mod key;
 mod list;
+mod matching;
 mod metrics;
 mod origin;
 #[cfg(test)]
 mod outage_tests;
 pub mod outbox;
 mod pending;
+mod point;
 mod post;
+mod recorded;
+pub mod remote_write;
 mod settings;
 mod stdout;
 #[cfg(test)]
@@ -48,14 +53,14 @@ pub use alertmanager::{AlertmanagerConfig, StaticTargets};
 pub use backoff::Backoff;
 pub use dispatcher::{Dispatcher, SinkContext};
 pub use grafana::GrafanaConfig;
-pub use kafka::{
-    AlertTransition, KafkaSinkConfig, RecordedConfig, RecordedFormat, RecordedMessage, RecordedMetrics, RecordedTopic,
-    TransitionFormat,
-};
+pub use kafka::{AlertTransition, KafkaSinkConfig, RecordedConfig, RecordedFormat, TransitionFormat, start_recorded};
 pub use key::{AlertKey, TransitionId};
 pub use list::Sinks;
+pub use matching::Match;
 pub use metrics::SinkMetrics;
 pub use origin::Origin;
+pub use recorded::{Bound as RecordedBound, LaneState, RecordedLane, RecordedMetrics, waits_for};
+pub use remote_write::RemoteWriteSinkConfig;
 pub use stdout::{LineFormat, StdoutConfig, StdoutFormat};
 pub use webhook::WebhookConfig;
 pub use worker::SinkState;

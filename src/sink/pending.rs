@@ -20,6 +20,7 @@ use crate::alert::{AlertState, Reason, Transition};
 use crate::base::Millis;
 
 use super::AlertKey;
+use super::point::{is_news, point};
 
 /// How long a resolved alert, or one kept aside, waits: a week.
 pub const LONGEST: Millis = 7 * 86_400_000;
@@ -49,6 +50,9 @@ pub struct Policy {
     pub repeats: bool,
     /// Whether the receiver is told of resolved alerts.
     pub resolved: bool,
+    /// Whether the receiver shows alerts that mark an instant as what they are: it is told of each instant once, and not of
+    /// the alert's end.
+    pub points: bool,
     /// Which transitions it needs.
     pub order: Order,
 }
@@ -61,6 +65,11 @@ impl Policy {
             Order::Newest => transition.is_notified(),
             Order::Every { pending } => pending || transition.is_notified(),
         };
+        if self.points
+            && let Some(point) = point(transition)
+        {
+            return told && is_news(transition, point);
+        }
         told && (self.repeats || transition.reason != Reason::Resent)
             && (self.resolved || transition.to != AlertState::Inactive)
     }
@@ -170,6 +179,12 @@ impl Pending {
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// Whether something of this alert waits, is under way or kept aside.
+    #[must_use]
+    pub fn holds(&self, key: AlertKey) -> bool {
+        self.entries.contains_key(&key) || self.aside.contains_key(&key)
     }
 
     /// Whether nothing waits and nothing is under way.

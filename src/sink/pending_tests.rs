@@ -7,8 +7,15 @@ use proptest::prelude::*;
 use super::*;
 use crate::sink::testing;
 
-const POLICY: Policy =
-    Policy { capacity: 100, batch: 4, one_rule: false, repeats: true, resolved: true, order: Order::Newest };
+const POLICY: Policy = Policy {
+    capacity: 100,
+    batch: 4,
+    one_rule: false,
+    repeats: true,
+    resolved: true,
+    points: false,
+    order: Order::Newest,
+};
 
 impl Pending {
     /// As one without an outbox does.

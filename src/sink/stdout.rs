@@ -112,7 +112,7 @@ impl Printer {
     /// Every transition but repetitions.
     pub(super) fn policy(capacity: usize) -> Policy {
         let order = Order::Every { pending: true };
-        Policy { capacity, batch: LINES, one_rule: false, repeats: false, resolved: true, order }
+        Policy { capacity, batch: LINES, one_rule: false, repeats: false, resolved: true, points: false, order }
     }
 }
 

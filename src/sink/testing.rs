@@ -1,9 +1,26 @@
 //! Transitions for the tests of this module.
 
+use std::cell::Cell;
 use std::sync::Arc;
+
+use tokio::time::Instant;
 
 use crate::alert::{AlertState, Reason, RuleRef, Transition};
 use crate::base::{Labels, Millis};
+
+thread_local! {
+    static CLOCK: Cell<Option<(Millis, Instant)>> = const { Cell::new(None) };
+}
+
+/// Lets the wall clock of this thread follow tokio's, from `now` on.
+pub fn simulate_clock(now: Millis) {
+    CLOCK.set(Some((now, Instant::now())));
+}
+
+/// The wall clock, if it is simulated on this thread.
+pub fn simulated_clock() -> Option<Millis> {
+    CLOCK.get().map(|(then, since)| then + since.elapsed().as_millis() as Millis)
+}
 
 /// Begins to fire at `at`, lives for four minutes.
 pub fn firing(alert: &str, at: Millis) -> Transition {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::alert::Transition;
 use crate::base::Millis;
 
+use super::AlertKey;
 use super::journal::Journal;
 use super::pending::{Order, Outgoing, Pending, Policy};
 
@@ -38,6 +39,14 @@ impl Waiting {
         match self {
             Self::Newest(pending) => pending.restore(seq, transition, received),
             Self::Every(journal) => drop(journal.put(seq, transition, received)),
+        }
+    }
+
+    /// Whether something of this alert waits.
+    pub(super) fn holds(&self, key: AlertKey) -> bool {
+        match self {
+            Self::Newest(pending) => pending.holds(key),
+            Self::Every(journal) => journal.holds(key),
         }
     }
 

@@ -15,6 +15,7 @@ use crate::http_client::{HttpClient, HttpClientConfig, HttpClientError, NamedFil
 
 use super::SinkError;
 use super::failure::Failure;
+use super::matching::Match;
 use super::origin::Origin;
 use super::pending::{Order, Outgoing, Policy};
 use super::post::post_json;
@@ -25,8 +26,8 @@ use super::worker::Receiver;
 /// Most alerts in one message when `max_alerts` is 0.
 const MOST_ALERTS: usize = 64;
 
-/// A webhook; the fields are those of Alertmanager's `webhook_config` but for `name`
-/// and `every_transition`.
+/// A webhook; the fields are those of Alertmanager's `webhook_config` but for `name`,
+/// `match` and `every_transition`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct WebhookConfig {
@@ -38,6 +39,9 @@ pub struct WebhookConfig {
     /// File with the URL, read at every message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url_file: Option<PathBuf>,
+    /// Which alerts it gets.
+    #[serde(rename = "match", skip_serializing_if = "Match::is_all")]
+    pub matching: Match,
     /// How to reach it.
     pub http_config: HttpClientConfig,
     /// Whether resolved alerts are sent.
@@ -59,6 +63,7 @@ impl Default for WebhookConfig {
             name: "webhook".to_owned(),
             url: None,
             url_file: None,
+            matching: Match::default(),
             http_config: HttpClientConfig::default(),
             send_resolved: true,
             max_alerts: 1,
@@ -85,7 +90,7 @@ impl WebhookConfig {
     pub(super) fn policy(&self, capacity: usize) -> Policy {
         let batch = if self.max_alerts == 0 { MOST_ALERTS } else { self.max_alerts.min(MOST_ALERTS) };
         let order = if self.every_transition { Order::Every { pending: false } } else { Order::Newest };
-        Policy { capacity, batch, one_rule: true, repeats: false, resolved: self.send_resolved, order }
+        Policy { capacity, batch, one_rule: true, repeats: false, resolved: self.send_resolved, points: false, order }
     }
 }
 

@@ -14,8 +14,10 @@ use tracing::field::Empty;
 
 use crate::base::Millis;
 
+use super::AlertKey;
 use super::backoff::Backoff;
 use super::failure::{Failure, Verdict};
+use super::matching::Wish;
 use super::metrics::{Drop, SinkMeter};
 use super::outbox::{Numbered, OutboxSlot, Restored, SinkBacklog};
 use super::pending::{Outgoing, Policy};
@@ -48,7 +50,7 @@ pub(super) struct Mailbox {
     inner: Mutex<Inner>,
     bell: Notify,
     meter: SinkMeter,
-    policy: Policy,
+    wish: Wish,
     /// Where what is settled leaves the outbox, if there is one.
     slot: Option<OutboxSlot>,
 }
@@ -64,13 +66,13 @@ struct Inner {
 impl Mailbox {
     /// For a sink without an outbox.
     #[cfg(test)]
-    pub(super) fn new(policy: Policy, meter: SinkMeter) -> Self {
-        Self::with_outbox(policy, meter, None, Vec::new())
+    pub(super) fn new(policy: super::pending::Policy, meter: SinkMeter) -> Self {
+        Self::with_outbox(policy.into(), meter, None, Vec::new())
     }
 
     /// With what waited in the outbox, if there is one.
-    pub(super) fn with_outbox(policy: Policy, meter: SinkMeter, slot: Option<OutboxSlot>, due: Vec<Restored>) -> Self {
-        let mut waiting = Waiting::new(policy);
+    pub(super) fn with_outbox(wish: Wish, meter: SinkMeter, slot: Option<OutboxSlot>, due: Vec<Restored>) -> Self {
+        let mut waiting = Waiting::new(wish.policy);
         for old in &due {
             waiting.restore(old.seq, &old.transition, old.received);
         }
@@ -78,7 +80,7 @@ impl Mailbox {
             inner: Mutex::new(Inner { waiting, closing: false, trouble: None }),
             bell: Notify::new(),
             meter,
-            policy,
+            wish,
             slot,
         };
         mailbox.tidy(&mut mailbox.lock());
@@ -89,8 +91,12 @@ impl Mailbox {
     pub(super) fn put(&self, transitions: &[Numbered], now: Millis) {
         let mut inner = self.lock();
         for Numbered { seq, transition } in transitions {
+            // What waited on disk may be of an alert that the sink is not to hear of any more: it hears the rest as well.
+            if !self.wish.concerns(transition) && !inner.waiting.holds(AlertKey::of(transition)) {
+                continue;
+            }
             // What only refreshes what waits is not in the outbox for this sink.
-            let seq = if self.policy.wants(transition) { *seq } else { 0 };
+            let seq = if self.wish.wants(transition) { *seq } else { 0 };
             inner.waiting.put(seq, transition, now);
         }
         self.tidy(&mut inner);
@@ -105,6 +111,11 @@ impl Mailbox {
         drop(inner);
         let kept = self.slot.as_ref().and_then(OutboxSlot::backlog);
         SinkState { name: self.meter.name().to_owned(), kind, waiting, trouble, kept }
+    }
+
+    /// How the sink wants its alerts.
+    pub(super) fn policy(&self) -> &Policy {
+        &self.wish.policy
     }
 
     /// Keeps to the capacity, and lets go of what is settled.
@@ -191,7 +202,7 @@ pub(super) async fn supervise<R: Receiver>(mailbox: Arc<Mailbox>, receiver: Arc<
 }
 
 /// A task that ends with its owner.
-struct Task(tokio::task::JoinHandle<()>);
+pub(super) struct Task(pub(super) tokio::task::JoinHandle<()>);
 
 impl std::ops::Drop for Task {
     fn drop(&mut self) {
@@ -217,6 +228,9 @@ async fn run<R: Receiver>(mailbox: Arc<Mailbox>, receiver: Arc<R>, backoff: Back
         }
         drop(span);
         mailbox.meter.attempt_took(started.elapsed().as_secs_f64());
+        if let (Ok(()), Some(slot)) = (&result, &mailbox.slot) {
+            slot.acknowledged();
+        }
         let verdict = settle(&mailbox, &batch, &result);
         match result {
             Ok(()) => {
@@ -301,14 +315,14 @@ impl FailureLog {
 
 /// Opens once a minute.
 #[derive(Debug, Default)]
-struct Gate {
+pub(super) struct Gate {
     last: Option<Instant>,
     unlogged: u64,
 }
 
 impl Gate {
     /// How many were held back since it opened last, if it opens.
-    fn open(&mut self) -> Option<u64> {
+    pub(super) fn open(&mut self) -> Option<u64> {
         if self.last.is_some_and(|t| t.elapsed() < Duration::from_secs(60)) {
             self.unlogged += 1;
             return None;
@@ -320,6 +334,10 @@ impl Gate {
 
 /// Milliseconds since the Unix epoch by this machine's clock.
 pub(super) fn wall_clock() -> Millis {
+    #[cfg(test)]
+    if let Some(simulated) = super::testing::simulated_clock() {
+        return simulated;
+    }
     jiff::Timestamp::now().as_millisecond()
 }
 
@@ -329,7 +347,7 @@ mod tests {
 
     use prometheus::Registry;
 
-    use super::super::pending::Order;
+    use super::super::pending::{Order, Policy};
     use super::super::{SinkMetrics, testing};
     use super::*;
 
@@ -347,8 +365,15 @@ mod tests {
     async fn a_receiver_that_panics_loses_nothing() {
         let registry = Registry::new();
         let meter = SinkMetrics::register(&registry).unwrap().sink("fragile", 10);
-        let policy =
-            Policy { capacity: 10, batch: 64, one_rule: false, repeats: true, resolved: true, order: Order::Newest };
+        let policy = Policy {
+            capacity: 10,
+            batch: 64,
+            one_rule: false,
+            repeats: true,
+            resolved: true,
+            points: false,
+            order: Order::Newest,
+        };
         let mailbox = Arc::new(Mailbox::new(policy, meter));
         let backoff = Backoff { cap: Duration::from_millis(1), ..Backoff::default() };
         let transition = Arc::new(testing::firing("a", wall_clock()));

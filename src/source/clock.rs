@@ -22,6 +22,12 @@ impl EventTime {
         self.0.store(watermark, Relaxed);
     }
 
+    /// How far it has come; None if it has not begun.
+    #[must_use]
+    pub fn get(&self) -> Option<Millis> {
+        Some(self.0.load(Relaxed)).filter(|watermark| *watermark != Millis::MIN)
+    }
+
     /// Whether it has come further than the clock: then the clock was set back, and cannot say what is the future.
     #[must_use]
     pub fn is_ahead_of(&self, now: Millis) -> bool {

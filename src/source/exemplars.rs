@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::decode::TraceExemplar;
 use crate::base::{Labels, LabelsRef, Millis};
 
 /// Series of one owner of which a trace is kept.
@@ -51,6 +52,11 @@ impl Exemplars {
             kept.swap_remove(oldest);
         }
         kept.push(Exemplar { labels, trace_id, at });
+    }
+
+    /// Keeps those of a message.
+    pub fn keep_all(&self, traces: Vec<TraceExemplar>) {
+        traces.into_iter().for_each(|trace| self.keep(trace.labels, trace.trace_id, trace.at));
     }
 
     /// The newest trace of a series that an alert with these labels may be about: of the same owner, and with no label that

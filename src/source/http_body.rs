@@ -3,8 +3,8 @@
 use std::io::Read;
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::http::HeaderMap;
 use axum::http::header::CONTENT_LENGTH;
+use axum::http::{HeaderMap, HeaderName};
 use flate2::read::MultiGzDecoder;
 
 /// Why a body was not read.
@@ -19,6 +19,11 @@ pub(super) enum BodyError {
     /// Not what its content encoding says.
     #[error("the body is not gzip: {0}")]
     Gzip(std::io::Error),
+}
+
+/// A header's value, if it is there; of bytes that are no text a question mark, which is no valid value.
+pub(super) fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name).map(|v| v.to_str().unwrap_or("?"))
 }
 
 /// Reads a body of at most `bound` bytes; one whose length is announced to be more is not read at all.

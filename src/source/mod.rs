@@ -6,7 +6,6 @@ pub mod clock;
 pub mod config;
 pub mod decode;
 pub mod durable;
-pub mod encode;
 pub mod exemplars;
 pub mod host;
 mod http_body;
@@ -22,6 +21,7 @@ pub mod scrape;
 mod testing;
 pub mod watermark;
 
+pub use crate::base::encode;
 pub use progress::Progress;
 
 use std::collections::BTreeMap;

@@ -23,13 +23,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 
 use super::clock;
-use super::decode::{Decoded, Dropped, remote_write};
-use super::durable::{Form, Intake, NoRoom};
+use super::decode::{CreatedTimestamps, Decoded, Dropped, remote_write};
+use super::durable::{ComeAgain, Form, Intake};
 use super::exemplars::Exemplars;
-use super::http_body::{self, BodyError};
+use super::http_body::{self, BodyError, header};
 use super::watermark::drop_out_of_time;
 use crate::base::Limits;
-use crate::state::log;
 use crate::telemetry::OneSource;
 
 /// Compressed bytes up to which a request is decoded on the runtime's own thread. Decoding runs at about 100 ns a
@@ -49,6 +48,8 @@ pub struct RemoteWrite {
     pub patience: Duration,
     /// Where traces go that exemplars name.
     pub exemplars: Exemplars,
+    /// What becomes of created timestamps.
+    pub created_timestamps: CreatedTimestamps,
 }
 
 /// The route, to be merged into the host's router.
@@ -72,14 +73,8 @@ enum Refusal {
     Body(BodyError),
     #[error(transparent)]
     Malformed(#[from] remote_write::DecodeError),
-    #[error("the engine is busy: try again")]
-    Busy,
-    #[error("shutting down")]
-    Closed,
-    #[error("{0}: try again")]
-    Log(#[from] log::Refused),
-    #[error("this host's clock was set back, and the samples lie in its future: try again when it is right")]
-    ClockBehind,
+    #[error(transparent)]
+    ComeAgain(#[from] ComeAgain),
     #[error("decoding failed within")]
     Decoder,
 }
@@ -90,7 +85,7 @@ impl Refusal {
             Self::ContentType(_) | Self::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Body(_) | Self::Malformed(_) => StatusCode::BAD_REQUEST,
-            Self::Busy | Self::Closed | Self::Log(_) | Self::ClockBehind => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ComeAgain(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Decoder => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -124,7 +119,7 @@ async fn take(state: &RemoteWrite, headers: &HeaderMap, body: Body) -> Result<()
     let body = read(state, headers, body).await?;
     let room = state.intake.room(state.patience).await?;
     let decoded = decode(body.clone(), &state.limits, remote_write::decode).await?;
-    let Decoded { batch, dropped } = in_time(state, decoded)?;
+    let Decoded { batch, dropped, .. } = in_time(state, decoded)?;
     let samples = batch.all_samples().len() as u64;
     room.take(batch, Some((Form::RemoteWrite, &body))).await?;
     count(state, samples, &dropped);
@@ -143,9 +138,7 @@ async fn read(state: &RemoteWrite, headers: &HeaderMap, body: Body) -> Result<By
 fn in_time(state: &RemoteWrite, decoded: Decoded) -> Result<Decoded, Refusal> {
     let now = clock::now();
     let decoded = drop_out_of_time(decoded, now, &state.limits);
-    if decoded.dropped.future > 0 && state.intake.clock_is_behind(now) {
-        return Err(Refusal::ClockBehind);
-    }
+    state.intake.check_clock(decoded.dropped.future, now)?;
     Ok(decoded)
 }
 
@@ -154,15 +147,6 @@ fn count(state: &RemoteWrite, samples: u64, dropped: &Dropped) {
         state.metrics.dropped(reason, samples);
     }
     state.metrics.samples.inc_by(samples);
-}
-
-impl From<NoRoom> for Refusal {
-    fn from(reason: NoRoom) -> Self {
-        match reason {
-            NoRoom::Busy => Self::Busy,
-            NoRoom::Closed => Self::Closed,
-        }
-    }
 }
 
 /// Of the protocol.
@@ -190,10 +174,6 @@ fn version(headers: &HeaderMap) -> Result<Version, Refusal> {
         Some(coding) if coding.eq_ignore_ascii_case("snappy") => Ok(version),
         Some(coding) => Err(Refusal::Encoding(coding.to_owned())),
     }
-}
-
-fn header<'a>(headers: &'a HeaderMap, name: &axum::http::HeaderName) -> Option<&'a str> {
-    headers.get(name).map(|v| v.to_str().unwrap_or("?"))
 }
 
 /// Decodes here or, if it takes long, on a thread for such work.

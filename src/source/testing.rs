@@ -39,11 +39,15 @@ pub(super) fn lacking(why: &str) {
     skipped(why);
 }
 
-/// Says on standard error that the running test is skipped.
+/// Says that the running test is skipped: on standard error, and in the file that `make test` shows at its end.
 pub(super) fn skipped(why: &str) {
     let thread = std::thread::current();
-    let line = format!("SKIPPED {}: {why}\n", thread.name().unwrap_or("a test"));
-    let _ = std::io::stderr().write_all(line.as_bytes());
+    let line = format!("{}: {why}\n", thread.name().unwrap_or("a test"));
+    let _ = std::io::stderr().write_all(format!("SKIPPED {line}").as_bytes());
+    if let Some(list) = std::env::var_os("FOREWARN_SKIPPED") {
+        let list = std::fs::File::options().append(true).create(true).open(list);
+        let _ = list.and_then(|mut list| list.write_all(line.as_bytes()));
+    }
 }
 
 /// A port that was free a moment ago.

@@ -19,7 +19,7 @@
 
 use super::SourceId;
 use super::decode::Decoded;
-use crate::base::{BatchBuilder, Limits, Millis, Sample, TimeSpan};
+use crate::base::{BatchBuilder, CounterStart, Limits, Millis, Sample, TimeSpan};
 
 /// What kind of source it is; all spans in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +54,17 @@ impl Pace {
             Self::Scheduled | Self::Recorded => 0,
         }
     }
+}
+
+/// A source that time waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Which.
+    pub id: SourceId,
+    /// How far out of order its samples may come, in milliseconds.
+    pub lateness: Millis,
+    /// Whether nothing is known of it, so that time stands still rather than being slow.
+    pub blocks: bool,
 }
 
 /// Silence, promises included, after which a scheduled source no longer holds the others back, in milliseconds: it does
@@ -209,12 +220,14 @@ impl Watermarks {
         self.sources.iter().find(|s| s.id == id).and_then(Tracked::watermark)
     }
 
-    /// The source that holds time back the most, and how far out of order its samples may come.
+    /// Who holds time back the most: one of which nothing is known before all others.
     #[must_use]
-    pub fn slowest(&self, now: Millis) -> Option<(SourceId, Millis)> {
-        let holding = self.sources.iter().filter(|s| !s.ended && !s.idle(now));
-        let (_, slowest) = holding.filter_map(|s| Some((s.watermark()?, s))).min_by_key(|(mark, _)| *mark)?;
-        Some((slowest.id, slowest.pace.lateness()))
+    pub fn slowest(&self, now: Millis) -> Option<Holder> {
+        let running = || self.sources.iter().filter(|s| !s.ended);
+        let blocking = running().filter(|s| s.blocks(now)).min_by_key(|s| s.heard);
+        let holding = || running().filter(|s| !s.idle(now)).filter_map(|s| Some((s.watermark()?, s)));
+        let slowest = blocking.or_else(|| Some(holding().min_by_key(|(mark, _)| *mark)?.1))?;
+        Some(Holder { id: slowest.id, lateness: slowest.pace.lateness(), blocks: blocking.is_some() })
     }
 
     /// The newest event time of one source.
@@ -264,21 +277,24 @@ impl Watermarks {
 #[must_use]
 pub fn drop_out_of_time(mut decoded: Decoded, now: Millis, limits: &Limits) -> Decoded {
     let accepted = TimeSpan::around(now, limits);
-    let in_time = |s: &&Sample| accepted.contains(s.t);
-    if decoded.batch.all_samples().iter().all(|s| in_time(&s)) {
+    if decoded.batch.all_samples().iter().all(|s| accepted.contains(s.t)) {
         return decoded;
     }
+    let is_measured = |s: &&Sample| CounterStart::of(s.v).is_none();
     let mut builder = BatchBuilder::new(limits);
     for run in decoded.batch.runs() {
         let samples = decoded.batch.samples(run);
-        decoded.dropped.future += samples.iter().filter(|s| s.t > accepted.newest).count() as u64;
-        decoded.dropped.too_old += samples.iter().filter(|s| s.t < accepted.oldest).count() as u64;
-        if samples.iter().any(|s| in_time(&s)) {
+        let measured = || samples.iter().filter(is_measured);
+        decoded.dropped.future += measured().filter(|s| s.t > accepted.newest).count() as u64;
+        decoded.dropped.too_old += measured().filter(|s| s.t < accepted.oldest).count() as u64;
+        let in_time = samples.iter().filter(|s| accepted.contains(s.t));
+        if let Some((last, _)) = in_time.clone().enumerate().filter(|(_, s)| is_measured(s)).last() {
             builder.series(decoded.batch.labels(run));
-            samples.iter().filter(in_time).for_each(|s| builder.sample(s.t, s.v));
+            // Where a counter begins says nothing without a sample behind it.
+            in_time.take(last + 1).for_each(|s| builder.sample(s.t, s.v));
         }
     }
-    Decoded { batch: builder.finish(), dropped: decoded.dropped }
+    Decoded { batch: builder.finish(), ..decoded }
 }
 
 #[cfg(test)]

@@ -1,12 +1,19 @@
-//! Faults that tests ask for: the process dies, or the operating system "refuses", at a named point.
+//! Faults that tests ask for: the process dies, or the operating system "refuses" or "hangs", at a named point.
 //!
 //! `FOREWARN_FAULT=point:n` aborts when `point` is passed for the n-th time; `point:n:eio` and `point:n:enospc` let that
-//! passing fail instead. This is in every build, so that what is tested is what runs; without the variable a point costs
-//! one look at a `None`. Whoever sets a process' environment can end it in any case.
+//! passing fail instead; `point:n:hang:FILE` holds it up until there is such a file. An abort is SIGABRT after a line on standard
+//! error that names the point, so that whoever asked for it can tell it from a defect. This is in every build, so that what is
+//! tested is what runs; without the variable a point costs one look at a `None`. Whoever sets a process' environment can end
+//! it in any case.
 
-use std::io;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// How often a point that hangs looks whether it may go on.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// Places at which a fault can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,10 +34,21 @@ pub enum Point {
     LogSync,
     /// Frames are durable in the log; nobody has been told.
     LogSynced,
+    /// The outbox is about to write what has changed.
+    OutboxWrite,
+    /// The outbox has committed it; nobody has been told.
+    OutboxCommitted,
+    /// A receiver has acknowledged a delivery; the outbox knows nothing of it yet.
+    SinkAcknowledged,
 }
 
 impl Point {
-    const ALL: [(&'static str, Self); 8] = [
+    /// Their names, as `FOREWARN_FAULT` has them.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        Self::ALL.into_iter().map(|(name, _)| name)
+    }
+
+    const ALL: [(&'static str, Self); 11] = [
         ("checkpoint.half", Self::CheckpointHalf),
         ("checkpoint.written", Self::CheckpointWritten),
         ("checkpoint.synced", Self::CheckpointSynced),
@@ -39,6 +57,9 @@ impl Point {
         ("log.written", Self::LogWritten),
         ("log.sync", Self::LogSync),
         ("log.synced", Self::LogSynced),
+        ("outbox.write", Self::OutboxWrite),
+        ("outbox.committed", Self::OutboxCommitted),
+        ("sink.acknowledged", Self::SinkAcknowledged),
     ];
 }
 
@@ -48,16 +69,19 @@ pub struct Faults(Option<Arc<Plan>>);
 
 #[derive(Debug)]
 struct Plan {
+    name: &'static str,
     point: Point,
     at: u64,
     what: What,
     passed: AtomicU64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum What {
     Abort,
     Fail(rustix::io::Errno),
+    /// Until there is this file.
+    Hang(PathBuf),
 }
 
 impl Faults {
@@ -72,15 +96,15 @@ impl Faults {
         }
     }
 
-    /// Reads `point:n`, `point:n:eio`, `point:n:enospc`.
+    /// Reads `point:n`, `point:n:eio`, `point:n:enospc`, `point:n:hang:FILE`.
     ///
     /// # Errors
     /// What is wrong with it.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let mut parts = text.split(':');
+        let mut parts = text.splitn(4, ':');
         let name = parts.next().unwrap_or_default();
         let known = || Point::ALL.map(|(name, _)| name).join(", ");
-        let (_, point) = Point::ALL
+        let (name, point) = Point::ALL
             .into_iter()
             .find(|(n, _)| *n == name)
             .ok_or_else(|| format!("{name:?} is no point; there are {}", known()))?;
@@ -89,9 +113,16 @@ impl Faults {
             None => What::Abort,
             Some("eio") => What::Fail(rustix::io::Errno::IO),
             Some("enospc") => What::Fail(rustix::io::Errno::NOSPC),
-            Some(other) => return Err(format!("{other:?} is none of eio, enospc")),
+            Some("hang") => {
+                let file = parts.next().filter(|file| !file.is_empty());
+                What::Hang(file.ok_or_else(|| format!("{text:?} names no file that would end it"))?.into())
+            }
+            Some(other) => return Err(format!("{other:?} is none of eio, enospc, hang")),
         };
-        Ok(Self(Some(Arc::new(Plan { point, at, what, passed: AtomicU64::new(0) }))))
+        if let Some(rest) = parts.next() {
+            return Err(format!("{rest:?} is too much"));
+        }
+        Ok(Self(Some(Arc::new(Plan { name, point, at, what, passed: AtomicU64::new(0) }))))
     }
 
     /// Whether a fault is asked for.
@@ -109,9 +140,19 @@ impl Faults {
         if plan.passed.fetch_add(1, Relaxed) + 1 != plan.at {
             return Ok(());
         }
-        match plan.what {
-            What::Abort => std::process::abort(),
-            What::Fail(errno) => Err(errno.into()),
+        match &plan.what {
+            What::Abort => {
+                // Not `eprintln`, which panics where nobody reads.
+                let _ = writeln!(io::stderr(), "forewarn: FOREWARN_FAULT: aborted at {}:{}", plan.name, plan.at);
+                std::process::abort()
+            }
+            What::Fail(errno) => Err((*errno).into()),
+            What::Hang(until) => {
+                while !until.exists() {
+                    std::thread::sleep(LOOK);
+                }
+                Ok(())
+            }
         }
     }
 }
@@ -130,8 +171,24 @@ mod tests {
     }
 
     #[test]
+    fn a_point_hangs_until_it_is_released() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("go:on");
+        let faults = Faults::parse(&format!("log.sync:1:hang:{}", file.display())).unwrap();
+        let (told, ended) = std::sync::mpsc::channel();
+        std::thread::spawn(move || told.send(faults.at(Point::LogSync).is_ok()));
+        assert!(ended.recv_timeout(Duration::from_millis(50)).is_err());
+        std::fs::write(&file, "").unwrap();
+        assert_eq!(ended.recv_timeout(Duration::from_secs(10)), Ok(true));
+    }
+
+    #[test]
     fn mistakes_are_named() {
         assert!(Faults::parse("log.sink:1").unwrap_err().contains("log.synced"));
         assert!(Faults::parse("log.sync:x").is_err() && Faults::parse("log.sync:1:emfile").is_err());
+        assert!(
+            Faults::parse("log.sync:1:hang").unwrap_err().contains("file")
+                && Faults::parse("log.sync:1:eio:x").is_err()
+        );
     }
 }

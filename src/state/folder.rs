@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use super::StateError;
 
@@ -46,6 +47,12 @@ impl StateDir {
         self.0.join("log")
     }
 
+    /// Where alerts wait until they are acknowledged.
+    #[must_use]
+    pub fn outbox(&self) -> PathBuf {
+        self.0.join("outbox.redb")
+    }
+
     /// Makes the folder and those within where they are missing, and takes the lock.
     ///
     /// # Errors
@@ -63,24 +70,43 @@ impl StateDir {
             .mode(FILE_MODE)
             .open(&path)
             .map_err(StateError::io(&path, "open"))?;
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            let mut owner = String::new();
-            let _ = file.read_to_string(&mut owner);
-            return Err(StateError::Locked { path: self.0.clone(), owner: owner.trim().to_owned() });
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => {
+                let mut owner = String::new();
+                let _ = file.read_to_string(&mut owner);
+                return Err(StateError::Locked { path: self.0.clone(), owner: owner.trim().to_owned() });
+            }
+            Err(error) => return Err(StateError::io(&path, "lock")(error.into())),
         }
-        let named = file.set_len(0).and_then(|()| file.rewind());
-        named.and_then(|()| writeln!(file, "{}", std::process::id())).map_err(StateError::io(&path, "write"))?;
+        // For people only: a disk without room for it is no reason not to start.
+        let named =
+            file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
+        let named = named.map_err(StateError::io(&path, "write"));
+        named.or_else(|error| if error.is_full() { Ok(()) } else { Err(error) })?;
         Ok(Lock(file))
     }
 }
 
-/// Makes a folder for its owner alone, and its name durable. One that is there keeps its rights.
+/// Makes a folder for its owner alone, and its name durable, and those of the folders above that were not there either. One
+/// that is there keeps its rights.
 fn make(dir: &Path) -> Result<(), StateError> {
+    let above = dir.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
     if dir.is_dir() {
+        // Whoever made it may have died before the name was durable. It may be somebody else's folder that it is in.
+        above.into_iter().for_each(|above| drop(sync_dir(above)));
         return Ok(());
     }
-    DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(dir).map_err(StateError::io(dir, "make the folder"))?;
-    dir.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), sync_dir)
+    let Some(above) = above else { return create_dir(dir) };
+    if !above.is_dir() {
+        make(above)?;
+    }
+    match DirBuilder::new().mode(FOLDER_MODE).create(dir) {
+        // By somebody else just now.
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && dir.is_dir() => {}
+        made => made.map_err(StateError::io(dir, "make the folder"))?,
+    }
+    sync_dir(above)
 }
 
 /// A new file for its owner alone; what had its name is overwritten.
@@ -130,7 +156,16 @@ mod tests {
         assert_eq!(mode(&dir.path().join("lock")), 0o600);
         let refused = dir.lock().unwrap_err().to_string();
         assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
+        assert!(matches!(dir.lock(), Err(StateError::Locked { .. })));
         drop(lock);
         dir.lock().unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("file"), "").unwrap();
+        let error = StateDir::new(root.path().join("file/state")).lock().unwrap_err().to_string();
+        assert!(error.contains("file: cannot make the folder"), "{error}");
     }
 }

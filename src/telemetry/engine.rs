@@ -44,21 +44,33 @@ pub struct EngineMetrics {
 const SECONDS: [f64; 10] = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
 
 impl EngineMetrics {
+    /// Why the engine refuses samples it has taken.
+    pub const DROPPED: [&str; 4] = ["duplicate", "conflict", "out_of_order", "model_limit"];
+
     /// Registers them.
     ///
     /// # Errors
     /// See [`super::Metrics::new`].
     pub fn register(area: &Register<'_>) -> Result<Self> {
-        let dropped = "Samples refused by the engine, by reason.";
+        let dropped = area.counters(
+            "forewarn_engine_dropped_samples_total",
+            "Samples refused by the engine, by reason.",
+            &["reason"],
+        )?;
+        let transitions =
+            area.counters("forewarn_alert_transitions_total", "Changes of alerts, by new state.", &["state"])?;
+        // Of a series that begins at its first event `increase()` sees nothing.
+        for reason in Self::DROPPED {
+            dropped.with_label_values(&[reason]);
+        }
+        for state in ["inactive", "pending", "firing"] {
+            transitions.with_label_values(&[state]);
+        }
         Ok(Self {
             ticks: area.counter("forewarn_engine_ticks_total", "Instants at which something was evaluated.")?,
             evaluations: area.counter("forewarn_rule_evaluations_total", "Rules evaluated.")?,
             failures: area.counter("forewarn_rule_evaluation_failures_total", "Evaluations of rules that failed.")?,
-            transitions: area.counters(
-                "forewarn_alert_transitions_total",
-                "Changes of alerts, by new state.",
-                &["state"],
-            )?,
+            transitions,
             advance_seconds: area.histogram(
                 "forewarn_engine_advance_duration_seconds",
                 "Seconds that one advance of the watermark took.",
@@ -71,7 +83,7 @@ impl EngineMetrics {
             )?,
             unwanted_samples: area
                 .counter("forewarn_engine_unwanted_samples_total", "Samples of series that no rule asks for.")?,
-            dropped: area.counters("forewarn_engine_dropped_samples_total", dropped, &["reason"])?,
+            dropped,
             watermark: area.gauge("forewarn_engine_watermark_timestamp_seconds", "How far event time has come.")?,
             lag_seconds: area
                 .float_gauge("forewarn_engine_lag_seconds", "How far event time is behind the clock, in seconds.")?,

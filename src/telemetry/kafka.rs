@@ -14,6 +14,7 @@ pub struct KafkaMetrics {
     partitions: IntGaugeVec,
     elsewhere: IntGaugeVec,
     held_up: IntGaugeVec,
+    waiting_for_clock: IntGaugeVec,
     rebalances: IntCounterVec,
     dead_letters: IntCounterVec,
     commits: IntCounterVec,
@@ -51,6 +52,11 @@ impl KafkaMetrics {
                 "1 while nothing is fetched because the engine is behind.",
                 &["source"],
             )?,
+            waiting_for_clock: area.gauges(
+                "forewarn_kafka_waiting_for_clock",
+                "Partitions that wait because this host's clock seems to be behind.",
+                &["source"],
+            )?,
             rebalances: area.counters(
                 "forewarn_kafka_rebalances_total",
                 "Times partitions were assigned, or taken away.",
@@ -72,6 +78,30 @@ impl KafkaMetrics {
                 &["client", "reason"],
             )?,
         })
+    }
+
+    /// Shows what may become of a source's messages before it does: of a series that begins at its first event `increase()`
+    /// sees nothing. `undecoded` and `faults` are the reasons there are; topics that are named by a pattern are not known yet.
+    pub fn begin(&self, source: &str, topics: &[&str], undecoded: &[&str], faults: &[&str]) {
+        for topic in topics {
+            self.messages.with_label_values(&[source, *topic]);
+            self.bytes.with_label_values(&[source, *topic]);
+            undecoded.iter().for_each(|reason| {
+                self.decode_errors.with_label_values(&[source, *topic, *reason]);
+            });
+        }
+        for (counter, values) in [
+            (&self.rebalances, &["assigned", "revoked", "lost"][..]),
+            (&self.dead_letters, &["written", "lost", "not_wanted"]),
+            (&self.commits, &["done", "failed"]),
+            (&self.faults, faults),
+        ] {
+            values.iter().for_each(|value| {
+                counter.with_label_values(&[source, *value]);
+            });
+        }
+        self.set_partitions(source, 0);
+        self.set_held_up(source, false);
     }
 
     /// Counts a message read.
@@ -108,6 +138,11 @@ impl KafkaMetrics {
     /// Says whether fetching is stopped because the engine is behind.
     pub fn set_held_up(&self, source: &str, held_up: bool) {
         self.held_up.with_label_values(&[source]).set(i64::from(held_up));
+    }
+
+    /// Sets how many partitions wait for this host's clock.
+    pub fn set_waiting_for_clock(&self, source: &str, partitions: i64) {
+        self.waiting_for_clock.with_label_values(&[source]).set(partitions);
     }
 
     /// Counts an assignment or its end; `kind` must come from a fixed set.

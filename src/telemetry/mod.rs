@@ -6,6 +6,7 @@
 //! A new area is a file with a struct and its `register`, a field of [`Metrics`] and a line in [`Metrics::new`].
 
 mod engine;
+mod http;
 mod kafka;
 mod register;
 mod scrape;
@@ -14,6 +15,7 @@ mod state;
 mod traces;
 
 pub use engine::EngineMetrics;
+pub use http::HttpMetrics;
 pub use kafka::KafkaMetrics;
 pub use register::Register;
 pub use scrape::ScrapeMetrics;
@@ -38,6 +40,8 @@ pub struct Metrics {
     pub kafka: KafkaMetrics,
     /// The engine.
     pub engine: EngineMetrics,
+    /// Listening ports.
+    pub http: HttpMetrics,
     /// What is kept on disk.
     pub state: StateMetrics,
 }
@@ -57,7 +61,8 @@ impl Metrics {
             scrape: ScrapeMetrics::register(&area)?,
             kafka: KafkaMetrics::register(&area)?,
             engine: EngineMetrics::register(&area)?,
-            state: StateMetrics::register(&area)?,
+            http: HttpMetrics::register(&area)?,
+            state: StateMetrics::new()?,
             registry,
         })
     }
@@ -79,6 +84,8 @@ impl Metrics {
     /// # Errors
     /// The encoder refuses a metric family without metrics or with a bad name.
     pub fn encode(&self) -> prometheus::Result<String> {
-        TextEncoder::new().encode_to_string(&self.registry.gather())
+        let mut families = self.registry.gather();
+        families.extend(self.state.gather());
+        TextEncoder::new().encode_to_string(&families)
     }
 }

@@ -44,8 +44,13 @@ impl ScrapeMetrics {
         self.duration.with_label_values(&[job]).observe(seconds);
     }
 
-    /// Sets how many targets a job has.
-    pub fn set_targets(&self, job: &str, targets: usize) {
+    /// Sets how many targets a job has, and shows how scrapes may fail: of a series that begins at its first event
+    /// `increase()` sees nothing.
+    pub fn begin(&self, job: &str, targets: usize, failures: impl IntoIterator<Item = &'static str>) {
+        for reason in failures {
+            self.failures.with_label_values(&[job, reason]);
+        }
+        self.duration.with_label_values(&[job]);
         self.targets.with_label_values(&[job]).set(i64::try_from(targets).unwrap_or(i64::MAX));
     }
 }

@@ -13,6 +13,7 @@ pub struct SourceMetrics {
     spans: IntCounterVec,
     watermark: GaugeVec,
     newest: GaugeVec,
+    holding: GaugeVec,
     clock_steps: IntCounter,
 }
 
@@ -59,6 +60,11 @@ impl SourceMetrics {
                 "Newest event time seen from a source, Unix seconds.",
                 &["source"],
             )?,
+            holding: area.float_gauges(
+                "forewarn_source_holds_time_seconds",
+                "For how long event time has waited for this source; 0 while it does not.",
+                &["source"],
+            )?,
             clock_steps: area.counter(
                 "forewarn_clock_steps_total",
                 "Times a source saw that the clock was set back by more than two of its intervals.",
@@ -69,6 +75,7 @@ impl SourceMetrics {
     /// The handles of the source of this name.
     #[must_use]
     pub fn of(&self, name: &str) -> OneSource {
+        self.holding.with_label_values(&[name]);
         OneSource { name: name.to_owned(), samples: self.samples.with_label_values(&[name]), family: self.clone() }
     }
 }
@@ -78,6 +85,21 @@ impl OneSource {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Has these reasons shown before anything is dropped for them: of a series that begins at its first event `increase()`
+    /// sees nothing.
+    pub fn may_drop(&self, reasons: impl IntoIterator<Item = &'static str>) {
+        for reason in reasons {
+            self.family.dropped.with_label_values(&[self.name.as_str(), reason]);
+        }
+    }
+
+    /// Has these outcomes of spans shown from the start.
+    pub fn may_count_spans(&self, outcomes: impl IntoIterator<Item = &'static str>) {
+        for outcome in outcomes {
+            self.family.spans.with_label_values(&[self.name.as_str(), outcome]);
+        }
     }
 
     /// Counts samples dropped; `reason` must come from a fixed set.
@@ -107,6 +129,11 @@ impl OneSource {
     /// Sets the watermark, in milliseconds since the Unix epoch.
     pub fn set_watermark(&self, millis: i64) {
         self.family.watermark.with_label_values(&[self.name.as_str()]).set(millis as f64 / 1e3);
+    }
+
+    /// Sets for how long event time has waited for it, in seconds.
+    pub fn set_holding(&self, seconds: f64) {
+        self.family.holding.with_label_values(&[self.name.as_str()]).set(seconds);
     }
 
     /// Sets the newest event time seen, in milliseconds since the Unix epoch.

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use forewarn::base::{BatchBuilder, Labels, Limits, Millis};
-use forewarn::source::encode::{compress, encode_write_request};
+use forewarn::base::encode::{compress, encode_write_request, encode_write_request_v2};
+use forewarn::base::{Batch, BatchBuilder, Labels, Limits, Millis};
+use forewarn::source::exemplars::Exemplars;
 use forewarn::source::kafka::{self, Closing, KafkaConfig, KafkaParts};
 use forewarn::source::watermark::Watermarks;
 use forewarn::source::{Positions, SourceEvent, SourceIds};
@@ -24,6 +25,8 @@ pub struct Reading {
     pub told: Vec<String>,
     /// Metrics.
     pub metrics: Metrics,
+    /// Traces of exemplars.
+    pub exemplars: Exemplars,
     events: mpsc::Receiver<SourceEvent>,
     durable: watch::Sender<Arc<Positions>>,
     task: tokio::task::JoinHandle<()>,
@@ -46,12 +49,15 @@ impl Reading {
         marks.register(id, kafka::pace(&config), now());
         let (queue, events) = mpsc::channel(limits.queued_batches);
         let (durable, followed) = watch::channel(Arc::default());
+        let exemplars = Exemplars::default();
         let parts = KafkaParts {
             source: metrics.source.of(&config.name),
             metrics: metrics.kafka.clone(),
             limits: Arc::new(limits),
             durable: followed,
             event_time: Default::default(),
+            exemplars: exemplars.clone(),
+            created_timestamps: Default::default(),
             dry_run: false,
             config,
             id,
@@ -62,7 +68,7 @@ impl Reading {
         let task = tokio::spawn(task);
         let (samples, told) = (Vec::new(), Vec::new());
         let positions = BTreeMap::new();
-        Self { samples, positions, marks, told, metrics, events, durable, task, closing: Some(closing) }
+        Self { samples, positions, marks, told, metrics, exemplars, events, durable, task, closing: Some(closing) }
     }
 
     /// Takes in what comes until `enough` says so; panics with `what` after `limit`.
@@ -157,10 +163,19 @@ pub fn message(n: usize, t: Millis) -> Vec<u8> {
     messages_of(n, t, 1)
 }
 
+/// The same in version 2, not compressed.
+pub fn message_v2(n: usize, t: Millis) -> Vec<u8> {
+    encode_write_request_v2(&batch(n, t, 1))
+}
+
 /// The same with so many samples, a millisecond apart.
 pub fn messages_of(n: usize, t: Millis, samples: usize) -> Vec<u8> {
+    compress(&encode_write_request(&batch(n, t, samples)))
+}
+
+fn batch(n: usize, t: Millis, samples: usize) -> Batch {
     let mut builder = BatchBuilder::new(&Limits::default());
     builder.series(Labels::from_pairs([("__name__", "seq".to_owned()), ("n", n.to_string())]).as_ref());
     (0..samples).for_each(|i| builder.sample(t + i as Millis, n as f64));
-    compress(&encode_write_request(&builder.finish()))
+    builder.finish()
 }

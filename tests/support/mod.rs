@@ -7,6 +7,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod alerts;
+pub mod authority;
 pub mod collector;
 pub mod disk;
 pub mod engine;
@@ -19,6 +20,7 @@ pub mod input;
 pub mod judgement;
 pub mod kafka;
 pub mod kafka_source;
+pub mod metrics;
 pub mod oracle;
 pub mod otlp;
 pub mod peer;
@@ -28,7 +30,9 @@ pub mod series;
 pub mod server;
 pub mod skip;
 pub mod tmpfs;
+pub mod told;
 pub mod victim;
+pub mod write_receiver;
 
 use std::time::{Duration, Instant};
 

@@ -60,6 +60,16 @@ impl Prometheus {
         Some(Self { peer, version })
     }
 
+    /// `127.0.0.1:port`.
+    pub fn address(&self) -> &str {
+        &self.peer.address
+    }
+
+    /// The server itself.
+    pub fn peer(&mut self) -> &mut Peer {
+        &mut self.peer
+    }
+
     /// Sends all samples by remote write 1.0.
     pub async fn fill(&self, world: &World) {
         let mut request = Vec::new();
@@ -94,6 +104,18 @@ impl Prometheus {
             self.ask(newest, r#"{__name__=~".+"}"#).await.ok().filter(|a| !a.is_empty())
         })
         .await;
+    }
+
+    /// Sends one request of remote write 2.0, not compressed yet.
+    pub async fn write_v2(&self, request: &[u8]) {
+        let headers = [
+            ("Content-Encoding", "snappy"),
+            ("Content-Type", "application/x-protobuf;proto=io.prometheus.write.v2.Request"),
+            ("X-Prometheus-Remote-Write-Version", "2.0.0"),
+        ];
+        let body = snap::raw::Encoder::new().compress_vec(request).unwrap();
+        let sent = http::post(&self.peer.address, "/api/v1/write", &headers, &body).await;
+        assert!(matches!(sent, Some((200..=299, _))), "{sent:?}");
     }
 
     /// The samples themselves of what a range selector matches at an instant.

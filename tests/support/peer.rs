@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::http;
-use super::skip::skipped;
+use super::skip::lacking;
 
 /// A running server.
 pub struct Peer {
@@ -195,9 +195,7 @@ pub fn require(program: &str) -> Option<PathBuf> {
 
 /// Says that the test is skipped and why; panics where nothing may be.
 pub fn skip(why: &str) {
-    let is_set = |name: &str, value: &str| std::env::var(name).is_ok_and(|v| v == value);
-    assert!(!is_set("CI", "true") && !is_set("FOREWARN_REQUIRE_PEERS", "1"), "this run must skip nothing, but {why}");
-    skipped(why);
+    lacking(why);
 }
 
 /// A loopback address that nobody listens on right now.

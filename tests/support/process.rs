@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 
 use super::{eventually, http, peer};
 
@@ -31,10 +32,31 @@ impl Forewarn {
 
     /// The same with further arguments.
     pub async fn start_with(args: &[&str], config: &str, fill: impl FnOnce(&Path)) -> Self {
+        let mut forewarn = Self::launch(args, config, "", fill);
+        eventually("an answer of forewarn", START, async || {
+            forewarn.assert_running();
+            http::get(&forewarn.address, "/-/healthy").await.filter(|(status, _)| *status == 200)
+        })
+        .await;
+        forewarn
+    }
+
+    /// As [`Self::start`], with more settings of `web`, in YAML. Returns when the port is open.
+    pub async fn start_secured(config: &str, web: &str, fill: impl FnOnce(&Path)) -> Self {
+        let mut forewarn = Self::launch(&[], config, web, fill);
+        eventually("forewarn's port", START, async || {
+            forewarn.assert_running();
+            TcpStream::connect(&forewarn.address).await.ok()
+        })
+        .await;
+        forewarn
+    }
+
+    fn launch(args: &[&str], config: &str, web: &str, fill: impl FnOnce(&Path)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         fill(dir.path());
         let address = peer::free_address();
-        let config = format!("{config}\nweb: {{listen_address: '{address}'}}\n");
+        let config = format!("{config}\nweb: {{listen_address: '{address}', {web}}}\n");
         std::fs::write(dir.path().join("forewarn.yml"), config).unwrap();
         let output = |name: &str| File::create(dir.path().join(name)).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_forewarn"))
@@ -47,15 +69,13 @@ impl Forewarn {
             .stderr(output("stderr"))
             .spawn()
             .unwrap();
-        let mut forewarn = Self { address, dir, child };
-        eventually("an answer of forewarn", START, async || {
-            if let Some(status) = forewarn.child.try_wait().unwrap() {
-                panic!("forewarn ended with {status}:\n{}", forewarn.stderr());
-            }
-            http::get(&forewarn.address, "/-/healthy").await.filter(|(status, _)| *status == 200)
-        })
-        .await;
-        forewarn
+        Self { address, dir, child }
+    }
+
+    fn assert_running(&mut self) {
+        if let Some(status) = self.child.try_wait().unwrap() {
+            panic!("forewarn ended with {status}:\n{}", self.stderr());
+        }
     }
 
     /// Waits until alerts are live.

@@ -108,11 +108,12 @@ pub(super) fn hint(
     is_less: bool,
 ) -> Option<String> {
     let warm_up = |name: &String| profiles.get(name).map_or(0, |profile| profile.warm_up);
-    let cold = models.iter().find(|(kind, name)| *kind == ModelKind::Detector && elapsed < warm_up(name));
-    if let Some((_, name)) = cold {
+    let cold = models.iter().find(|(kind, name)| *kind != ModelKind::Forecaster && elapsed < warm_up(name));
+    if let Some((kind, name)) = cold {
+        let does = if *kind == ModelKind::Detector { "scores a series with reserve" } else { "tells of no change" };
         let (warm_up, elapsed) = (format_duration(warm_up(name)), format_duration(elapsed));
         return Some(format!(
-            "profile {name:?} scores a series with reserve until it has seen {warm_up} of it (warm_up), and this is after {elapsed}: \
+            "profile {name:?} {does} until it has seen {warm_up} of it (warm_up), and this is after {elapsed}: \
              let the series run longer, or name a profile with a shorter warm_up"
         ));
     }

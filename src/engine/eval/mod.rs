@@ -277,6 +277,7 @@ impl Context<'_> {
         match &plan.nodes[id].op {
             Op::Model { arg, .. } => return self.feed_models(*arg, state),
             Op::Score(model) => self.scores(*model, states, &mut out)?,
+            Op::ChangedAt(model) => self.changes(*model, states, &mut out)?,
             Op::ForecastQuantile(model, phi, ahead) => {
                 let (phi, ahead) = (self.scalar(*phi)?, self.scalar(*ahead)?);
                 self.forecasts(*model, phi, ahead, states, &mut out)?;

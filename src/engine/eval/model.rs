@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::base::Millis;
 use crate::model::{
-    AnomalyExplanation, Detector, DetectorParams, ForecastExplanation, Forecaster, ForecasterParams, ModelExplanation,
-    Profile, Reading,
+    AnomalyExplanation, ChangeDetector, ChangeExplanation, ChangeParams, Detector, DetectorParams, ForecastExplanation,
+    Forecaster, ForecasterParams, ModelExplanation, Profile, Reading,
 };
 use crate::promql::{ModelKind, NodeId};
 
@@ -36,6 +36,7 @@ pub struct ModelTable {
 pub(super) enum Models {
     Detectors { params: Box<DetectorParams>, rows: Pages<Detector>, scores: Vec<Option<Reading>> },
     Forecasters { params: Box<ForecasterParams>, rows: Pages<Forecaster> },
+    ChangeDetectors { params: Box<ChangeParams>, rows: Pages<ChangeDetector> },
 }
 
 impl ModelTable {
@@ -50,6 +51,10 @@ impl ModelTable {
             },
             ModelKind::Forecaster => Models::Forecasters {
                 params: Box::new(ForecasterParams::new(&profile, interval)),
+                rows: Pages::default(),
+            },
+            ModelKind::ChangeDetector => Models::ChangeDetectors {
+                params: Box::new(ChangeParams::new(&profile, interval)),
                 rows: Pages::default(),
             },
         };
@@ -104,6 +109,9 @@ impl ModelTable {
             Models::Forecasters { params, rows } => {
                 ModelExplanation::Forecast(ForecastExplanation::new(&rows[row], params, ahead, thresholds)?)
             }
+            Models::ChangeDetectors { params, rows } => {
+                ModelExplanation::Change(ChangeExplanation::new(&rows[row], params)?)
+            }
         };
         Some((self.fed[row].1, explanation))
     }
@@ -126,6 +134,9 @@ impl ModelTable {
                     scores.swap_remove(row);
                 }
                 Models::Forecasters { rows, .. } => {
+                    rows.swap_remove(row);
+                }
+                Models::ChangeDetectors { rows, .. } => {
                     rows.swap_remove(row);
                 }
             }
@@ -168,6 +179,7 @@ impl ModelTable {
                     scores.push(None);
                 }
                 Models::Forecasters { rows, .. } => rows.push(Forecaster::new()),
+                Models::ChangeDetectors { rows, .. } => rows.push(ChangeDetector::new()),
             }
         }
         let i = row as usize;
@@ -179,8 +191,9 @@ impl ModelTable {
                     scores[i] = rows[i].update(params, t, v).map(|score| Reading::new(v, &score))
                 }
                 // What the profile excludes is a gap; a detector says so itself.
-                Models::Forecasters { .. } if self.profile.excludes(t) => {}
+                _ if self.profile.excludes(t) => {}
                 Models::Forecasters { params, rows } => rows[i].update(params, t, v),
+                Models::ChangeDetectors { params, rows } => rows[i].update(params, t, v),
             }
         }
         Some(row)
@@ -202,7 +215,14 @@ impl Context<'_> {
     pub(super) fn scores(&self, model: NodeId, states: &[State], out: &mut Vector) -> Result<(), EvalError> {
         self.read(model, states, out, |table, row| match &table.models {
             Models::Detectors { scores, .. } => scores[row].map(|reading| f64::from(reading.score)),
-            Models::Forecasters { .. } => None,
+            _ => None,
+        })
+    }
+
+    pub(super) fn changes(&self, model: NodeId, states: &[State], out: &mut Vector) -> Result<(), EvalError> {
+        self.read(model, states, out, |table, row| match &table.models {
+            Models::ChangeDetectors { params, rows } => Some(rows[row].change(params)?.at as f64 / 1000.0),
+            _ => None,
         })
     }
 
@@ -221,7 +241,7 @@ impl Context<'_> {
         let ahead = (ahead_seconds * 1000.0) as Millis;
         self.read(model, states, out, |table, row| match &table.models {
             Models::Forecasters { params, rows } => rows[row].quantile(params, phi, ahead),
-            Models::Detectors { .. } => None,
+            _ => None,
         })
     }
 
@@ -238,7 +258,7 @@ impl Context<'_> {
         }
         self.read(model, states, out, |table, row| match &table.models {
             Models::Forecasters { params, rows } => rows[row].time_until(params, threshold, phi),
-            Models::Detectors { .. } => None,
+            _ => None,
         })
     }
 

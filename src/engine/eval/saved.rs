@@ -1,7 +1,7 @@
 //! What an evaluator remembers, on its way into a snapshot and back.
 
 use crate::base::Millis;
-use crate::model::{Detector, Forecaster, Reading};
+use crate::model::{ChangeDetector, Detector, Forecaster, Reading};
 use crate::promql::{Annotations, ModelKind, NodeId};
 
 use super::model::{ModelTable, Models};
@@ -20,6 +20,7 @@ pub struct SavedModel {
 enum SavedState {
     Detector(Box<Detector>, Option<Reading>),
     Forecaster(Box<Forecaster>),
+    ChangeDetector(Box<ChangeDetector>),
 }
 
 impl SavedModel {
@@ -29,6 +30,7 @@ impl SavedModel {
         let state = match kind {
             ModelKind::Detector => SavedState::Detector(reader.take()?, reader.take()?),
             ModelKind::Forecaster => SavedState::Forecaster(reader.take()?),
+            ModelKind::ChangeDetector => SavedState::ChangeDetector(reader.take()?),
         };
         Ok(Self { fed, state })
     }
@@ -41,6 +43,7 @@ impl ModelTable {
         match &self.models {
             Models::Detectors { rows, scores, .. } => put(out, &(&rows[row], &scores[row])),
             Models::Forecasters { rows, .. } => put(out, &rows[row]),
+            Models::ChangeDetectors { rows, .. } => put(out, &rows[row]),
         }
     }
 
@@ -55,6 +58,7 @@ impl ModelTable {
                 scores.push(score);
             }
             (Models::Forecasters { rows, .. }, SavedState::Forecaster(forecaster)) => rows.push(*forecaster),
+            (Models::ChangeDetectors { rows, .. }, SavedState::ChangeDetector(changes)) => rows.push(*changes),
             _ => return false,
         }
         self.rows.set(id, self.ids.len() as u32);

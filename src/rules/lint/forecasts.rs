@@ -36,7 +36,7 @@ pub(super) fn check(report: &mut Report<'_, '_, '_>, part: &Located<'_>) {
 /// A profile that there is not: no doubt but an error, since the rule would not be loaded.
 fn profile(report: &mut Report<'_, '_, '_>, part: &Located<'_>) {
     let index = match function(part.expr) {
-        Some("predict_anomaly") => 1,
+        Some("predict_anomaly" | "changed_at") => 1,
         Some("predict_seasonal") => 2,
         Some("predict_quantile" | "time_until") => 3,
         _ => return,

@@ -115,7 +115,7 @@ fn call(part: &Located<'_>, name: &str) -> Bounds {
     match name {
         "absent" | "absent_over_time" | "present_over_time" => Bounds::of(&[1.0]),
         "rate" | "increase" | "irate" | "resets" | "changes" | "stddev_over_time" | "stdvar_over_time" | "sqrt"
-        | "abs" | "exp" | "time" | "predict_anomaly" | "time_until" | "outlier_score" => POSITIVE,
+        | "abs" | "exp" | "time" | "predict_anomaly" | "time_until" | "changed_at" | "outlier_score" => POSITIVE,
         "count_over_time" => bounds(1.0, f64::INFINITY),
         "sum_over_time" => child(0).summed(),
         "min_over_time" | "max_over_time" | "avg_over_time" | "last_over_time" | "vector" | "scalar" | "sort"
@@ -195,7 +195,7 @@ pub(super) fn is_never_empty(part: &Located<'_>) -> bool {
         Expr::Call(call) => match function(part.expr).unwrap_or_default() {
             "vector" => true,
             "absent" | "absent_over_time" | "time_until" | "predict_seasonal" | "predict_quantile"
-            | "predict_anomaly" | "outlier_score" | "histogram_quantile" | "histogram_fraction" => false,
+            | "predict_anomaly" | "changed_at" | "outlier_score" | "histogram_quantile" | "histogram_fraction" => false,
             // Of the current time, if they are given nothing.
             _ if call.args.args.is_empty() => true,
             _ => part.children.iter().all(|c| {

@@ -1,6 +1,6 @@
 //! Writes checkpoints on a thread of its own, one at a time, and tells everybody when one is durable.
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -14,6 +14,9 @@ use crate::source::durable::{DurablePoint, LOG, SourceLog};
 use crate::state::StateError;
 use crate::state::checkpoint::{Header, Store};
 use crate::telemetry::StateMetrics;
+
+/// How long the end waits for the last one: less than the process gives the engine at its end (`run.rs`).
+const LAST_MAX: Duration = Duration::from_secs(10);
 
 /// A copy of all state, taken between two events.
 #[derive(Debug)]
@@ -32,6 +35,9 @@ pub struct Keeper {
     metrics: StateMetrics,
     queue: Option<SyncSender<Taken>>,
     thread: Option<JoinHandle<()>>,
+    /// Told when the thread ends.
+    ended: Receiver<()>,
+    hangs: bool,
 }
 
 impl Keeper {
@@ -49,15 +55,31 @@ impl Keeper {
         let (queue, jobs) = sync_channel(1);
         let due = Arc::new(Mutex::new(Due::new(interval, log_high)));
         let writer = Writer { store, log: log.clone(), metrics: metrics.clone(), durable, due: Arc::clone(&due) };
-        let thread = std::thread::Builder::new().name("checkpoints".to_owned()).spawn(move || writer.run(&jobs))?;
+        // Nothing is sent: its other end is gone when the thread is, however that ends.
+        let (end, ended) = sync_channel(0);
+        let thread = std::thread::Builder::new().name("checkpoints".to_owned()).spawn(move || {
+            let _end: SyncSender<()> = end;
+            writer.run(&jobs);
+        })?;
         let (queue, thread) = (Some(queue), Some(thread));
-        Ok(Self { due, log, metrics, queue, thread })
+        Ok(Self { due, log, metrics, queue, thread, ended, hangs: false })
     }
 
-    /// Whether one should be taken now, see [`Due`].
+    /// Whether one should be taken now, see [`Due`]. Says so where the one before hangs.
     #[must_use]
-    pub fn is_due(&self, now: Instant) -> bool {
-        lock(&self.due).is_now(now, self.log.bytes())
+    pub fn is_due(&mut self, now: Instant) -> bool {
+        let due = lock(&self.due);
+        let (is_now, hangs) = (due.is_now(now, self.log.bytes(), self.log.has_unlogged()), due.hangs(now));
+        drop(due);
+        if hangs != std::mem::replace(&mut self.hangs, hangs) {
+            self.metrics.checkpoint_hanging.set(i64::from(hangs));
+            if hangs {
+                tracing::error!(
+                    "the disk hangs while a checkpoint is written; alerts go on, the log grows until it answers"
+                );
+            }
+        }
+        is_now
     }
 
     /// The log, which is told how far event time has come.
@@ -75,17 +97,22 @@ impl Keeper {
     /// Writes one, in the background.
     pub fn write(&mut self, taken: Taken) {
         lock(&self.due).begin(Instant::now());
+        self.log.forget_unlogged();
         if let Some(queue) = &self.queue {
             // An error means that the thread has panicked, which has been printed; nothing is trimmed any more.
             drop(queue.send(taken));
         }
     }
 
-    /// Writes the last one, and waits for it.
-    pub fn finish(mut self, last: Taken) {
-        self.write(last);
+    /// Writes the last one, and waits for it, but not for a disk that hangs: alerts have to leave as well.
+    pub fn finish(mut self, last: Option<Taken>) {
+        last.into_iter().for_each(|last| self.write(last));
         self.queue.take();
-        if let Some(thread) = self.thread.take() {
+        if self.ended.recv_timeout(LAST_MAX) == Err(RecvTimeoutError::Timeout) {
+            tracing::error!(
+                "the last checkpoint could not be written in time; the log has what came since the one before"
+            );
+        } else if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }

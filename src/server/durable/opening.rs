@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::base::Millis;
+use crate::base::{Millis, Record};
 use crate::engine::{Engine, EngineOptions};
-use crate::sink::AlertKey;
+use crate::sink::{AlertKey, waits_for};
 use crate::source::durable::{DurablePoint, LOG, SourceLog};
+use crate::source::kafka::KafkaConfig;
 use crate::state::checkpoint::{Header, Store};
 use crate::state::log::{Event, Log, Observer, Options, Reader};
 use crate::state::{Faults, Lock, StateDir};
@@ -17,6 +18,7 @@ use crate::telemetry::StateMetrics;
 
 use super::super::run::StartError;
 use super::super::teller::Teller;
+use super::streams::is_configured;
 use super::{HostRecord, Keeper, StateConfig};
 
 /// A state folder in use.
@@ -25,6 +27,10 @@ pub(in crate::server) struct Opened {
     pub engine: Engine,
     /// How far event time had come there.
     pub watermark: Option<Millis>,
+    /// From which tick on findings and recorded samples are told; those before were history.
+    pub told_since: Millis,
+    /// Recorded samples that waited for their sinks.
+    pub recorded: Vec<Record>,
     /// From where sources go on that can be read again.
     pub positions: BTreeMap<Arc<str>, u64>,
     /// The log for those that cannot.
@@ -37,6 +43,8 @@ pub(in crate::server) struct Opened {
     pub kept: Kept,
     /// Where alerts wait until they are acknowledged.
     pub outbox: PathBuf,
+    /// What a test lets fail.
+    pub faults: Faults,
     /// To be held to the end.
     pub lock: Lock,
 }
@@ -61,6 +69,7 @@ pub(in crate::server) struct Kept {
 struct Restored {
     engine: Engine,
     host: HostRecord,
+    recorded: Vec<Record>,
     header: Header,
 }
 
@@ -70,6 +79,7 @@ struct Restored {
 /// The folder cannot be used; what in it is damaged is no error, but passed over, logged and counted.
 pub(in crate::server) fn open(
     config: &StateConfig,
+    kafka: &[KafkaConfig],
     options: &EngineOptions,
     metrics: &StateMetrics,
     now: Millis,
@@ -82,10 +92,11 @@ pub(in crate::server) fn open(
     }
     let dir = StateDir::new(dir);
     let lock = dir.lock().map_err(|e| fault(&e))?;
+    metrics.begin(now.div_euclid(1000));
     let mut store = Store::open(&dir, config.keep, faults.clone()).map_err(|e| fault(&e))?;
     let restored = restore(&mut store, options, metrics).map_err(|e| fault(&e))?;
     let positions: BTreeMap<Arc<str>, u64> = restored.as_ref().map_or_else(BTreeMap::new, |restored| {
-        let positions = restored.header.positions.iter();
+        let positions = restored.header.positions.iter().filter(|(stream, _)| is_configured(stream, kafka));
         positions.map(|(stream, next)| (stream.as_str().into(), *next)).collect()
     });
     let next = positions.get(LOG).copied().unwrap_or(0);
@@ -93,26 +104,40 @@ pub(in crate::server) fn open(
     let replay = Reader::new(&dir.log(), next).map_err(|e| fault(&e))?;
     let log_options =
         Options { segment_bytes: config.segment_bytes(), max_bytes: config.log_max_bytes, created: now, next };
-    let (log, survey) = Log::open(&dir, log_options, faults, observer(metrics.clone())).map_err(|e| fault(&e))?;
+    let (log, survey) =
+        Log::open(&dir, log_options, faults.clone(), observer(metrics.clone())).map_err(|e| fault(&e))?;
     // Without a checkpoint the log begins with the process that first used the folder.
     let first_start = survey.segments.iter().find_map(|(_, _, head)| Some(head.as_ref()?.created));
-    let (engine, host, header) = match restored {
-        Some(Restored { engine, host, header }) => (engine, host, header),
+    let (engine, host, recorded, header) = match restored {
+        Some(Restored { engine, host, recorded, header }) => (engine, host, recorded, header),
         None => {
             let host = HostRecord { told_since: first_start.unwrap_or(now), ..HostRecord::default() };
-            (Engine::new(options.clone()), host, Header::default())
+            (Engine::new(options.clone()), host, Vec::new(), Header::default())
         }
     };
     let untold = host.untold.iter().map(|key| AlertKey::from_number(*key));
     let teller = Arc::new(Mutex::new(Teller::resumed(host.told_since, untold)));
-    let log = SourceLog::new(log);
+    let log = SourceLog::new(log).counting(metrics.log_unlogged.clone());
     let (durable, points) = watch::channel(DurablePoint::default());
     let pace = (config.checkpoint_interval.0, config.log_max_bytes / 2);
     let keeper = Keeper::start(store, log.clone(), pace, metrics.clone(), durable).map_err(|e| fault(&e))?;
-    let (watermark, rules) = (header.watermark, header.rules);
+    let (watermark, rules, told_since) = (header.watermark, header.rules, host.told_since);
     let kept = Kept { keeper, replay, host, positions: positions.clone(), teller: Arc::clone(&teller), rules };
-    let outbox = dir.path().join("outbox.redb");
-    Ok(Some(Opened { engine, watermark, positions, log, durable: points, teller, kept, outbox, lock }))
+    let outbox = dir.outbox();
+    Ok(Some(Opened {
+        engine,
+        watermark,
+        told_since,
+        recorded,
+        positions,
+        log,
+        durable: points,
+        teller,
+        kept,
+        outbox,
+        faults,
+        lock,
+    }))
 }
 
 /// The newest checkpoint that is whole and that this release can go on from.
@@ -140,7 +165,8 @@ fn restore(
                 }
                 tracing::info!(number, watermark, bytes = checkpoint.manifest.bytes, "restored from a checkpoint");
                 let header = checkpoint.manifest.header;
-                return Ok(Some(Restored { engine: restored.engine, host, header }));
+                let recorded = checkpoint.records.into_iter().filter(|r| waits_for(r).is_some()).collect();
+                return Ok(Some(Restored { engine: restored.engine, host, recorded, header }));
             }
             Err(error) => {
                 tracing::error!(number, %error, "a checkpoint cannot be restored; the one before it is taken");
@@ -170,6 +196,20 @@ fn observer(metrics: StateMetrics) -> Observer {
             if !std::mem::replace(&mut failing, true) {
                 tracing::error!(%error, "the log cannot be written: senders are told to come again until it can");
             }
+        }
+        Event::Stalled(waited) => {
+            metrics.log_stalls.inc();
+            metrics.log_failing.set(1);
+            failing = true;
+            tracing::error!(
+                ?waited,
+                "the disk of the log hangs: senders are told to come again until it answers, scrapes go on without the log"
+            );
+        }
+        Event::Answers(hung) => {
+            metrics.log_failing.set(0);
+            failing = false;
+            tracing::info!(?hung, "the disk of the log answers again");
         }
         Event::Refused(refused, entries) => {
             metrics.log_refused.with_label_values(&[refused.reason()]).inc_by(entries as u64);

@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::super::durable::{HostRecord, Keeper, Kept, SourceProgress, Taken, kept_teller};
+use super::super::durable::{HostRecord, Keeper, Kept, SourceProgress, Taken, Unclaimed, kept_teller};
 use super::super::handle::Command;
 use super::super::teller::Teller;
 use super::Host;
@@ -15,7 +15,7 @@ use crate::base::{Batch, Limits};
 use crate::rules::RuleSet;
 use crate::source::durable::{LOG, decode};
 use crate::source::watermark::Pace;
-use crate::source::{SourceEvent, SourceId, clock};
+use crate::source::{Position, SourceEvent, SourceId, clock};
 use crate::state::checkpoint::Header;
 use crate::state::log::{Entry, Reader};
 
@@ -32,6 +32,8 @@ pub(super) struct Keeping {
     unread: bool,
     /// Fingerprint of the rules in force.
     rules: String,
+    /// Restored positions that nobody here goes on from yet.
+    unclaimed: Unclaimed,
 }
 
 /// The log while it is read again: a source that holds the others back until its end.
@@ -48,7 +50,9 @@ impl Host {
         self.marks.register(REPLAYED_LOG, Pace::Recorded, now);
         self.recorded.push(REPLAYED_LOG);
         self.warm.send_replace(false);
-        self.keeping = Some(Keeping { keeper, teller, limits, told, replay: Some(replay), unread: false, rules });
+        let unclaimed = Unclaimed::new(&self.positions, Instant::now());
+        let replay = Some(replay);
+        self.keeping = Some(Keeping { keeper, teller, limits, told, replay, unread: false, rules, unclaimed });
         self.tell_event_time();
     }
 
@@ -97,6 +101,7 @@ impl Host {
             }
             self.positions.insert(LOG.into(), entry.sequence + 1);
             replayed += 1;
+            self.look_around();
             while let Ok(command) = commands.try_recv() {
                 self.obey(command);
             }
@@ -140,25 +145,40 @@ impl Host {
         }
     }
 
-    /// Whether nothing else is read again: no recorded files, and no partition of a topic that is still configured.
+    /// Whether nothing else is read again: no recorded files, and no topics. Without a checkpoint these begin where the
+    /// configuration says, or the group's offsets, which are before what the log has.
     fn log_is_alone(&self) -> bool {
-        let of_kafka = |stream: &str| {
-            let goes_on = |source: &super::KnownSource| {
-                let rest = stream.strip_prefix("kafka/").and_then(|rest| rest.strip_prefix(source.metrics.name()));
-                matches!(source.pace, Pace::Log { .. }) && rest.is_some_and(|rest| rest.starts_with('/'))
-            };
-            self.sources.iter().any(goes_on)
-        };
-        self.recorded.iter().all(|id| *id == REPLAYED_LOG) && !self.positions.keys().any(|stream| of_kafka(stream))
+        let is_topic = |source: &super::KnownSource| matches!(source.pace, Pace::Log { .. });
+        self.recorded.iter().all(|id| *id == REPLAYED_LOG) && !self.sources.iter().any(is_topic)
+    }
+
+    /// Shows what waits for the log's disk; and while history or the log is read no checkpoint is taken, and none is missed.
+    pub(super) fn show_kept(&self, now: crate::base::Millis) {
+        let Some(keeping) = &self.keeping else { return };
+        let metrics = keeping.keeper.metrics();
+        metrics.log_queued.set(i64::try_from(keeping.keeper.log().waiting()).unwrap_or(i64::MAX));
+        if !self.recorded.is_empty() {
+            metrics.checkpoint_time.set(now.div_euclid(1000));
+        }
     }
 
     fn pending_max(&self) -> usize {
         self.keeping.as_ref().map_or(usize::MAX, |keeping| keeping.limits.pending_samples)
     }
 
+    /// Takes note of how far a stream has been read.
+    pub(super) fn reached(&mut self, position: Position) {
+        self.keeping.iter_mut().for_each(|keeping| keeping.unclaimed.claim(&position.stream));
+        self.positions.insert(position.stream, position.next);
+    }
+
     /// Takes a checkpoint if it is time.
     pub(super) fn keep_if_due(&mut self) {
-        let due = self.keeping.as_ref().is_some_and(|keeping| keeping.keeper.is_due(Instant::now()));
+        let due = self.keeping.as_mut().is_some_and(|keeping| keeping.keeper.is_due(Instant::now()));
+        if due && let Some(keeping) = &mut self.keeping {
+            let lapsed = keeping.unclaimed.lapsed(Instant::now());
+            self.positions.retain(|stream, _| !lapsed.contains(stream));
+        }
         if due
             && let Some(taken) = self.checkpoint()
             && let Some(keeping) = &mut self.keeping
@@ -170,7 +190,7 @@ impl Host {
     /// The checkpoint at the end.
     pub(super) fn keep_last(&mut self) {
         let taken = self.checkpoint();
-        if let (Some(keeping), Some(taken)) = (self.keeping.take(), taken) {
+        if let Some(keeping) = self.keeping.take() {
             keeping.keeper.finish(taken);
         }
     }
@@ -190,6 +210,8 @@ impl Host {
             SourceProgress { name: source.metrics.name().to_owned(), newest, quiet }
         };
         let sources = self.sources.iter().map(progress).collect();
+        // Those samples' ticks are behind the checkpoint and will not come again.
+        records.extend(self.recorded_lanes.iter().flat_map(|lanes| lanes.waiting()));
         records.push(HostRecord { told_since, untold, sources }.encode());
         let header = Header {
             release: env!("CARGO_PKG_VERSION").to_owned(),

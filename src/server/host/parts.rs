@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::super::recorded::RecordedOutlet;
+use super::super::recorded::RecordedLanes;
 use super::{Host, KnownSource};
 use crate::source::clock::EventTime;
 use crate::source::{Part, Positions, SourceId, clock};
@@ -12,8 +12,8 @@ use crate::source::{Part, Positions, SourceId, clock};
 impl Host {
     /// Where recorded samples go, if the engine collects them.
     #[must_use]
-    pub fn recorded_to(mut self, outlet: RecordedOutlet) -> Self {
-        self.recorded_outlet = Some(outlet);
+    pub(in crate::server) fn recorded_to(mut self, lanes: Arc<RecordedLanes>) -> Self {
+        self.recorded_lanes = Some(lanes);
         self
     }
 

@@ -80,3 +80,36 @@ async fn a_stream_that_others_read_is_in_no_checkpoint_any_more() {
     host.take(SourceEvent::Left("kafka/k/t/0".into()));
     assert_eq!(host.positions, Positions::from([("kafka/k/t/1".into(), 7)]));
 }
+
+#[tokio::test]
+async fn what_is_held_and_for_whom_time_waits_is_shown_while_time_stands_still() {
+    let metrics = Metrics::new().unwrap();
+    let known = |id, name, pace| {
+        let id = SourceId(id);
+        KnownSource { id, of: id, pace, silence_max: 0, metrics: metrics.source.of(name) }
+    };
+    let log = Pace::Log { lateness: 0, idle_timeout: 1_000_000, patience: 1_000_000 };
+    let live = Pace::Live { lateness: 0, idle_timeout: 1_000_000 };
+    let sources = vec![known(0, "remote_write", live), known(1, "bus", log)];
+    let (engine, sent) = (Engine::new(EngineOptions::default()), outlet(|_: Arc<[Transition]>| {}));
+    let mut host = Host::new(engine, Box::new(Inline), sources, metrics.engine.clone(), Board::default(), sent);
+    let (groups, _) = load_file("rules.yml", "groups: [{name: g, rules: [{alert: Down, expr: up == 0}]}]");
+    let rules = RuleSet { groups: groups.into_iter().map(Arc::new).collect() };
+    host.obey(Command::Load { rules, profiles: builtin_profiles(), reply: oneshot::channel().0 });
+
+    let mut batch = BatchBuilder::new(&Limits::default());
+    batch.series(Labels::from_pairs([("__name__", "up")]).as_ref());
+    batch.sample(clock::now(), 0.0);
+    host.take(SourceEvent::Batch(SourceId(0), batch.finish()));
+    host.advance();
+    host.started -= 30_000;
+    host.look_around();
+    let shown = metrics.encode().unwrap();
+    assert!(shown.contains("forewarn_engine_ticks_total 0\n"), "{shown}");
+    assert!(shown.contains("forewarn_engine_held{kind=\"waiting_samples\"} 1\n"), "{shown}");
+    assert!(metrics.engine.lag_seconds.get() >= 30.0, "since the start");
+    assert!(
+        host.lag.look(0, None, Instant::now()).over.is_some_and(|wait| wait.source == "bus"),
+        "and not of who is heard"
+    );
+}

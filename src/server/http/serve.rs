@@ -1,6 +1,6 @@
 //! Accepts connections and serves them, each within limits that a slow or hostile client cannot stretch.
 //!
-//! `axum::serve` has no time limits, so hyper is driven here. Bounds: connections at once, time for a request's head (an
+//! `axum::serve` has no time limits, so hyper is driven here. Bounds: connections at once, time for TLS, time for a request's head (an
 //! idle connection ends then too), time without progress while a response is written, size of a head. The time for a
 //! request as a whole is the router's matter.
 
@@ -13,10 +13,12 @@ use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustix::io::Errno;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::super::web::Port;
 use super::stall::StallGuard;
 use crate::base::Limits;
 
@@ -53,7 +55,7 @@ const STREAMS: u32 = 64;
 pub enum Protocol {
     /// HTTP/1.1.
     Http1,
-    /// HTTP/2 without TLS, as gRPC clients speak it to a plain address.
+    /// HTTP/2 from the first byte on, as gRPC clients speak it.
     Http2,
 }
 
@@ -62,12 +64,12 @@ pub enum Protocol {
 /// # Errors
 /// The listener is no longer one.
 pub async fn serve(
-    listener: TcpListener,
+    port: impl Into<Port>,
     router: Router,
     limits: &Limits,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    serve_with(listener, router, limits, Patience::default(), Protocol::Http1, shutdown).await
+    serve_with(port, router, limits, Patience::default(), Protocol::Http1, shutdown).await
 }
 
 /// As [`serve`], with other times or another protocol.
@@ -75,25 +77,37 @@ pub async fn serve(
 /// # Errors
 /// The listener is no longer one.
 pub async fn serve_with(
-    listener: TcpListener,
+    port: impl Into<Port>,
     router: Router,
     limits: &Limits,
     patience: Patience,
     protocol: Protocol,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
+    let Port { listener, tls, connections: open } = port.into();
     let bound = limits.http_connections.max(1);
     let (closing, closed) = watch::channel(());
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     loop {
+        open.iter().for_each(|open| open.set(i64::try_from(connections.len()).unwrap_or(i64::MAX)));
         tokio::select! {
             biased;
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
             // Further clients wait in the kernel's queue.
             stream = accept(&listener), if connections.len() < bound => {
-                connections.spawn(connection(stream?, router.clone(), patience, protocol, closed.clone()));
+                let (stream, tls) = (stream?, tls.clone());
+                let (router, closed) = (router.clone(), closed.clone());
+                connections.spawn(async move {
+                    // Small responses go out at once; without it a client waits for its own delayed acknowledgement.
+                    let _ = stream.set_nodelay(true);
+                    let Some(tls) = tls else { return connection(stream, router, patience, protocol, closed).await };
+                    match tls.accept(stream).await {
+                        Ok(stream) => connection(stream, router, patience, protocol, closed).await,
+                        Err(error) => tracing::debug!(%error, "a client could not agree on TLS"),
+                    }
+                });
             }
         }
     }
@@ -128,14 +142,12 @@ async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
 }
 
 async fn connection(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
     patience: Patience,
     protocol: Protocol,
     mut closed: watch::Receiver<()>,
 ) {
-    // Small responses go out at once; without it a client waits for its own delayed acknowledgement.
-    let _ = stream.set_nodelay(true);
     let io = TokioIo::new(StallGuard::new(stream, patience.stall));
     let service = TowerToHyperService::new(router);
     let result = match protocol {

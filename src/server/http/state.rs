@@ -104,7 +104,7 @@ pub struct SinkStatus {
     pub health: Health,
     /// The same in words, as in "connection refused, next attempt in 20s".
     pub detail: String,
-    /// Alerts that wait to be sent.
+    /// Alerts, or recorded samples, that wait to be sent.
     pub waiting: usize,
 }
 

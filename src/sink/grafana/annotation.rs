@@ -12,6 +12,7 @@ use crate::base::{Labels, Millis};
 
 use super::super::AlertKey;
 use super::super::origin::Origin;
+use super::super::point::point;
 use super::super::transition_text::short;
 
 /// Characters of a tag's key, and of its value.
@@ -59,10 +60,15 @@ pub(super) fn ends(transition: &Transition) -> Millis {
     transition.resolved_at.unwrap_or(transition.ends_at).max(starts(transition) + 1)
 }
 
-/// The tag that no other annotation has: of the alert, and of when it began. It is the same after a restart, and for two
-/// forewarns with the same rules and input.
+/// Where the annotation begins: at the instant that the alert marks, or when it began to fire.
+pub(super) fn time(transition: &Transition) -> Millis {
+    point(transition).unwrap_or_else(|| starts(transition))
+}
+
+/// The tag that no other annotation has: of the alert, and of when it began or which instant it marks. It is the same after
+/// a restart, and for two forewarns with the same rules and input.
 pub(super) fn unique_tag(transition: &Transition) -> String {
-    format!("forewarn:{:032x}-{}", AlertKey::of(transition).get(), starts(transition))
+    format!("forewarn:{:032x}-{}", AlertKey::of(transition).get(), time(transition))
 }
 
 /// The annotation of an alert that fires.
@@ -78,7 +84,7 @@ pub(super) fn annotation(transition: &Transition, style: &Style, origin: &Origin
     Annotation {
         panel_id: panel_id.filter(|_| dashboard_uid.is_some()),
         dashboard_uid,
-        time: starts(transition),
+        time: time(transition),
         time_end: None,
         tags: tags(transition, style, &origin.labels(transition)),
         text: text(transition, origin),
@@ -121,7 +127,10 @@ fn text(transition: &Transition, origin: &Origin) -> String {
         let text = note(transition, name)?.trim();
         (!text.is_empty()).then(|| escape(cut(text, TEXT_PART)).replace('\n', "<br>"))
     }));
-    lines.push(format!("Value {}", short(transition.value)));
+    // That it lies where it lies need not be said.
+    if point(transition).is_none_or(|point| (transition.value * 1000.0 - point as f64).abs() > 1.0) {
+        lines.push(format!("Value {}", short(transition.value)));
+    }
     let links = links(transition, origin);
     if !links.is_empty() {
         lines.push(links.join(" · "));

@@ -1,4 +1,5 @@
-//! Grafana: an annotation for every alert, from when it fires (POST) to when it is resolved (PATCH makes it a region).
+//! Grafana: an annotation for every alert, from when it fires (POST) to when it is resolved (PATCH makes it a region); for
+//! alerts that mark an instant one a mark, which stays a point.
 //!
 //! Grafana gives a new annotation for every POST, so that one whose answer was lost must not simply be sent again. Every
 //! annotation has a tag that no other has, and whatever is done begins with a search for it: nothing need be remembered,
@@ -11,7 +12,7 @@
 mod annotation;
 mod client;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -25,17 +26,22 @@ use crate::http_client::{HttpClient, HttpClientConfig, Purpose};
 
 use super::SinkError;
 use super::failure::{Failure, Verdict};
+use super::key::AlertKey;
+use super::matching::Match;
 use super::origin::Origin;
 use super::pending::{Order, Outgoing, Policy};
+use super::point::point;
 use super::settings::{read_duration, write_duration};
 use super::worker::Receiver;
-use annotation::{Annotation, Style, annotation, ends, starts, unique_tag};
+use annotation::{Annotation, Style, annotation, ends, time, unique_tag};
 use client::{Client, Refusal};
 
 /// How long an annotation that Grafana answers with an error is tried.
 const GIVE_UP: Millis = 86_400_000;
 /// Beginnings that were given up and whose ends are awaited; those beyond are not remembered.
 const GIVEN_UP: usize = 10_000;
+/// Alerts whose newest mark is remembered; those beyond are searched again at each repetition.
+const MARKED: usize = 10_000;
 /// Smallest `tags_bytes`: room for the unique tag.
 const TAGS_BYTES_MIN: usize = 100;
 
@@ -52,6 +58,9 @@ pub struct GrafanaConfig {
     /// Organisation, for users who are in several; sent as `X-Grafana-Org-Id`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub org_id: Option<u64>,
+    /// Which alerts it gets.
+    #[serde(rename = "match", skip_serializing_if = "Match::is_all")]
+    pub matching: Match,
     /// How to reach it: `authorization: {credentials_file: …}` with a service account's token, or `basic_auth`.
     pub http_config: HttpClientConfig,
     /// Tags of every annotation, beside those from the labels.
@@ -80,6 +89,7 @@ impl Default for GrafanaConfig {
             url: None,
             api_path: "/api/annotations".to_owned(),
             org_id: None,
+            matching: Match::default(),
             http_config: HttpClientConfig::default(),
             tags: vec!["forewarn".to_owned()],
             tags_bytes: 500,
@@ -99,7 +109,7 @@ impl GrafanaConfig {
 
     pub(super) fn policy(capacity: usize) -> Policy {
         let order = Order::Every { pending: false };
-        Policy { capacity, batch: 1, one_rule: false, repeats: false, resolved: true, order }
+        Policy { capacity, batch: 1, one_rule: false, repeats: false, resolved: true, points: true, order }
     }
 
     /// Where the API is.
@@ -129,6 +139,8 @@ pub(super) struct Grafana {
     timeout: Duration,
     /// Unique tags of beginnings that Grafana never took.
     given_up: std::sync::Mutex<HashSet<String>>,
+    /// The newest instants that alerts have marked: what repeats them needs no search, and brings back nothing deleted.
+    marked: std::sync::Mutex<HashMap<AlertKey, Millis>>,
 }
 
 impl Grafana {
@@ -154,12 +166,32 @@ impl Grafana {
             panel_id: config.panel_id,
         };
         let client = Client { http, annotations, org_id: config.org_id, pace, next: Mutex::new(None) };
-        Ok(Self { client, style, origin, timeout: config.timeout, given_up: std::sync::Mutex::default() })
+        Ok(Self {
+            client,
+            style,
+            origin,
+            timeout: config.timeout,
+            given_up: std::sync::Mutex::default(),
+            marked: std::sync::Mutex::default(),
+        })
+    }
+
+    /// Makes a point, unless it is there.
+    async fn mark(&self, sent: &Outgoing, point: Millis, now: Millis) -> Result<(), Failure> {
+        if self.marked().get(&sent.key) == Some(&point) {
+            return Ok(());
+        }
+        self.begin(sent, now).await?;
+        let mut marked = self.marked();
+        if marked.len() < MARKED || marked.contains_key(&sent.key) {
+            marked.insert(sent.key, point);
+        }
+        Ok(())
     }
 
     async fn begin(&self, sent: &Outgoing, now: Millis) -> Result<(), Failure> {
         let transition = &sent.transition;
-        if !self.client.find(&unique_tag(transition), starts(transition), now).await.map_err(judge)?.is_empty() {
+        if !self.client.find(&unique_tag(transition), time(transition), now).await.map_err(judge)?.is_empty() {
             return Ok(());
         }
         self.create(annotation(transition, &self.style, &self.origin), now).await
@@ -183,7 +215,7 @@ impl Grafana {
 
     async fn end(&self, sent: &Outgoing, now: Millis) -> Result<(), Failure> {
         let transition = &sent.transition;
-        let found = self.client.find(&unique_tag(transition), starts(transition), now).await.map_err(judge)?;
+        let found = self.client.find(&unique_tag(transition), time(transition), now).await.map_err(judge)?;
         let Some((first, doubles)) = found.split_first() else {
             // Its beginning was acknowledged: somebody has deleted it. Or given up: it was never there.
             if !self.given_up().contains(&unique_tag(transition)) {
@@ -214,6 +246,10 @@ impl Grafana {
         }
     }
 
+    fn marked(&self) -> std::sync::MutexGuard<'_, HashMap<AlertKey, Millis>> {
+        self.marked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn given_up(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
         self.given_up.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -222,14 +258,19 @@ impl Grafana {
 impl Receiver for Grafana {
     async fn deliver(&self, batch: &[Outgoing], now: Millis) -> Result<(), Failure> {
         for sent in batch {
-            let told = if sent.is_firing() { self.begin(sent, now).await } else { self.end(sent, now).await };
+            let point = point(&sent.transition);
+            let told = match point {
+                Some(point) => self.mark(sent, point, now).await,
+                None if sent.is_firing() => self.begin(sent, now).await,
+                None => self.end(sent, now).await,
+            };
             let told = told.map_err(|failure| match failure.verdict {
                 Verdict::Defer if now.saturating_sub(sent.received) > GIVE_UP => {
                     Failure { verdict: Verdict::Refused, ..failure }
                 }
                 _ => failure,
             });
-            if told.as_ref().map_or_else(|failure| failure.verdict == Verdict::Refused, |()| true) {
+            if point.is_none() && told.as_ref().map_or_else(|failure| failure.verdict == Verdict::Refused, |()| true) {
                 self.settled(sent, told.is_ok());
             }
             told?;

@@ -10,6 +10,7 @@ use crate::http_client::{Secret, TlsConfig};
 use crate::kafka_client::{Connection, Role, Sasl};
 
 use super::super::SinkError;
+use super::super::matching::Match;
 use super::super::settings::{read_duration, write_duration};
 
 /// A cluster, and the topics that are written.
@@ -23,6 +24,9 @@ pub struct KafkaSinkConfig {
     /// Topic for transitions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topic: Option<String>,
+    /// Which alerts are written; recorded series are all.
+    #[serde(rename = "match", skip_serializing_if = "Match::is_all")]
+    pub matching: Match,
     /// What they are written as.
     pub format: TransitionFormat,
     /// Whether the ends of alerts are written.
@@ -116,6 +120,7 @@ impl Default for KafkaSinkConfig {
             name: "kafka".to_owned(),
             brokers: Vec::new(),
             topic: None,
+            matching: Match::default(),
             format: TransitionFormat::default(),
             send_resolved: true,
             send_pending: false,

@@ -8,12 +8,13 @@ mod config;
 mod payload;
 mod producer;
 mod recorded;
+mod recorded_payload;
 #[cfg(test)]
 mod tests;
 
 pub use config::{KafkaSinkConfig, RecordedConfig, RecordedFormat, TransitionFormat};
 pub use payload::AlertTransition;
-pub use recorded::{RecordedMessage, RecordedMetrics, RecordedTopic};
+pub use recorded::start_recorded;
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -65,7 +66,15 @@ impl Kafka {
     /// Every transition but repetitions.
     pub(super) fn policy(config: &KafkaSinkConfig, capacity: usize) -> Policy {
         let order = Order::Every { pending: config.send_pending };
-        Policy { capacity, batch: BATCH, one_rule: false, repeats: false, resolved: config.send_resolved, order }
+        Policy {
+            capacity,
+            batch: BATCH,
+            one_rule: false,
+            repeats: false,
+            resolved: config.send_resolved,
+            points: false,
+            order,
+        }
     }
 }
 

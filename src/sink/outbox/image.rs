@@ -65,6 +65,8 @@ pub(super) struct SinkTally {
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     pub(super) put: BTreeMap<u64, Vec<u8>>,
+    /// In the place of records that it has.
+    pub(super) renewed: BTreeMap<u64, Vec<u8>>,
     pub(super) owed: BTreeSet<(SinkIndex, u64)>,
     pub(super) settled: BTreeSet<(SinkIndex, u64)>,
     pub(super) removed: BTreeSet<u64>,
@@ -75,6 +77,7 @@ pub(super) struct Changes {
 impl Changes {
     pub(super) fn is_empty(&self) -> bool {
         self.put.is_empty()
+            && self.renewed.is_empty()
             && self.owed.is_empty()
             && self.settled.is_empty()
             && self.removed.is_empty()
@@ -172,6 +175,17 @@ impl Image {
         Some(seq)
     }
 
+    /// A transition counts as having come in at `received`.
+    pub(super) fn renew(&mut self, seq: u64, received: Millis) {
+        let Some(entry) = self.entries.get_mut(&seq) else { return };
+        entry.received = received;
+        let record = record::encode(&entry.transition, received);
+        match self.changes.put.get_mut(&seq) {
+            Some(unwritten) => *unwritten = record,
+            None => drop(self.changes.renewed.insert(seq, record)),
+        }
+    }
+
     /// A sink needs a transition no longer. Says whether it did.
     pub(super) fn settle(&mut self, index: SinkIndex, seq: u64) -> bool {
         let Some(entry) = self.entries.get_mut(&seq) else { return false };
@@ -189,6 +203,7 @@ impl Image {
         }
         if over {
             self.entries.remove(&seq);
+            self.changes.renewed.remove(&seq);
             if self.changes.put.remove(&seq).is_none() {
                 self.changes.removed.insert(seq);
             }
@@ -261,6 +276,25 @@ mod tests {
         assert_eq!((changes.settled, changes.removed.len()), ([(a, seq)].into(), 0));
         image.settle(b, seq);
         assert_eq!(image.take_changes().removed, [seq].into());
+    }
+
+    #[test]
+    fn what_is_renewed_is_written_once_and_goes_with_its_transition() {
+        let mut image = Image::default();
+        let a = image.sink("a").unwrap();
+        let seq = image.accept(&firing("x", 1), 1, vec![a]).unwrap();
+        image.renew(seq, 5);
+        let changes = image.take_changes();
+        assert_eq!(record::decode(&changes.put[&seq]).unwrap().1, 5);
+        assert!(changes.renewed.is_empty());
+        image.renew(seq, 9);
+        image.renew(seq + 1, 9);
+        let changes = image.take_changes();
+        assert_eq!((changes.put.len(), changes.renewed.keys().copied().collect::<Vec<_>>()), (0, vec![seq]));
+        image.renew(seq, 12);
+        image.settle(a, seq);
+        let changes = image.take_changes();
+        assert_eq!((changes.renewed.len(), changes.removed), (0, [seq].into()), "and leaves the disk");
     }
 
     #[test]

@@ -147,7 +147,7 @@ impl Collector for BacklogCollector {
         if let Some(image) = self.image.upgrade() {
             let image = image.lock().unwrap_or_else(PoisonError::into_inner);
             let now = (self.now)();
-            for sink in backlog(&image) {
+            for sink in backlog(&image).into_iter().filter(|sink| sink.sink != super::KEPT_ALIVE) {
                 let name = [sink.sink.as_str()];
                 self.entries.with_label_values(&name).set(sink.entries as f64);
                 self.bytes.with_label_values(&name).set(sink.bytes as f64);

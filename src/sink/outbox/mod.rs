@@ -7,10 +7,11 @@
 //! ```
 //!
 //! A disk that fails or hangs stops no alert: the engine waits for one commit and at most a second, then delivery goes
-//! on from memory, which is said aloud, until a commit works again. The outbox knows which sink wants what (`Policy`);
+//! on from memory, which is said aloud, until a commit works again. The outbox knows which sink wants what (`Wish`);
 //! what is newest, expired or one too many is decided by the mailboxes, which settle what they give up.
 
 mod image;
+mod look;
 mod metrics;
 mod record;
 mod store;
@@ -26,15 +27,20 @@ use prometheus::Registry;
 
 use crate::alert::Transition;
 use crate::base::Millis;
+use crate::state::{Faults, Point};
 
-use super::pending::Policy;
+use super::matching::Wish;
 use super::worker::wall_clock;
 use image::{Image, SinkIndex};
 use metrics::{BacklogCollector, OutboxMetrics, backlog};
 use writer::Writer;
 
+pub use look::{LookError, OutboxReport, look};
 pub use metrics::SinkBacklog;
 pub use store::OutboxError;
+
+/// The sink under whose name the outbox holds what has to be repeated by the clock, see `keep_alive.rs`. It is shown nowhere.
+pub(super) const KEPT_ALIVE: &str = "(kept alive)";
 
 /// Longest that the engine waits for a disk. After that it waits no more until the disk works again.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -74,9 +80,23 @@ impl OutboxSlot {
 }
 
 impl OutboxSlot {
+    /// These count as having come in at `received`. Does not wait for the disk.
+    pub(super) fn renew(&self, seqs: impl Iterator<Item = u64>, received: Millis) {
+        let mut image = self.outbox.image();
+        seqs.for_each(|seq| image.renew(seq, received));
+        drop(image);
+        self.outbox.writer.ring();
+    }
+
     /// Waits until what is settled is on disk, like [`Outbox::accept`] for a second at most. Blocks.
     pub(super) fn wait(&self) {
         self.outbox.writer.wait(PATIENCE);
+    }
+
+    /// The receiver has acknowledged a delivery, and nothing on disk says so yet.
+    pub(super) fn acknowledged(&self) {
+        // The network's failures are the receiver's to play; only a death is of use here.
+        let _ = self.outbox.faults.at(Point::SinkAcknowledged);
     }
 
     /// What waits for the sink.
@@ -89,9 +109,10 @@ impl OutboxSlot {
 #[derive(Debug)]
 pub struct Outbox {
     image: Arc<Mutex<Image>>,
-    sinks: Mutex<Vec<(SinkIndex, Policy)>>,
+    sinks: Mutex<Vec<(SinkIndex, Wish)>>,
     writer: Writer,
     metrics: OutboxMetrics,
+    faults: Faults,
 }
 
 impl Outbox {
@@ -100,10 +121,23 @@ impl Outbox {
     /// # Errors
     /// What only a person can mend: the file is another process' or a later release's, or may not be written.
     pub fn open(file: &Path, registry: &Registry) -> Result<Self, OutboxError> {
-        Self::open_with(file, store::opener(file.to_owned()), registry)
+        Self::open_with_faults(file, registry, Faults::default())
     }
 
-    fn open_with(file: &Path, open: store::Open, registry: &Registry) -> Result<Self, OutboxError> {
+    /// As [`Self::open`], with the faults that a test asks for.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with_faults(file: &Path, registry: &Registry, faults: Faults) -> Result<Self, OutboxError> {
+        Self::open_with(file, store::opener(file.to_owned()), registry, faults)
+    }
+
+    pub(super) fn open_with(
+        file: &Path,
+        open: store::Open,
+        registry: &Registry,
+        faults: Faults,
+    ) -> Result<Self, OutboxError> {
         let metric = |e: prometheus::Error| OutboxError::Io { file: file.to_owned(), error: e.to_string() };
         let metrics = OutboxMetrics::register(registry).map_err(metric)?;
         let (store, found) = store::open_at_start(file, &open)?;
@@ -112,12 +146,13 @@ impl Outbox {
         }
         let image = Arc::new(Mutex::new(found.image));
         BacklogCollector::register(registry, &image, wall_clock).map_err(metric)?;
-        let writer = Writer::start(Arc::clone(&image), open, store, metrics.clone()).map_err(OutboxError::Thread)?;
-        Ok(Self { image, sinks: Mutex::default(), writer, metrics })
+        let writer = Writer::start(Arc::clone(&image), (file.to_owned(), open), store, metrics.clone(), faults.clone());
+        let writer = writer.map_err(OutboxError::Thread)?;
+        Ok(Self { image, sinks: Mutex::default(), writer, metrics, faults })
     }
 
     /// Makes a sink known, before the first [`Self::accept`], and gives what waits for it, oldest first.
-    pub(super) fn attach(self: &Arc<Self>, name: &str, policy: Policy) -> Option<(OutboxSlot, Vec<Restored>)> {
+    pub(super) fn attach(self: &Arc<Self>, name: &str, wish: impl Into<Wish>) -> Option<(OutboxSlot, Vec<Restored>)> {
         let mut image = self.image();
         let index = image.sink(name)?;
         let due = &image.sinks()[usize::from(index)].due;
@@ -127,7 +162,7 @@ impl Outbox {
         });
         let restored = restored.collect();
         drop(image);
-        self.sinks.lock().unwrap_or_else(PoisonError::into_inner).push((index, policy));
+        self.sinks.lock().unwrap_or_else(PoisonError::into_inner).push((index, wish.into()));
         Some((OutboxSlot { outbox: Arc::clone(self), index }, restored))
     }
 
@@ -162,7 +197,7 @@ impl Outbox {
         let mut accepted = Vec::with_capacity(transitions.len());
         let mut duplicates = 0;
         for transition in transitions {
-            let due = sinks.iter().filter(|(_, policy)| policy.wants(&transition)).map(|(index, _)| *index).collect();
+            let due = sinks.iter().filter(|(_, wish)| wish.wants(&transition)).map(|(index, _)| *index).collect();
             match image.accept(&transition, now, due) {
                 Some(seq) => accepted.push(Numbered { seq, transition }),
                 None => duplicates += 1,
@@ -194,7 +229,7 @@ impl Outbox {
     /// What waits, by sink.
     #[must_use]
     pub fn backlog(&self) -> Vec<SinkBacklog> {
-        backlog(&self.image())
+        backlog(&self.image()).into_iter().filter(|sink| sink.sink != KEPT_ALIVE).collect()
     }
 
     /// Writes what has changed, waiting for at most `limit`; says whether all is on disk.

@@ -5,7 +5,7 @@
 //! - `accepted`: (tick, identity) of what was accepted and may come again after a restart.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -110,10 +110,22 @@ pub(super) fn opener(file: PathBuf) -> Open {
     Box::new(move || {
         let mut options = OpenOptions::new();
         let opened = options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(&file)?;
+        // The name must be as durable as what is in the file.
+        File::open(folder_of(&file))?.sync_all()?;
+        let (is_new, same) = (opened.metadata()?.len() == 0, opened.try_clone()?);
         let mut builder = Database::builder();
         builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
-        builder.create_with_backend(FileBackend::new(opened)?)
+        let made = builder.create_with_backend(FileBackend::new(opened)?);
+        if made.is_err() && is_new {
+            // Half a database would never become one; an empty file will when there is room.
+            same.set_len(0)?;
+        }
+        made
     })
+}
+
+fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Opens the outbox at the start. A damaged file is set aside, under another name, and a new one begun: alerts must go out.
@@ -154,11 +166,31 @@ fn may_hold_alerts(file: &Path) -> bool {
     }
 }
 
+/// Opens the outbox again while the process runs. One that is damaged by now is set aside: all that waits is in memory, and
+/// will be written into the new one.
+pub(super) fn open_again(file: &Path, open: &Open) -> Result<Store, StoreError> {
+    match Store::open(open) {
+        Err(error) if error.is_damage() => {
+            let Ok(aside) = move_aside(file) else { return Err(error) };
+            tracing::error!(file = %file.display(), %error, aside = %aside.display(), "the outbox is damaged; it is set aside and written anew from memory");
+            Store::open(open)
+        }
+        opened => opened,
+    }
+}
+
 fn set_aside(file: &Path, error: &StoreError) -> Result<(), OutboxError> {
+    let moved = move_aside(file);
+    let aside = moved.map_err(|e| OutboxError::Io { file: file.to_owned(), error: e.to_string() })?;
+    tracing::error!(file = %file.display(), %error, aside = %aside.display(), "the outbox is damaged; it is set aside and a new one begun: alerts that waited in it are not sent");
+    Ok(())
+}
+
+fn move_aside(file: &Path) -> io::Result<PathBuf> {
     let aside = (0..).map(|n| file.with_extension(format!("redb.damaged-{n}"))).find(|name| !name.exists());
     let aside = aside.unwrap_or_else(|| file.with_extension("redb.damaged"));
-    tracing::error!(file = %file.display(), %error, aside = %aside.display(), "the outbox is damaged; it is set aside and a new one begun: alerts that waited in it are not sent");
-    std::fs::rename(file, &aside).map_err(|e| OutboxError::Io { file: file.to_owned(), error: e.to_string() })
+    std::fs::rename(file, &aside)?;
+    Ok(aside)
 }
 
 impl StoreError {
@@ -222,7 +254,7 @@ impl Store {
             let mut due = txn.open_table(DUE)?;
             let mut accepted = txn.open_table(ACCEPTED)?;
             let name = |index: u16| names.get(usize::from(index)).map_or("", String::as_str);
-            for (seq, record) in &changes.put {
+            for (seq, record) in changes.put.iter().chain(&changes.renewed) {
                 transitions.insert(seq, record.as_slice())?;
             }
             for (index, seq) in &changes.owed {
@@ -277,7 +309,7 @@ impl Store {
         }
     }
 
-    fn load(&self) -> Result<Found, StoreError> {
+    pub(super) fn load(&self) -> Result<Found, StoreError> {
         let txn = self.0.begin_read()?;
         let transitions = match txn.open_table(TRANSITIONS) {
             Ok(table) => table,

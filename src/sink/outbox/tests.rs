@@ -7,13 +7,20 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use proptest::prelude::*;
 use redb::{Database, StorageBackend};
 
-use super::super::pending::Order;
+use super::super::pending::{Order, Policy};
 use super::super::testing;
 use super::*;
 use crate::alert::Reason;
 
-const NEWEST: Policy =
-    Policy { capacity: 100, batch: 64, one_rule: false, repeats: true, resolved: true, order: Order::Newest };
+const NEWEST: Policy = Policy {
+    capacity: 100,
+    batch: 64,
+    one_rule: false,
+    repeats: true,
+    resolved: true,
+    points: false,
+    order: Order::Newest,
+};
 const QUIET: Policy = Policy { repeats: false, ..NEWEST };
 
 /// A disk that outlives those who write it.
@@ -35,7 +42,7 @@ impl Disk {
 
     fn open(self: &Arc<Self>) -> (Arc<Outbox>, Registry) {
         let registry = Registry::new();
-        (Arc::new(Outbox::open_with(Path::new("disk"), self.opener(), &registry).unwrap()), registry)
+        (Arc::new(Outbox::open_with(Path::new("disk"), self.opener(), &registry, Faults::default()).unwrap()), registry)
     }
 
     /// The power fails: what was not synced is lost.
@@ -231,6 +238,20 @@ fn a_damaged_file_is_set_aside_and_others_are_refused() {
 }
 
 #[test]
+fn a_file_that_is_damaged_while_it_is_away_is_written_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("outbox.redb");
+    std::fs::write(&file, vec![7; 100_000]).unwrap();
+    assert!(store::open_again(&file, &store::opener(file.clone())).is_ok());
+    assert_eq!(std::fs::read(dir.path().join("outbox.redb.damaged-0")).unwrap().len(), 100_000);
+    // What is not damaged is left where it is.
+    let outbox = Outbox::open(&file, &Registry::new()).unwrap();
+    assert!(store::open_again(&file, &store::opener(file.clone())).is_err());
+    drop(outbox);
+    assert!(file.exists() && !dir.path().join("outbox.redb.damaged-1").exists());
+}
+
+#[test]
 fn a_file_that_cannot_be_read_now_is_left_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("outbox.redb");
@@ -241,7 +262,7 @@ fn a_file_that_cannot_be_read_now_is_left_as_it_is() {
     let whole = std::fs::read(&file).unwrap();
     let failing = |file: &Path, kind: io::ErrorKind| {
         let opener = Box::new(move || Err(redb::StorageError::Io(io::Error::from(kind)).into()));
-        Outbox::open_with(file, opener, &Registry::new())
+        Outbox::open_with(file, opener, &Registry::new(), Faults::default())
     };
     for kind in [io::ErrorKind::StorageFull, io::ErrorKind::Other] {
         let refused = failing(&file, kind);
@@ -268,7 +289,7 @@ fn a_later_releases_tables_are_not_written_over() {
     txn.open_table(META).unwrap().insert("format", 99).unwrap();
     txn.commit().unwrap();
     drop(database);
-    let refused = Outbox::open_with(Path::new("disk"), disk.opener(), &Registry::new());
+    let refused = Outbox::open_with(Path::new("disk"), disk.opener(), &Registry::new(), Faults::default());
     assert!(matches!(refused, Err(OutboxError::Later { found: 99, .. })), "{refused:?}");
 
     // It appears while forewarn delivers from memory.
@@ -278,7 +299,7 @@ fn a_later_releases_tables_are_not_written_over() {
         0 => Err(redb::StorageError::Io(io::Error::from(io::ErrorKind::StorageFull)).into()),
         _ => opener(),
     });
-    let outbox = Arc::new(Outbox::open_with(Path::new("disk"), late, &Registry::new()).unwrap());
+    let outbox = Arc::new(Outbox::open_with(Path::new("disk"), late, &Registry::new(), Faults::default()).unwrap());
     assert_eq!(outbox.accept(vec![firing("a", 1)], 0).len(), 1);
     let end = Instant::now() + Duration::from_secs(10);
     while tries.load(Ordering::Relaxed) < 3 && Instant::now() < end {

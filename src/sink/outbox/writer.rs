@@ -3,13 +3,15 @@
 //! Whoever accepts transitions waits for the commit that has them; what sinks settle waits a little for company. After a
 //! failure the database is opened anew and written from the image, until that works.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::image::{Changes, Image};
 use super::metrics::OutboxMetrics;
-use super::store::{Open, Store, StoreError};
+use super::store::{Open, Store, StoreError, open_again};
+use crate::state::{Faults, Point};
 
 /// How long settled entries wait for more of them before they are written.
 const LINGER: Duration = Duration::from_millis(50);
@@ -53,16 +55,17 @@ struct State {
 impl Writer {
     pub(super) fn start(
         image: Arc<Mutex<Image>>,
-        open: Open,
+        (file, open): (PathBuf, Open),
         store: Option<Store>,
         metrics: OutboxMetrics,
+        faults: Faults,
     ) -> std::io::Result<Self> {
         let healthy = store.is_some();
         metrics.durable.set(i64::from(healthy));
         let state = State { asked: 0, written: 0, dirty: false, healthy, closing: false, ended: false };
         let (work, done) = (Condvar::new(), Condvar::new());
         let desk = Arc::new(Desk { state: Mutex::new(state), work, done, metrics });
-        let job = Job { desk: Arc::clone(&desk), image, open };
+        let job = Job { desk: Arc::clone(&desk), image, file, open, faults };
         let thread = std::thread::Builder::new().name("forewarn-outbox".to_owned()).spawn(move || job.run(store))?;
         Ok(Self { desk, thread: Some(thread) })
     }
@@ -137,7 +140,9 @@ impl Desk {
 struct Job {
     desk: Arc<Desk>,
     image: Arc<Mutex<Image>>,
+    file: PathBuf,
     open: Open,
+    faults: Faults,
 }
 
 /// Tells those who wait when the thread is gone, also by a panic.
@@ -182,7 +187,7 @@ impl Job {
                 continue;
             }
             let started = Instant::now();
-            match open.apply(&changes, &names) {
+            match self.write(&open, &changes, &names) {
                 Ok(()) => {
                     self.desk.metrics.commit.observe(started.elapsed().as_secs_f64());
                     self.wrote(asked);
@@ -191,6 +196,13 @@ impl Job {
                 Err(error) => self.failed(&error),
             }
         }
+    }
+
+    /// Durable when it returns.
+    fn write(&self, store: &Store, changes: &Changes, names: &[String]) -> Result<(), StoreError> {
+        self.faults.at(Point::OutboxWrite).map_err(redb::Error::Io)?;
+        store.apply(changes, names)?;
+        Ok(self.faults.at(Point::OutboxCommitted).map_err(redb::Error::Io)?)
     }
 
     /// The next changes, when there are some; none once the outbox is closing and all is written.
@@ -219,7 +231,7 @@ impl Job {
 
     /// Opens the database anew and writes everything.
     fn recover(&self) -> Result<Store, StoreError> {
-        let store = Store::open(&self.open)?;
+        let store = open_again(&self.file, &self.open)?;
         let asked = {
             let mut state = self.desk.lock();
             state.dirty = false;

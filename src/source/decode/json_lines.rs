@@ -53,7 +53,7 @@ pub(super) fn decode<T: DeserializeOwned>(
     if number == 0 {
         return Err(JsonLinesError::Nothing);
     }
-    Ok(Decoded { batch: samples.builder.finish(), dropped: samples.dropped })
+    Ok(Decoded { batch: samples.builder.finish(), dropped: samples.dropped, ..Decoded::default() })
 }
 
 /// The samples of a payload so far.

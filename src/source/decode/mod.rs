@@ -1,5 +1,6 @@
 //! Wire formats into batches. Pure: bytes in, [`Decoded`] or an error out.
 
+mod created_timestamps;
 pub mod json_lines;
 pub mod otlp;
 pub mod prometheus_kafka_adapter;
@@ -9,8 +10,11 @@ pub mod remote_write_v2;
 mod target_labels;
 pub mod telegraf;
 pub mod text;
+mod trace_exemplar;
 
+pub use created_timestamps::CreatedTimestamps;
 pub use target_labels::{Pair, TargetLabels};
+pub use trace_exemplar::{TraceExemplar, trace_id};
 
 use std::fmt;
 
@@ -23,6 +27,8 @@ pub struct Decoded {
     pub batch: Batch,
     /// The samples left out.
     pub dropped: Dropped,
+    /// Traces that its exemplars name.
+    pub traces: Vec<TraceExemplar>,
 }
 
 /// Counts of what was left out, by reason.
@@ -60,17 +66,25 @@ impl Dropped {
         }
     }
 
+    /// All reasons there are, as metric label values.
+    pub fn reasons() -> impl Iterator<Item = &'static str> {
+        Self::default().all().map(|(reason, _)| reason)
+    }
+
     /// The reasons with a count above zero, as metric label values.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        let faults = FAULTS.iter().zip(self.by_label_fault).map(|(fault, n)| (fault.reason(), n));
-        faults
-            .chain([("native_histogram", self.histograms), ("future", self.future), ("too_old", self.too_old)])
-            .chain([
+        self.all().filter(|(_, n)| *n > 0)
+    }
+
+    fn all(self) -> impl Iterator<Item = (&'static str, u64)> {
+        let faults = FAULTS.into_iter().zip(self.by_label_fault).map(|(fault, n)| (fault.reason(), n));
+        faults.chain([("native_histogram", self.histograms), ("future", self.future), ("too_old", self.too_old)]).chain(
+            [
                 ("unknown_temporality", self.temporality),
                 ("delta_out_of_order", self.delta_out_of_order),
                 ("too_many_delta_series", self.delta_series),
-            ])
-            .filter(|(_, n)| *n > 0)
+            ],
+        )
     }
 
     /// All of them.

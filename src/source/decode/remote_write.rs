@@ -55,7 +55,10 @@ pub fn decode(compressed: &[u8], limits: &Limits, scratch: &mut Vec<u8>) -> Resu
 }
 
 /// Decompresses a snappy block into the beginning of `scratch`; gives its length.
-pub(super) fn decompress(compressed: &[u8], limits: &Limits, scratch: &mut Vec<u8>) -> Result<usize, DecodeError> {
+///
+/// # Errors
+/// It is none, or holds more than is allowed.
+pub fn decompress(compressed: &[u8], limits: &Limits, scratch: &mut Vec<u8>) -> Result<usize, DecodeError> {
     let declared = snap::raw::decompress_len(compressed)?;
     if declared > limits.decompressed_bytes {
         return Err(DecodeError::TooLarge { declared, limit: limits.decompressed_bytes });
@@ -90,7 +93,7 @@ pub fn decode_message(message: &[u8], limits: &Limits) -> Result<Decoded, Decode
             }
         }
     }
-    Ok(Decoded { batch: builder.finish(), dropped })
+    Ok(Decoded { batch: builder.finish(), dropped, ..Decoded::default() })
 }
 
 /// Counting first costs little and saves growing the columns, which would copy them several times over.
@@ -213,8 +216,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::base::encode::{compress, encode_write_request, write_field};
     use crate::base::{Batch, is_stale, stale_nan};
-    use crate::source::encode::{compress, encode_write_request, write_field};
 
     fn batch() -> Batch {
         let mut builder = BatchBuilder::new(&Limits::default());

@@ -1,25 +1,15 @@
 //! Prometheus remote write 2.0: a snappy block that holds an `io.prometheus.write.v2.Request`.
 //!
 //! <https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/>. Strings stand once, in a table; series name them by number.
-//! Read from the borrowed bytes into the batch's columns, as version 1 is. Metadata is skipped; so are created timestamps,
-//! which Prometheus by default does not use either; native histograms are counted. Exemplars are kept if they name a trace.
+//! Read from the borrowed bytes into the batch's columns, as version 1 is. Metadata is skipped; native histograms are counted.
+//! Exemplars are kept if they name a trace, created timestamps if they are asked for. These stand with a series, or, since the
+//! specification's fourth candidate, with each of its samples.
 
 use super::protobuf::{Reader, Value, WireError};
 use super::remote_write::{DecodeError, decompress};
-use super::{Decoded, Dropped};
-use crate::base::{BatchBuilder, Labels, LabelsRef, Limits, Millis};
-
-/// What was taken of a request.
-#[derive(Debug, Default)]
-pub struct DecodedV2 {
-    /// Its samples, and what was left out.
-    pub decoded: Decoded,
-    /// Traces that its exemplars name: of which series, which trace, when.
-    pub traces: Vec<(Labels, String, Millis)>,
-}
-
-/// Exemplars kept of one request.
-const TRACES_MAX: usize = 1_000;
+use super::trace_exemplar::{TRACES_MAX, TraceExemplar, is_trace_id};
+use super::{CreatedTimestamps, Decoded, Dropped};
+use crate::base::{BatchBuilder, CounterStart, Limits, Millis};
 
 /// Labels of an exemplar that name a trace: OpenTelemetry's, and the one common before.
 const TRACE_LABELS: [&[u8]; 2] = [b"trace_id", b"traceID"];
@@ -28,18 +18,31 @@ const TRACE_LABELS: [&[u8]; 2] = [b"trace_id", b"traceID"];
 ///
 /// # Errors
 /// The request is malformed or breaks a limit; nothing of it is taken.
-pub fn decode(compressed: &[u8], limits: &Limits, scratch: &mut Vec<u8>) -> Result<DecodedV2, DecodeError> {
+pub fn decode(
+    compressed: &[u8],
+    limits: &Limits,
+    created: CreatedTimestamps,
+    scratch: &mut Vec<u8>,
+) -> Result<Decoded, DecodeError> {
     let len = decompress(compressed, limits, scratch)?;
-    decode_message(&scratch[..len], limits)
+    decode_message(&scratch[..len], limits, created)
+}
+
+/// Whether a message is of this version, and not of the first: no field of theirs has the same number, so that they can be
+/// told apart.
+#[must_use]
+pub fn is_version_2(message: &[u8]) -> bool {
+    let first = Reader::new(message).field();
+    matches!(first, Ok(Some((request::SYMBOLS | request::TIMESERIES, Value::Bytes(_)))))
 }
 
 /// Decodes a request that is already decompressed.
 ///
 /// # Errors
 /// The message is malformed or breaks a limit; nothing of it is taken.
-pub fn decode_message(message: &[u8], limits: &Limits) -> Result<DecodedV2, DecodeError> {
-    let symbols = symbols(message)?;
-    let mut out = Out { builder: BatchBuilder::new(limits), dropped: Dropped::default(), traces: vec![], symbols };
+pub fn decode_message(message: &[u8], limits: &Limits, created: CreatedTimestamps) -> Result<Decoded, DecodeError> {
+    let (builder, symbols) = (BatchBuilder::new(limits), symbols(message)?);
+    let mut out = Out { builder, dropped: Dropped::default(), traces: vec![], symbols, created };
     out.builder.reserve(message.len(), message.len() / 32, message.len() / 32);
     let mut reader = Reader::new(message);
     while let Some((field, value)) = reader.field()? {
@@ -57,8 +60,7 @@ pub fn decode_message(message: &[u8], limits: &Limits) -> Result<DecodedV2, Deco
             }
         }
     }
-    let decoded = Decoded { batch: out.builder.finish(), dropped: out.dropped };
-    Ok(DecodedV2 { decoded, traces: out.traces })
+    Ok(Decoded { batch: out.builder.finish(), dropped: out.dropped, traces: out.traces })
 }
 
 // Field numbers of prometheus/prometheus prompb/io/prometheus/write/v2/types.proto.
@@ -73,10 +75,12 @@ mod series {
     pub const SAMPLES: u32 = 2;
     pub const HISTOGRAMS: u32 = 3;
     pub const EXEMPLARS: u32 = 4;
+    pub const CREATED_TIMESTAMP: u32 = 6;
 }
 mod sample {
     pub const VALUE: u32 = 1;
     pub const TIMESTAMP: u32 = 2;
+    pub const START_TIMESTAMP: u32 = 3;
 }
 mod exemplar {
     pub const LABELS_REFS: u32 = 1;
@@ -86,14 +90,15 @@ mod exemplar {
 struct Out<'a> {
     builder: BatchBuilder,
     dropped: Dropped,
-    traces: Vec<(Labels, String, Millis)>,
+    traces: Vec<TraceExemplar>,
     symbols: Vec<&'a [u8]>,
+    created: CreatedTimestamps,
 }
 
 impl<'a> Out<'a> {
     /// One series. The wire allows labels after samples, so it is walked twice.
     fn time_series(&mut self, message: &'a [u8]) -> Result<(), DecodeError> {
-        let (mut reader, mut samples, mut exemplars) = (Reader::new(message), 0, 0);
+        let (mut reader, mut samples, mut exemplars, mut created) = (Reader::new(message), 0, 0, 0);
         let mut refs = Refs::default();
         while let Some((field, value)) = reader.field()? {
             match field {
@@ -104,6 +109,7 @@ impl<'a> Out<'a> {
                 series::SAMPLES => samples += 1,
                 series::HISTOGRAMS => self.dropped.histograms += 1,
                 series::EXEMPLARS => exemplars += 1,
+                series::CREATED_TIMESTAMP => created = value.int64(field)?,
                 _ => {}
             }
         }
@@ -111,29 +117,36 @@ impl<'a> Out<'a> {
         if let Err(fault) = self.builder.end_labels() {
             // The samples are still read: a malformed request is refused whole.
             self.dropped.series(fault, samples);
-            self.samples(message, false)?;
+            self.samples(message, created, false)?;
             return Ok(());
         }
-        self.samples(message, true)?;
+        self.samples(message, created, true)?;
         if exemplars > 0 { self.exemplars(message) } else { Ok(()) }
     }
 
-    fn samples(&mut self, message: &[u8], is_taken: bool) -> Result<(), WireError> {
-        let mut reader = Reader::new(message);
+    fn samples(&mut self, message: &[u8], created: Millis, is_taken: bool) -> Result<(), WireError> {
+        let (mut reader, mut begun) = (Reader::new(message), None);
         while let Some((field, value)) = reader.field()? {
             if field != series::SAMPLES {
                 continue;
             }
-            let (mut t, mut v) = (0, 0.0);
+            let (mut t, mut v, mut created) = (0, 0.0, created);
             let mut fields = Reader::new(value.bytes(field)?);
             while let Some((field, value)) = fields.field()? {
                 match field {
                     sample::VALUE => v = value.double(field)?,
                     sample::TIMESTAMP => t = value.int64(field)?,
+                    sample::START_TIMESTAMP => {
+                        created = Some(value.int64(field)?).filter(|start| *start != 0).unwrap_or(created);
+                    }
                     _ => {}
                 }
             }
             if is_taken {
+                if let Some(begin) = self.created.begin(created, t).filter(|begin| begun != Some(*begin)) {
+                    self.builder.counter_start(begin, CounterStart::Created);
+                    begun = Some(begin);
+                }
                 self.builder.sample(t, v);
             }
         }
@@ -162,21 +175,11 @@ impl<'a> Out<'a> {
             refs.end()?;
             let Some(trace) = trace.filter(|id| is_trace_id(id)) else { continue };
             if let Some(labels) = self.builder.last_labels().filter(|_| self.traces.len() < TRACES_MAX) {
-                self.traces.push((without_bucket(labels), trace.to_owned(), at));
+                self.traces.push(TraceExemplar::new(labels, trace.to_owned(), at));
             }
         }
         Ok(())
     }
-}
-
-/// Whether this is the identity of a trace: 128 bits, or 64 as Zipkin has them. Nothing else may get into links.
-fn is_trace_id(text: &str) -> bool {
-    matches!(text.len(), 16 | 32) && text.bytes().all(|b| b.is_ascii_hexdigit())
-}
-
-/// What all buckets of a histogram have in common.
-fn without_bucket(labels: LabelsRef<'_>) -> Labels {
-    labels.filter(|name| name != "__name__" && name != "le")
 }
 
 /// Numbers of symbols, two for each label; packed, or one a field.
@@ -240,7 +243,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::source::encode::{compress, write_field};
+    use crate::base::Labels;
+    use crate::base::encode::{compress, write_field};
 
     /// A request with these symbols, and series whose parts are given as fields.
     fn request(symbols: &[&str], series: &[&[(u32, &[u8])]]) -> Vec<u8> {
@@ -260,8 +264,12 @@ mod tests {
     const SAMPLE: &[u8] = b"\x09\0\0\0\0\0\0\xf0\x3f\x10\x07";
     const LABELS: &[u8] = &[1, 2, 3, 4];
 
-    fn read(message: &[u8]) -> Result<DecodedV2, DecodeError> {
-        decode(&compress(message), &Limits::default(), &mut Vec::new())
+    fn read(message: &[u8]) -> Result<Decoded, DecodeError> {
+        read_as(CreatedTimestamps::Ignore, message)
+    }
+
+    fn read_as(created: CreatedTimestamps, message: &[u8]) -> Result<Decoded, DecodeError> {
+        decode(&compress(message), &Limits::default(), created, &mut Vec::new())
     }
 
     #[test]
@@ -269,12 +277,13 @@ mod tests {
         let exemplar: &[u8] = &[0x0a, 2, 5, 6, 0x18, 9];
         let series: &[(u32, &[u8])] = &[(2, SAMPLE), (4, exemplar), (1, LABELS), (3, b""), (5, b"\x08\x01"), (2, b"")];
         let got = read(&request(&SYMBOLS, &[series])).unwrap();
-        let batch = &got.decoded.batch;
+        let batch = &got.batch;
         assert_eq!(batch.labels(&batch.runs()[0]).to_string(), r#"up{job="j"}"#);
         let samples: Vec<_> = batch.all_samples().iter().map(|s| (s.t, s.v)).collect();
         assert_eq!(samples, [(7, 1.0), (0, 0.0)]);
-        assert_eq!(got.decoded.dropped.iter().collect::<Vec<_>>(), [("native_histogram", 1)]);
-        assert_eq!(got.traces, [(Labels::from_pairs([("job", "j")]), TRACE.to_owned(), 9)]);
+        assert_eq!(got.dropped.iter().collect::<Vec<_>>(), [("native_histogram", 1)]);
+        let trace = TraceExemplar { labels: Labels::from_pairs([("job", "j")]), trace_id: TRACE.to_owned(), at: 9 };
+        assert_eq!(got.traces, [trace]);
     }
 
     #[test]
@@ -299,7 +308,7 @@ mod tests {
         let mut message = request(&SYMBOLS, &[]);
         write_field(&mut message, 5, &one);
         let got = read(&message).unwrap();
-        assert_eq!(got.decoded.batch.labels(&got.decoded.batch.runs()[0]).to_string(), "up");
+        assert_eq!(got.batch.labels(&got.batch.runs()[0]).to_string(), "up");
     }
 
     #[test]
@@ -310,8 +319,48 @@ mod tests {
         assert!(matches!(with(&[1, 2, 3]), Err(DecodeError::Symbols(_))));
         assert!(matches!(read(&request(&["x"], &[])), Err(DecodeError::Symbols(_))));
         let twice = with(&[1, 2, 1, 2]).unwrap();
-        assert_eq!(twice.decoded.dropped.iter().collect::<Vec<_>>(), [("duplicate_label", 1)]);
-        assert!(twice.decoded.batch.is_empty());
+        assert_eq!(twice.dropped.iter().collect::<Vec<_>>(), [("duplicate_label", 1)]);
+        assert!(twice.batch.is_empty());
+    }
+
+    /// A sample of value 1 at `t`, of a counter that began at `start`; 0 where its sender does not say.
+    fn sample(t: u8, start: u8) -> Vec<u8> {
+        [b"\x09\0\0\0\0\0\0\xf0\x3f\x10".as_slice(), &[t, 0x18, start]].concat()
+    }
+
+    #[test]
+    fn counters_begin_where_the_series_or_its_samples_say() {
+        let of_series = |created: u8, samples: &[Vec<u8>]| {
+            let mut one = Vec::new();
+            write_field(&mut one, 1, LABELS);
+            samples.iter().for_each(|sample| write_field(&mut one, 2, sample));
+            one.extend([0x30, created]);
+            let mut message = request(&SYMBOLS, &[]);
+            write_field(&mut message, 5, &one);
+            message
+        };
+        let got = |message: &[u8]| -> Vec<(Millis, Option<CounterStart>)> {
+            let batch = read_as(CreatedTimestamps::ZeroSample, message).unwrap().batch;
+            batch.all_samples().iter().map(|s| (s.t, CounterStart::of(s.v))).collect()
+        };
+        let created = Some(CounterStart::Created);
+        let message = of_series(3, &[sample(7, 0), sample(9, 0)]);
+        assert_eq!(got(&message), [(3, created), (7, None), (9, None)]);
+        assert_eq!(read(&message).unwrap().batch.all_samples().len(), 2, "they are not asked for");
+        let anew = of_series(0, &[sample(5, 3), sample(7, 3), sample(9, 8)]);
+        assert_eq!(got(&anew), [(3, created), (5, None), (7, None), (8, created), (9, None)]);
+        assert_eq!(got(&of_series(0, &[sample(7, 7), sample(8, 9)])), [(7, None), (8, None)]);
+    }
+
+    #[test]
+    fn versions_are_told_apart_by_their_first_field() {
+        let mut first = Vec::new();
+        write_field(&mut first, 1, b"");
+        for (message, is_second) in [(&first[..], false), (&[], false), (b"\x20\x01", false), (b"\xff", false)] {
+            assert_eq!(is_version_2(message), is_second, "{message:?}");
+        }
+        assert!(is_version_2(&request(&SYMBOLS, &[])));
+        assert!(is_version_2(&request(&[], &[&[]])));
     }
 
     #[test]
@@ -320,7 +369,10 @@ mod tests {
         let series: &[(u32, &[u8])] = &[(1, &[1, 2])];
         let message = request(&["", "a", &long], &[series; 100]);
         let limits = Limits { decompressed_bytes: 100_000, ..Limits::default() };
-        assert!(matches!(decode_message(&message, &limits), Err(DecodeError::TooManyLabels(_))));
+        assert!(matches!(
+            decode_message(&message, &limits, CreatedTimestamps::Ignore),
+            Err(DecodeError::TooManyLabels(_))
+        ));
     }
 
     proptest! {
@@ -330,8 +382,9 @@ mod tests {
             let mut message = request(&SYMBOLS, &[series; 3]);
             let len = message.len();
             message[at % len] = byte;
-            let _ = decode_message(&message, &Limits::default());
-            let _ = decode_message(&message[..cut % len], &Limits::default());
+            for part in [&message[..], &message[..cut % len]] {
+                let _ = decode_message(part, &Limits::default(), CreatedTimestamps::ZeroSample);
+            }
         }
     }
 }

@@ -3,8 +3,8 @@
 //! A snappy block of: number of series; for each the length of its label bytes and these, the number of its samples, and
 //! for each sample the time since the one before in the batch (zigzag) and eight bytes of value. Numbers are variable-length as in protobuf.
 
+use crate::base::encode::{compress, write_varint};
 use crate::base::{Batch, BatchBuilder, LabelsRef, Limits};
-use crate::source::encode::{compress, write_varint};
 
 /// The bytes of a batch.
 pub fn encode(batch: &Batch) -> Vec<u8> {
@@ -70,7 +70,28 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::base::{Labels, stale_nan};
+    use crate::base::{CounterStart, Labels, stale_nan};
+
+    /// What the log pays for where counters begin: an hour long for each process, and only if it is asked for.
+    #[test]
+    fn beginnings_take_little_room() {
+        let bytes = |begins: bool| {
+            let mut builder = BatchBuilder::new(&Limits::default());
+            for i in 0..2_000 {
+                let labels = [("__name__", "http_requests_total"), ("instance", "10.0.0.1:9090"), ("job", "web")];
+                let path = format!("/path/{i}");
+                builder.series(Labels::from_pairs(labels.into_iter().chain([("path", path.as_str())])).as_ref());
+                if begins {
+                    builder.counter_start(1_700_000_000_123, CounterStart::Created);
+                }
+                builder.sample(1_700_000_600_000, f64::from(i) * 1.7);
+            }
+            encode(&builder.finish()).len()
+        };
+        let (with, without) = (bytes(true), bytes(false));
+        println!("{} bytes a series, {} with its begin", without / 2_000, with / 2_000);
+        assert!(with < without + 2_000 * 12, "{with} bytes, {without} without");
+    }
 
     proptest! {
         #[test]
@@ -83,6 +104,8 @@ mod tests {
             for (name, samples) in &series {
                 builder.series(Labels::from_pairs([("__name__", name.as_str()), ("job", "x")]).as_ref());
                 samples.iter().for_each(|(t, v)| builder.sample(*t, *v));
+                builder.counter_start(5, CounterStart::Created);
+                builder.counter_start(6, CounterStart::Anew);
                 builder.sample(7, stale_nan());
             }
             let batch = builder.finish();

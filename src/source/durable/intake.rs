@@ -10,13 +10,21 @@ use crate::base::{Batch, Millis};
 use crate::source::{Inlet, SourceEvent};
 use crate::state::log::Refused;
 
-/// Why there is no place in the queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoRoom {
-    /// The engine is busy; it is worth trying again.
+/// Why nothing is taken now, though nothing is wrong with what was sent: its sender is to come again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ComeAgain {
+    /// There is no place in the queue.
+    #[error("the engine is busy: try again")]
     Busy,
     /// The process is going down.
+    #[error("shutting down")]
     Closed,
+    /// The log takes nothing.
+    #[error("{0}: try again")]
+    Log(#[from] Refused),
+    /// What seems to lie in the future may not.
+    #[error("this host's clock was set back, and what was sent lies in its future: try again when it is right")]
+    ClockBehind,
 }
 
 /// The way in of one receiver.
@@ -38,19 +46,24 @@ pub struct Room {
 }
 
 impl Intake {
-    /// Whether the clock was set back: what seems to lie in the future must then be asked for again rather than dropped.
-    #[must_use]
-    pub fn clock_is_behind(&self, now: Millis) -> bool {
-        self.log.as_ref().is_some_and(|log| log.is_ahead_of(now))
+    /// Lets samples of the future be dropped, unless the clock was set back: then they must be asked for again.
+    ///
+    /// # Errors
+    /// There are some, `future`, by a clock that is behind.
+    pub fn check_clock(&self, future: u64, now: Millis) -> Result<(), ComeAgain> {
+        match &self.log {
+            Some(log) if future > 0 && log.is_ahead_of(now) => Err(ComeAgain::ClockBehind),
+            _ => Ok(()),
+        }
     }
 
     /// Waits for a place in the queue. To be asked for before a body is decoded: what cannot be queued is not worth it.
     ///
     /// # Errors
     /// None within `patience`, or never.
-    pub async fn room(&self, patience: Duration) -> Result<Room, NoRoom> {
+    pub async fn room(&self, patience: Duration) -> Result<Room, ComeAgain> {
         let reserved = tokio::time::timeout(patience, self.inlet.queue.clone().reserve_owned()).await;
-        let permit = reserved.map_err(|_| NoRoom::Busy)?.map_err(|_| NoRoom::Closed)?;
+        let permit = reserved.map_err(|_| ComeAgain::Busy)?.map_err(|_| ComeAgain::Closed)?;
         Ok(Room { intake: self.clone(), permit })
     }
 }
@@ -61,7 +74,7 @@ impl Room {
     ///
     /// # Errors
     /// The log refuses: nothing has been taken, and the sender must be told to come again.
-    pub async fn take(self, batch: Batch, raw: Option<(Form, &[u8])>) -> Result<(), Refused> {
+    pub async fn take(self, batch: Batch, raw: Option<(Form, &[u8])>) -> Result<(), ComeAgain> {
         if batch.is_empty() {
             return Ok(());
         }
@@ -82,6 +95,6 @@ impl Room {
             // Whoever waited may have hung up.
             let _ = told.send(outcome.map(|_| ()));
         });
-        outcome.await.unwrap_or(Err(Refused::Failed))
+        Ok(outcome.await.unwrap_or(Err(Refused::Failed))?)
     }
 }

@@ -2,15 +2,21 @@
 //! is told that it has arrived.
 //!
 //! A receiver that acknowledges uses [`Intake`]. Sources that ask (scrapes, the host) go through a [`gate`]; if the log cannot
-//! be written the engine gets their samples all the same, since nobody would send them again and alerts matter more.
+//! be written, or its disk hangs, the engine gets their samples all the same, since nobody would send them again and alerts
+//! matter more. These are counted, and a checkpoint is asked for as soon as the log works again: until then a crash would
+//! lose them.
 
 mod batch_bytes;
 mod gate;
 mod intake;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
+
+use prometheus::IntCounterVec;
 
 use crate::base::{Batch, Limits, Millis};
 use crate::source::decode::remote_write;
@@ -18,7 +24,7 @@ use crate::source::watermark::drop_out_of_time;
 use crate::state::log::{Append, Entry, Log, Refused};
 
 pub use gate::gate;
-pub use intake::{Intake, NoRoom, Room};
+pub use intake::{ComeAgain, Intake, Room};
 
 use super::clock;
 
@@ -60,13 +66,40 @@ pub struct EntryError {
 pub struct SourceLog {
     log: Arc<Log>,
     event_time: Arc<AtomicI64>,
+    unlogged: Unlogged,
+}
+
+/// What the engine has got though it is not in the log. Clones share it.
+#[derive(Clone, Debug, Default)]
+struct Unlogged {
+    /// Whether no checkpoint has it either.
+    is_open: Arc<AtomicBool>,
+    batches: Option<IntCounterVec>,
 }
 
 impl SourceLog {
     /// Over this log.
     #[must_use]
     pub fn new(log: Log) -> Self {
-        Self { log: Arc::new(log), event_time: Arc::new(AtomicI64::new(Millis::MIN)) }
+        let (event_time, unlogged) = (Arc::new(AtomicI64::new(Millis::MIN)), Unlogged::default());
+        Self { log: Arc::new(log), event_time, unlogged }
+    }
+
+    /// Counts by source what goes to the engine without being in the log.
+    #[must_use]
+    pub fn counting(self, batches: IntCounterVec) -> Self {
+        Self { unlogged: Unlogged { batches: Some(batches), ..self.unlogged }, ..self }
+    }
+
+    /// Whether the engine has got samples that are in no log, since a checkpoint was taken last.
+    #[must_use]
+    pub fn has_unlogged(&self) -> bool {
+        self.unlogged.is_open.load(Relaxed)
+    }
+
+    /// Says that a checkpoint is being taken, which has them.
+    pub fn forget_unlogged(&self) {
+        self.unlogged.is_open.store(false, Relaxed);
     }
 
     /// Says how far event time has come. Entries carry it, so that after a restart time does not run ahead of them.
@@ -83,6 +116,12 @@ impl SourceLog {
     /// Lets go of what lies before this position.
     pub fn trim(&self, position: u64) {
         self.log.trim(position);
+    }
+
+    /// Entries that wait for the disk.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.log.waiting()
     }
 
     /// Bytes of the log.
@@ -102,6 +141,13 @@ impl SourceLog {
         let (source, form) = (source.to_owned(), form as u8);
         let entry = Entry { sequence: 0, at: clock::now(), watermark, form, source, payload };
         self.log.append(Append { entry, done: Box::new(done) });
+    }
+}
+
+impl Unlogged {
+    fn count(&self, source: &str) {
+        self.is_open.store(true, Relaxed);
+        self.batches.iter().for_each(|batches| batches.with_label_values(&[source]).inc());
     }
 }
 

@@ -47,8 +47,9 @@ pub struct KafkaConfig {
     /// Silence after which a partition that is read to its end no longer holds the others back.
     #[serde(default = "a_minute")]
     pub idle_timeout: Span,
-    /// How long evaluation waits for partitions that cannot be read.
-    #[serde(default = "five_minutes")]
+    /// How long evaluation waits for partitions that cannot be read. Until then no rule is evaluated; what comes after it may be
+    /// too late for its rules.
+    #[serde(default = "two_minutes")]
     pub patience: Span,
     /// How far one partition may be ahead of the others in event time while there is more to read.
     #[serde(default = "five_minutes")]
@@ -121,6 +122,11 @@ const fn ten_seconds() -> Span {
 
 const fn a_minute() -> Span {
     Span(Duration::from_secs(60))
+}
+
+/// Enough for a broker to restart and for its partitions to find new leaders; half of an alert's life at its receiver.
+const fn two_minutes() -> Span {
+    Span(Duration::from_secs(120))
 }
 
 const fn five_minutes() -> Span {

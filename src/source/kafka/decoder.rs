@@ -3,15 +3,18 @@
 use serde::{Deserialize, Serialize};
 
 use crate::base::{Limits, Millis, TimeSpan};
-use crate::source::decode::otlp::{MetricsDecoder, OtlpEncoding, OtlpError, OtlpSettings};
-use crate::source::decode::{Decoded, json_lines, prometheus_kafka_adapter, remote_write, telegraf};
+use crate::source::decode::otlp::{DeltaChanges, MetricsDecoder, OtlpEncoding, OtlpError, OtlpSettings};
+use crate::source::decode::{
+    CreatedTimestamps, Decoded, json_lines, prometheus_kafka_adapter, remote_write, remote_write_v2, telegraf,
+};
 use crate::source::watermark::drop_out_of_time;
 
 /// What the messages of a topic are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Decoder {
-    /// Prometheus remote write 1.0: a protobuf `WriteRequest`, as it is or as a snappy block.
+    /// Prometheus remote write: a `WriteRequest` of version 1 or a `Request` of version 2, as it is or as a snappy block. Which
+    /// of them is seen from the message.
     RemoteWrite,
     /// OTLP metrics as protobuf, as the OpenTelemetry Collector's Kafka exporter writes them.
     OtlpProto,
@@ -32,30 +35,58 @@ pub struct Poison {
     pub text: String,
 }
 
-/// The decoder of one partition. OTLP's keeps the running totals of delta series, whose points come in order within a
-/// partition.
+/// Why messages cannot be decoded, as metric label values.
+pub const UNDECODED: [&str; 5] = ["too_large", "too_many_samples", "malformed", "compression", "unknown_partition"];
+
+/// A message that was decoded.
 #[derive(Debug)]
-pub enum Decoding {
-    /// Of formats in which messages stand alone.
-    Stateless(Decoder),
-    /// Of OTLP.
+pub struct Read {
+    /// Its samples.
+    pub decoded: Decoded,
+    /// What it has changed in the running totals.
+    pub changes: DeltaChanges,
+}
+
+/// The decoder of one partition.
+#[derive(Debug)]
+pub struct Decoding {
+    form: Form,
+    created: CreatedTimestamps,
+}
+
+/// OTLP's decoder keeps the running totals of delta series, whose points come in order within a partition.
+#[derive(Debug)]
+enum Form {
+    RemoteWrite,
+    TelegrafJson,
+    PrometheusKafkaAdapter,
     Otlp(Box<MetricsDecoder>, OtlpEncoding),
 }
 
 impl Decoder {
     /// A decoder for one partition.
     #[must_use]
-    pub fn start(self, otlp: &OtlpSettings, limits: &Limits) -> Decoding {
-        let otlp = |encoding| Decoding::Otlp(Box::new(MetricsDecoder::new(otlp.clone(), limits)), encoding);
-        match self {
+    pub fn start(self, otlp: &OtlpSettings, created: CreatedTimestamps, limits: &Limits) -> Decoding {
+        let otlp = |encoding| Form::Otlp(Box::new(MetricsDecoder::new(otlp.clone(), created, limits)), encoding);
+        let form = match self {
             Self::OtlpProto => otlp(OtlpEncoding::Protobuf),
             Self::OtlpJson => otlp(OtlpEncoding::Json),
-            Self::RemoteWrite | Self::TelegrafJson | Self::PrometheusKafkaAdapter => Decoding::Stateless(self),
-        }
+            Self::RemoteWrite => Form::RemoteWrite,
+            Self::TelegrafJson => Form::TelegrafJson,
+            Self::PrometheusKafkaAdapter => Form::PrometheusKafkaAdapter,
+        };
+        Decoding { form, created }
     }
 }
 
 impl Decoding {
+    /// Takes the deltas of a message back out of the totals that will be read again.
+    pub fn undo(&mut self, changes: DeltaChanges) {
+        if let Form::Otlp(decoder, _) = &mut self.form {
+            decoder.undo(changes);
+        }
+    }
+
     /// Decodes one message that is read at `now`; samples too far from there are left out and counted. `scratch` is reused
     /// between calls.
     ///
@@ -67,38 +98,50 @@ impl Decoding {
         now: Millis,
         limits: &Limits,
         scratch: &mut Vec<u8>,
-    ) -> Result<Decoded, Poison> {
+    ) -> Result<Read, Poison> {
         if message.len() > limits.request_bytes {
             let text = format!("{} bytes, more than limits.request_bytes ({})", message.len(), limits.request_bytes);
             return Err(Poison { reason: "too_large", text });
         }
-        let decoded = match self {
-            Self::Otlp(decoder, encoding) => {
-                return Ok(decoder.decode(message, *encoding, TimeSpan::around(now, limits))?.decoded);
+        let decoded = match &mut self.form {
+            Form::Otlp(decoder, encoding) => {
+                let taken = decoder.decode(message, *encoding, TimeSpan::around(now, limits))?;
+                return Ok(Read { decoded: taken.decoded, changes: taken.changes });
             }
-            Self::Stateless(Decoder::TelegrafJson) => telegraf::decode(message, limits)?,
-            Self::Stateless(Decoder::PrometheusKafkaAdapter) => prometheus_kafka_adapter::decode(message, limits)?,
-            Self::Stateless(_) => any_remote_write(message, limits, scratch)?,
+            Form::TelegrafJson => telegraf::decode(message, limits)?,
+            Form::PrometheusKafkaAdapter => prometheus_kafka_adapter::decode(message, limits)?,
+            Form::RemoteWrite => any_remote_write(message, self.created, limits, scratch)?,
         };
-        Ok(drop_out_of_time(decoded, now, limits))
+        Ok(Read { decoded: drop_out_of_time(decoded, now, limits), changes: DeltaChanges::default() })
     }
 }
 
 /// Who writes remote write into Kafka seldom says whether it is compressed. A message is not both: a block begins with its
 /// length, and what unpacks to just that many bytes of a `WriteRequest` is one.
-fn any_remote_write(message: &[u8], limits: &Limits, scratch: &mut Vec<u8>) -> Result<Decoded, Poison> {
-    let fault = match remote_write::decode(message, limits, scratch) {
+fn any_remote_write(
+    message: &[u8],
+    created: CreatedTimestamps,
+    limits: &Limits,
+    scratch: &mut Vec<u8>,
+) -> Result<Decoded, Poison> {
+    use remote_write::DecodeError as E;
+    let either = |message: &[u8]| match remote_write_v2::is_version_2(message) {
+        true => remote_write_v2::decode_message(message, limits, created),
+        false => remote_write::decode_message(message, limits),
+    };
+    let unpacked = remote_write::decompress(message, limits, scratch);
+    let fault = match unpacked.and_then(|len| either(&scratch[..len])) {
         Ok(decoded) => return Ok(decoded),
         Err(fault) => fault,
     };
-    match (remote_write::decode_message(message, limits), fault) {
+    match (either(message), fault) {
         (Ok(decoded), _) => Ok(decoded),
         // It was a block, whatever is wrong with what it holds.
-        (Err(_), fault @ (remote_write::DecodeError::Protobuf(_) | remote_write::DecodeError::TooManySamples(_))) => {
+        (Err(_), fault @ (E::Protobuf(_) | E::TooManySamples(_) | E::TooManyLabels(_) | E::Symbols(_))) => {
             Err(fault.into())
         }
-        // A bomb is worth knowing of; otherwise it is told what both readings say.
-        (Err(_), fault @ remote_write::DecodeError::TooLarge { .. }) if message.first() != Some(&0x0a) => {
+        // A bomb is worth knowing of; otherwise it is told what both readings say. A message begins with its first field.
+        (Err(_), fault @ E::TooLarge { .. }) if ![Some(&0x0a), Some(&0x22)].contains(&message.first()) => {
             Err(fault.into())
         }
         (Err(plain), block) => {
@@ -146,10 +189,14 @@ impl From<json_lines::JsonLinesError> for Poison {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::BatchBuilder;
-    use crate::source::encode::{compress, encode_write_request};
+    use crate::base::encode::{compress, encode_write_request, encode_write_request_v2};
+    use crate::base::{Batch, BatchBuilder, CounterStart};
 
     fn request(series: usize) -> Vec<u8> {
+        encode_write_request(&batch(series))
+    }
+
+    fn batch(series: usize) -> Batch {
         let mut builder = BatchBuilder::new(&Limits::default());
         for i in 0..series {
             builder.label("__name__", "up");
@@ -157,12 +204,12 @@ mod tests {
             builder.end_labels().unwrap();
             builder.sample(1_000, 1.0);
         }
-        encode_write_request(&builder.finish())
+        builder.finish()
     }
 
     fn decode(message: &[u8], limits: &Limits) -> Result<usize, Poison> {
-        let mut decoding = Decoder::RemoteWrite.start(&OtlpSettings::default(), limits);
-        let decoded = decoding.decode(message, 1_000, limits, &mut Vec::new())?;
+        let mut decoding = Decoder::RemoteWrite.start(&OtlpSettings::default(), CreatedTimestamps::Ignore, limits);
+        let decoded = decoding.decode(message, 1_000, limits, &mut Vec::new())?.decoded;
         Ok(decoded.batch.all_samples().len())
     }
 
@@ -172,19 +219,54 @@ mod tests {
             let plain = request(series);
             assert_eq!(decode(&plain, &Limits::default()), Ok(series));
             assert_eq!(decode(&compress(&plain), &Limits::default()), Ok(series));
+            let second = encode_write_request_v2(&batch(series));
+            assert_eq!(decode(&second, &Limits::default()), Ok(series));
+            assert_eq!(decode(&compress(&second), &Limits::default()), Ok(series));
         }
         assert_eq!(decode(&[], &Limits::default()), Ok(0), "an empty message is an empty request");
     }
 
     #[test]
+    fn counters_begin_in_version_2_if_that_is_asked_for() {
+        let limits = Limits::default();
+        let mut builder = BatchBuilder::new(&limits);
+        builder.label("__name__", "x_total");
+        builder.end_labels().unwrap();
+        builder.counter_start(400, CounterStart::Created);
+        builder.sample(1_000, 1.0);
+        let message = compress(&encode_write_request_v2(&builder.finish()));
+        for (created, begins) in [(CreatedTimestamps::ZeroSample, true), (CreatedTimestamps::Ignore, false)] {
+            let mut decoding = Decoder::RemoteWrite.start(&OtlpSettings::default(), created, &limits);
+            let got = decoding.decode(&message, 1_000, &limits, &mut Vec::new()).unwrap().decoded.batch;
+            let starts: Vec<_> = got.all_samples().iter().map(|s| (s.t, CounterStart::of(s.v).is_some())).collect();
+            assert_eq!(starts, [(400, true), (1_000, false)][usize::from(!begins)..]);
+            assert_eq!(got.measured(), 1);
+            // Read again by the decoder of another process: the same.
+            let again = Decoder::RemoteWrite.start(&OtlpSettings::default(), created, &limits);
+            let again = { again }.decode(&message, 1_000, &limits, &mut Vec::new()).unwrap().decoded.batch;
+            let bits = |batch: &Batch| batch.all_samples().iter().map(|s| (s.t, s.v.to_bits())).collect::<Vec<_>>();
+            assert_eq!(bits(&again), bits(&got));
+        }
+    }
+
+    #[test]
     fn poison_is_told_apart() {
         let small = Limits { request_bytes: 100, decompressed_bytes: 1_000, pending_samples: 3, ..Limits::default() };
-        let reason = |message: &[u8]| decode(message, &small).unwrap_err().reason;
+        let reason = |message: &[u8]| {
+            let reason = decode(message, &small).unwrap_err().reason;
+            assert!(UNDECODED.contains(&reason), "{reason}");
+            reason
+        };
         assert_eq!(reason(&[7; 101]), "too_large");
         assert_eq!(reason(&compress(&[b'a'; 1_100])), "too_large");
         assert_eq!(reason(b"not a request"), "malformed");
         assert_eq!(reason(&compress(b"not a request")), "malformed");
         assert_eq!(reason(&compress(&request(4))), "too_many_samples");
+        assert_eq!(reason(&compress(&encode_write_request_v2(&batch(4)))), "too_many_samples");
+        let mut without_symbols = Vec::new();
+        crate::base::encode::write_field(&mut without_symbols, 5, &[0x08, 0x03, 0x08, 0x04]);
+        let unknown = decode(&compress(&without_symbols), &small).unwrap_err();
+        assert!(unknown.reason == "malformed" && unknown.text.contains("symbol"), "{unknown:?}");
         let both = decode(b"not a request", &small).unwrap_err().text;
         assert!(both.contains("WriteRequest") && both.contains("nor is it compressed"), "{both}");
     }

@@ -15,6 +15,7 @@ pub mod config;
 mod context;
 mod dead_letter;
 pub mod decoder;
+mod future;
 mod gather;
 mod partitions;
 mod session;
@@ -33,12 +34,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 use self::begin::Known;
 use self::context::{Context, TopicPartition};
 use self::dead_letter::DeadLetters;
+use self::future::HostClock;
 use self::session::{End, Session};
 use super::clock::EventTime;
+use super::decode::CreatedTimestamps;
+use super::exemplars::Exemplars;
 use super::watermark::Pace;
 use super::{Positions, SourceEvent, SourceId, SourceIds};
-use crate::base::Limits;
-use crate::kafka_client::KafkaConfigError;
+use crate::base::{Limits, Millis, TimeSpan};
+use crate::kafka_client::{KafkaConfigError, REASONS};
 use crate::telemetry::{KafkaMetrics, OneSource};
 
 /// Hand-overs between the thread and the task that wait for the engine's queue.
@@ -71,6 +75,10 @@ pub struct KafkaParts {
     pub durable: watch::Receiver<Arc<Positions>>,
     /// How far event time has come: whether the clock can be believed.
     pub event_time: EventTime,
+    /// Where traces go that exemplars name.
+    pub exemplars: Exemplars,
+    /// What becomes of the times at which counters began.
+    pub created_timestamps: CreatedTimestamps,
     /// Whether to leave no trace: to read in a group of its own, which takes partitions from nobody, commit nothing, and write
     /// no dead letters.
     pub dry_run: bool,
@@ -86,6 +94,12 @@ pub fn pace(config: &KafkaConfig) -> Pace {
     }
 }
 
+/// Shows what may become of a source's messages before any is read.
+pub fn show(config: &KafkaConfig, metrics: &KafkaMetrics) {
+    let topics: Vec<&str> = config.topics.iter().filter_map(|topic| topic.name.as_deref()).collect();
+    metrics.begin(&config.name, &topics, &decoder::UNDECODED, &REASONS);
+}
+
 /// Starts the thread. What it reads goes to `queue` while the returned future is driven; dropping that ends the source.
 ///
 /// # Errors
@@ -96,13 +110,25 @@ pub fn start(
 ) -> std::io::Result<(impl Future<Output = ()> + Send + 'static, Closing)> {
     let (hand_over, mut handed_over) = mpsc::channel::<Vec<SourceEvent>>(HAND_OVERS);
     let (done, closed) = oneshot::channel();
-    let KafkaParts { mut config, id, ids, limits, metrics, source, restored, durable, event_time, dry_run } = parts;
-    let name = config.name.clone();
-    if dry_run {
+    let closing = Closing { name: parts.config.name.clone(), closed };
+    let (mut config, restored) = (parts.config, parts.restored);
+    if parts.dry_run {
         dry(&mut config);
     }
-    let kafka = Kafka { config, inlet_id: id, ids, limits, metrics, source, durable, event_time, dry_run, hand_over };
-    let closing = Closing { name, closed };
+    let kafka = Kafka {
+        config,
+        inlet_id: parts.id,
+        ids: parts.ids,
+        limits: parts.limits,
+        metrics: parts.metrics,
+        source: parts.source,
+        durable: parts.durable,
+        event_time: parts.event_time,
+        exemplars: parts.exemplars,
+        created_timestamps: parts.created_timestamps,
+        dry_run: parts.dry_run,
+        hand_over,
+    };
     std::thread::Builder::new().name("kafka".to_owned()).spawn(move || {
         kafka.run(&restored);
         // Nobody may be waiting for it any more.
@@ -155,6 +181,8 @@ struct Kafka {
     source: OneSource,
     durable: watch::Receiver<Arc<Positions>>,
     event_time: EventTime,
+    exemplars: Exemplars,
+    created_timestamps: CreatedTimestamps,
     /// Whether nothing is committed.
     dry_run: bool,
     hand_over: mpsc::Sender<Vec<SourceEvent>>,
@@ -241,6 +269,11 @@ impl Kafka {
         pace(&self.config)
     }
 
+    /// What is known of this host's clock when it says `now`.
+    fn clock_at(&self, now: Millis) -> HostClock {
+        HostClock { latest: TimeSpan::around(now, &self.limits).newest, is_behind: self.event_time.is_ahead_of(now) }
+    }
+
     /// Hands events over, waiting for room for at most so long. What does not fit comes back; None: the host has shut down.
     /// The thread may outlive the runtime, so it does not wait in it.
     fn send(&self, mut events: Vec<SourceEvent>, limit: Duration) -> Result<(), Option<Vec<SourceEvent>>> {
@@ -308,6 +341,8 @@ mod tests {
             source,
             durable,
             event_time: EventTime::default(),
+            exemplars: Exemplars::default(),
+            created_timestamps: CreatedTimestamps::default(),
             dry_run: false,
             hand_over,
         };

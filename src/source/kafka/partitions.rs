@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::align::{Standing, align};
 use super::context::{Report, TopicPartition};
 use super::decoder::Decoding;
+use super::future::FutureWatch;
 use super::gather::Gather;
 use crate::base::Millis;
 use crate::source::{Position, SourceEvent, SourceId};
@@ -35,8 +36,8 @@ pub struct Partition {
     confirmed: Option<i64>,
     /// When the one that is not confirmed was committed.
     commits_since: Option<Instant>,
-    /// The message that lies in the future as long as the clock is wrong: it is read again from there.
-    pub for_clock: Option<i64>,
+    /// Messages that wait for the clock; they are read again.
+    pub future: FutureWatch,
     /// Whether it waits because it is ahead of the others.
     pub waits: bool,
     at_end: bool,
@@ -60,7 +61,7 @@ impl Partition {
             committed: next,
             confirmed: next,
             commits_since: None,
-            for_clock: None,
+            future: FutureWatch::default(),
             waits: false,
             at_end: false,
             is_read: false,
@@ -77,7 +78,7 @@ impl Partition {
     /// Takes a report in; says whether it came to its end or is no longer there, if that has changed.
     pub fn reported(&mut self, report: &Report) -> Option<bool> {
         // The report was written before it was read here: what came since makes it old.
-        let at_end = report.at_end && !self.is_read && !self.waits;
+        let at_end = report.at_end && !self.is_read && !self.waits && self.future.held().is_none();
         self.is_read = false;
         let changed = at_end != self.at_end;
         self.at_end = at_end;
@@ -87,16 +88,13 @@ impl Partition {
     /// Whether it may be fetched from, as far as it goes by itself.
     #[must_use]
     pub fn goes(&self) -> bool {
-        !self.waits && self.for_clock.is_none()
+        !self.waits && !self.future.is_stopped()
     }
 
-    /// Whether a message must wait until the clock is right: one that lies in the future, `future`, by a clock that is behind
-    /// what was evaluated. Dropped it would be gone. Nothing after it is read before it.
-    pub fn waits_for_clock(&mut self, offset: i64, future: u64, clock_is_behind: bool) -> bool {
-        if self.for_clock.is_none() && future > 0 && clock_is_behind {
-            self.for_clock = Some(offset);
-        }
-        self.for_clock.is_some()
+    /// Position of the first message that was not taken, as far as that is known.
+    #[must_use]
+    pub fn untaken(&self) -> Option<i64> {
+        self.future.held().map(|held| held.offset).or(self.next)
     }
 
     /// Whether this position is to be committed; it then counts as under way. One from before the partition was taken away and
@@ -223,13 +221,16 @@ impl Partitions {
 #[cfg(test)]
 mod tests {
     use super::super::decoder::Decoder;
+    use super::super::future::{HostClock, Stamped};
     use super::*;
+    use crate::base::Limits;
+    use crate::source::decode::CreatedTimestamps;
 
     fn partition(id: usize) -> Partition {
         Partition::new(
             SourceId(id),
             format!("kafka/k/t/{id}").into(),
-            Decoding::Stateless(Decoder::RemoteWrite),
+            Decoder::RemoteWrite.start(&Default::default(), CreatedTimestamps::Ignore, &Limits::default()),
             None,
             Instant::now(),
         )
@@ -297,13 +298,15 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_in_the_future_of_a_wrong_clock_waits_and_all_behind_it() {
-        let mut p = partition(0);
-        assert!(!p.waits_for_clock(4, 0, true) && p.goes(), "not in the future");
-        assert!(!p.waits_for_clock(5, 1, false) && p.goes(), "the clock is right: a sender's is wrong");
-        assert!(p.waits_for_clock(6, 1, true) && !p.goes());
-        assert!(p.waits_for_clock(7, 0, true), "the one before is not read yet");
-        assert_eq!((p.for_clock.take(), p.goes()), (Some(6), true));
+    fn one_that_waits_for_the_clock_is_not_at_its_end() {
+        let (mut p, clock) = (partition(0), HostClock { latest: 10, is_behind: false });
+        assert!(p.future.must_wait(Stamped { offset: 3, at: Some(99) }, 1, clock) && p.goes());
+        assert_eq!((p.reported(&report(true)), p.untaken()), (None, Some(3)));
+        assert!(p.future.release(HostClock { latest: 99, ..clock }).is_some());
+        assert_eq!((p.reported(&report(true)), p.untaken()), (Some(true), None));
+        assert!(
+            p.future.must_wait(Stamped { offset: 3, at: None }, 1, HostClock { is_behind: true, ..clock }) && !p.goes()
+        );
     }
 
     #[test]

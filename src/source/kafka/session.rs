@@ -3,6 +3,8 @@
 //! While the engine is behind, nothing is fetched, and the client is polled all the same: a member that does not poll is
 //! thrown out of its group. A position is passed on only behind the samples before it, and behind its dead letters.
 
+mod chores;
+
 use std::time::{Duration, Instant};
 
 use rdkafka::Offset;
@@ -11,11 +13,12 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 
 use super::Kafka;
-use super::context::{self, Context, Notice, TopicPartition, commit};
+use super::context::{self, Context, Notice, TopicPartition};
 use super::dead_letter::DeadLetters;
+use super::decoder::Read;
+use super::future::Stamped;
 use super::partitions::{Partition, Partitions, reached, stream};
 use super::shared::Shared;
-use crate::base::format_duration;
 use crate::source::{Part, SourceEvent, clock};
 
 /// How long a poll waits for a message.
@@ -26,10 +29,6 @@ const GATHER: Duration = Duration::from_millis(100);
 const HOLD_UP: Duration = Duration::from_millis(500);
 /// How often positions are committed and partitions aligned.
 const CHORES: Duration = Duration::from_secs(1);
-/// How long a client may take to go back to a position.
-const SEEK: Duration = Duration::from_secs(5);
-/// How long the end of the engine is waited for at the end, to commit what it has done.
-const LAST_COMMIT: Duration = Duration::from_secs(5);
 
 /// How long trouble with connections is shown at least, though a broker answers.
 const PASSING: Duration = Duration::from_secs(5);
@@ -103,7 +102,7 @@ impl<'a> Session<'a> {
         }
         for (topic, number, partition) in self.partitions.iter_mut() {
             self.kafka.metrics.set_lag(&self.kafka.config.name, topic, number, None);
-            if let Some(next) = partition.next {
+            if let Some(next) = partition.untaken() {
                 self.consumer.context().remember(&(topic.to_owned(), number), next);
             }
         }
@@ -154,7 +153,7 @@ impl<'a> Session<'a> {
 
     fn take(&mut self, message: &BorrowedMessage<'_>) {
         let (topic, next) = (message.topic(), message.offset() + 1);
-        let Kafka { config, limits, metrics, source, .. } = self.kafka;
+        let Kafka { config, limits, metrics, source, exemplars, .. } = self.kafka;
         let payload = message.payload().unwrap_or_default();
         metrics.read(&config.name, topic, payload.len());
         let Some(partition) = self.partitions.get_mut(topic, message.partition()) else {
@@ -162,18 +161,23 @@ impl<'a> Session<'a> {
         };
         self.gathered_since.get_or_insert_with(Instant::now);
         let now = clock::now();
-        // What was under way when it was stopped comes again.
-        if partition.for_clock.is_some() {
+        let (host, record) = (self.kafka.clock_at(now), stamped(message));
+        // It comes again.
+        if partition.future.saw(record, host) {
             return;
         }
         match partition.decoding.decode(payload, now, limits, &mut self.scratch) {
-            Ok(decoded) => {
-                let is_behind = self.kafka.event_time.is_ahead_of(now);
-                if partition.waits_for_clock(message.offset(), decoded.dropped.future, is_behind) {
-                    return self.pause(&[(topic.to_owned(), message.partition())], true);
+            Ok(Read { decoded, changes }) => {
+                if partition.future.must_wait(record, decoded.dropped.future, host) {
+                    partition.decoding.undo(changes);
+                    if partition.future.is_stopped() {
+                        self.pause(&[(topic.to_owned(), message.partition())], true);
+                    }
+                    return;
                 }
                 decoded.dropped.iter().for_each(|(reason, samples)| source.dropped(reason, samples));
-                source.samples.inc_by(decoded.batch.all_samples().len() as u64);
+                source.samples.inc_by(decoded.batch.measured());
+                exemplars.keep_all(decoded.traces);
                 partition.read(decoded.batch.newest(), next, Instant::now());
                 partition.gather.add(decoded.batch, next, limits);
             }
@@ -284,7 +288,7 @@ impl<'a> Session<'a> {
             };
             let stream = stream(&config.name, &name);
             let otlp = config.otlp.clone().unwrap_or_default();
-            let decoding = topic.decoder.start(&otlp, limits);
+            let decoding = topic.decoder.start(&otlp, self.kafka.created_timestamps, limits);
             let partition = Partition::new(ids.next(), stream, decoding, begin, Instant::now());
             self.out.push(SourceEvent::Open(Part { id: partition.id, of: *inlet_id, pace }));
             self.out.extend(begin.and_then(|next| reached(&partition.stream, next)));
@@ -306,7 +310,7 @@ impl<'a> Session<'a> {
         let config = &self.kafka.config;
         for name in partitions {
             let Some(partition) = self.partitions.remove(name) else { continue };
-            if let Some(next) = partition.next {
+            if let Some(next) = partition.untaken() {
                 self.consumer.context().remember(name, next);
             }
             self.kafka.metrics.set_lag(&config.name, &name.0, name.1, None);
@@ -328,9 +332,10 @@ impl<'a> Session<'a> {
         let (topic, number) = &report.partition;
         let Some(partition) = self.partitions.get_mut(topic, *number) else { return };
         if report.end >= 0 {
-            let lag = (report.end - partition.next.unwrap_or(report.next)).max(0);
+            let untaken = partition.untaken();
+            let lag = (report.end - untaken.unwrap_or(report.next)).max(0);
             // Control messages of transactions have positions and are no messages.
-            let lag = if report.at_end && partition.next.is_none_or(|next| next >= report.next) { 0 } else { lag };
+            let lag = if report.at_end && untaken.is_none_or(|next| next >= report.next) { 0 } else { lag };
             self.kafka.metrics.set_lag(&self.kafka.config.name, topic, *number, Some(lag));
         }
         if let Some(done) = partition.commit_outcome(report.committed, Instant::now()) {
@@ -370,79 +375,14 @@ impl<'a> Session<'a> {
         self.trouble = trouble;
     }
 
-    /// Commits what need not be read again.
-    fn commit(&mut self) {
-        commit(self.consumer, &self.safe_positions(), false);
-    }
-
-    fn safe_positions(&mut self) -> Vec<(TopicPartition, i64)> {
-        if self.kafka.dry_run {
-            return Vec::new();
-        }
-        let durable = self.kafka.durable.borrow().clone();
-        let mut positions = Vec::new();
-        for (topic, number, partition) in self.partitions.iter_mut() {
-            let Some(next) = durable.get(&partition.stream).and_then(|next| i64::try_from(*next).ok()) else {
-                continue;
-            };
-            if partition.commits(next, Instant::now()) {
-                positions.push(((topic.to_owned(), number), next));
-            }
-        }
-        positions
-    }
-
-    /// The engine works off what it was handed; what it has then done with is committed.
-    fn commit_last(&mut self) {
-        self.pause(&self.partitions.names(), true);
-        let end = Instant::now() + LAST_COMMIT;
-        while self.kafka.durable.has_changed().is_ok() && Instant::now() < end {
-            // Messages that were under way are read again after the restart.
-            self.consumer.poll(Duration::from_millis(20));
-        }
-        commit(self.consumer, &self.safe_positions(), true);
-    }
-
-    fn align(&mut self) {
-        let config = &self.kafka.config;
-        let (stop, go) = self.partitions.align(config.max_drift.millis(), config.patience.0, Instant::now());
-        self.pause(&stop, true);
-        let may_go = |name: &TopicPartition| self.partitions.get_mut(&name.0, name.1).is_some_and(|p| p.goes());
-        let go: Vec<_> = go.into_iter().filter(may_go).collect();
-        self.pause(&go, false);
-        if !stop.is_empty() {
-            let drift = format_duration(config.max_drift.millis());
-            tracing::debug!(source = config.name, ?stop, drift, "partitions wait for others to catch up");
-        }
-    }
-
-    /// Goes on with what waits for the clock once it is right.
-    fn look_at_clock(&mut self) -> Result<(), End> {
-        if self.partitions.iter_mut().all(|(_, _, p)| p.for_clock.is_none()) {
-            return Ok(());
-        }
-        if self.kafka.event_time.is_ahead_of(clock::now()) {
-            self.trouble_until = Some(Instant::now() + PASSING);
-            self.tell(Some("the clock is behind the time that was evaluated: partitions wait for it".to_owned()));
-            return Ok(());
-        }
-        let mut going = Vec::new();
-        for (topic, number, partition) in self.partitions.iter_mut() {
-            let Some(offset) = partition.for_clock.take() else { continue };
-            let sought = self.consumer.seek(topic, number, Offset::Offset(offset), SEEK);
-            // Another client begins there: it was not read.
-            sought.map_err(|error| End::Failed(error.to_string()))?;
-            if partition.goes() {
-                going.push((topic.to_owned(), number));
-            }
-        }
-        self.pause(&going, false);
-        Ok(())
-    }
-
     fn pause(&self, partitions: &[TopicPartition], pause: bool) {
         if let Err(error) = context::pause(self.consumer, partitions, pause) {
             tracing::warn!(source = self.kafka.config.name, %error, "Kafka");
         }
     }
+}
+
+/// A message's place and its own time.
+fn stamped(message: &BorrowedMessage<'_>) -> Stamped {
+    Stamped { offset: message.offset(), at: message.timestamp().to_millis() }
 }

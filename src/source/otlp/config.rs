@@ -11,7 +11,7 @@ use super::super::config::Span;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct OtlpConfig {
-    /// Where to listen for OTLP/gRPC; nowhere if empty. Loopback unless told otherwise: there is no authentication.
+    /// Where to listen for OTLP/gRPC; nowhere if empty. Loopback unless told otherwise; TLS and users are those of `web`.
     pub grpc_address: String,
     /// Where to listen for OTLP/HTTP; nowhere if empty. The paths are served at `web.listen_address` as well.
     pub http_address: String,

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsPartialSuccess, ExportMetricsServiceResponse};
@@ -16,9 +16,13 @@ use opentelemetry_proto::tonic::collector::trace::v1::{ExportTracePartialSuccess
 use prost::Message as _;
 use tonic::Code;
 
-use super::super::http_body::{gunzip, read};
+use super::super::durable::ComeAgain;
+use super::super::http_body::{gunzip, header, read};
 use super::rpc_status::{RpcStatus, code};
 use super::{OtlpEncoding, OtlpReceiver, Refusal, Signal, Taken};
+
+/// Bytes up to which a body is unpacked on the runtime's own thread: messages become about ten times as large.
+const INLINE_PACKED_BYTES: usize = super::INLINE_BYTES / 10;
 
 /// The routes.
 pub fn router(receiver: OtlpReceiver) -> Router {
@@ -69,7 +73,13 @@ async fn take(
     };
     let mut bytes = read(headers, body, receiver.limits.request_bytes).await?;
     if is_gzip {
-        bytes = gunzip(&bytes, receiver.limits.otlp_bytes)?;
+        let bound = receiver.limits.otlp_bytes;
+        bytes = match bytes.len() <= INLINE_PACKED_BYTES {
+            true => gunzip(&bytes, bound)?,
+            false => {
+                tokio::task::spawn_blocking(move || gunzip(&bytes, bound)).await.map_err(|_| Refusal::Decoder)??
+            }
+        };
     }
     receiver.take(signal, encoding, bytes).await
 }
@@ -81,10 +91,6 @@ fn encoding(headers: &HeaderMap) -> Result<OtlpEncoding, Refusal> {
         "application/json" => Ok(OtlpEncoding::Json),
         _ => Err(Refusal::ContentType(kind.to_owned())),
     }
-}
-
-fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    headers.get(name).map(|v| v.to_str().unwrap_or("?"))
 }
 
 fn success(encoding: OtlpEncoding, signal: Signal, taken: Taken) -> Response {
@@ -121,7 +127,7 @@ pub(super) fn message(signal: Signal, taken: Taken) -> Vec<u8> {
 pub(super) fn status(refusal: Option<&Refusal>) -> StatusCode {
     let Some(refusal) = refusal else { return StatusCode::OK };
     match (code(refusal), refusal) {
-        (_, Refusal::Busy) => StatusCode::TOO_MANY_REQUESTS,
+        (_, Refusal::ComeAgain(ComeAgain::Busy)) => StatusCode::TOO_MANY_REQUESTS,
         (Code::Unavailable, _) => StatusCode::SERVICE_UNAVAILABLE,
         (_, Refusal::ContentType(_) | Refusal::Encoding(_)) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         (Code::ResourceExhausted, _) => StatusCode::PAYLOAD_TOO_LARGE,

@@ -21,11 +21,12 @@ use std::time::Duration;
 use axum::body::Bytes;
 
 use super::clock;
-use super::decode::otlp::{DeltaChanges, MetricsDecoder, OtlpEncoding, OtlpError, OtlpSettings, TakenMetrics};
-use super::durable::{Intake, NoRoom, Room};
+use super::decode::otlp::{
+    DeltaChanges, DeltaTotals, MetricsReader, OtlpEncoding, OtlpError, TakenMetrics, has_deltas,
+};
+use super::durable::{ComeAgain, Intake, Room};
 use super::http_body::BodyError;
 use crate::base::{Limits, Millis, TimeSpan};
-use crate::state::log;
 use crate::telemetry::OneSource;
 
 /// Bytes up to which a message is decoded on the runtime's own thread: some 200 points, a fraction of a millisecond.
@@ -52,8 +53,9 @@ pub struct OtlpReceiver {
     pub metrics: OneSource,
     /// How long a request may wait for room in the queue.
     pub patience: Duration,
-    /// Holds the running totals of delta series. Locked while a message is decoded; no runtime thread waits for it.
-    decoder: Arc<Mutex<MetricsDecoder>>,
+    reader: Arc<MetricsReader>,
+    /// Locked only while a message with deltas is taken; no runtime thread waits for it.
+    deltas: Arc<Mutex<DeltaTotals>>,
     spans: SpanCounter,
 }
 
@@ -77,40 +79,25 @@ pub(super) enum Refusal {
     Body(#[from] BodyError),
     #[error(transparent)]
     Malformed(#[from] OtlpError),
-    #[error("the engine is busy: try again")]
-    Busy,
-    #[error("shutting down")]
-    Closed,
-    #[error("{0}: try again")]
-    Log(#[from] log::Refused),
-    #[error("this host's clock was set back, and the points lie in its future: try again when it is right")]
-    ClockBehind,
+    #[error(transparent)]
+    ComeAgain(#[from] ComeAgain),
     #[error("decoding failed within")]
     Decoder,
 }
 
-impl From<NoRoom> for Refusal {
-    fn from(reason: NoRoom) -> Self {
-        match reason {
-            NoRoom::Busy => Self::Busy,
-            NoRoom::Closed => Self::Closed,
-        }
-    }
-}
-
 impl OtlpReceiver {
-    /// A receiver that translates names as `settings` say.
+    /// A receiver of what `reader` understands.
     #[must_use]
     pub fn new(
         intake: Intake,
-        settings: OtlpSettings,
+        reader: MetricsReader,
         limits: Arc<Limits>,
         metrics: OneSource,
         patience: Duration,
         spans: SpanCounter,
     ) -> Self {
-        let decoder = Arc::new(Mutex::new(MetricsDecoder::new(settings, &limits)));
-        Self { intake, limits, metrics, patience, decoder, spans }
+        let deltas = Arc::new(Mutex::new(DeltaTotals::since(&limits, clock::now())));
+        Self { intake, limits, metrics, patience, reader: Arc::new(reader), deltas, spans }
     }
 
     /// Takes a message. When this returns it may be acknowledged.
@@ -134,17 +121,18 @@ impl OtlpReceiver {
         let now = clock::now();
         let mut taken = self.decode(encoding, bytes, now).await?;
         let changes = std::mem::take(&mut taken.changes);
-        if taken.decoded.dropped.future > 0 && self.intake.clock_is_behind(now) {
-            self.undo(changes).await;
-            return Err(Refusal::ClockBehind);
-        }
-        let batch = taken.decoded.batch;
-        let samples = batch.all_samples().len() as u64;
-        if let Err(refused) = room.take(batch, None).await {
+        let (batch, future) = (taken.decoded.batch, taken.decoded.dropped.future);
+        let samples = batch.measured();
+        let outcome = match self.intake.check_clock(future, now) {
+            Ok(()) => room.take(batch, None).await,
+            refused => refused,
+        };
+        if let Err(refused) = outcome {
             self.undo(changes).await;
             return Err(refused.into());
         }
         self.metrics.samples.inc_by(samples);
+        self.spans.exemplars().keep_all(taken.decoded.traces);
         let mut reasons = Vec::new();
         for (reason, samples) in taken.decoded.dropped.iter() {
             self.metrics.dropped(reason, samples);
@@ -160,12 +148,28 @@ impl OtlpReceiver {
     /// Takes the deltas of a message that is refused back out of the totals: the sender comes again with them.
     async fn undo(&self, changes: DeltaChanges) {
         // Should it fail within, the message is refused all the same.
-        let _ = locked(&self.decoder, true, move |decoder| decoder.undo(changes)).await;
+        let _ = locked(&self.deltas, true, move |deltas| deltas.undo(changes)).await;
     }
 
     async fn decode(&self, encoding: OtlpEncoding, bytes: Bytes, now: Millis) -> Result<TakenMetrics, Refusal> {
         let (accepted, is_small) = (TimeSpan::around(now, &self.limits), bytes.len() <= INLINE_BYTES);
-        Ok(locked(&self.decoder, is_small, move |decoder| decoder.decode(&bytes, encoding, accepted)).await??)
+        let reader = Arc::clone(&self.reader);
+        if !is_small {
+            let deltas = Arc::clone(&self.deltas);
+            let decode = move || {
+                let request = reader.read(&bytes, encoding)?;
+                match has_deltas(&request) {
+                    true => reader.take(&request, accepted, &mut deltas.lock().unwrap_or_else(PoisonError::into_inner)),
+                    false => reader.take(&request, accepted, &mut DeltaTotals::default()),
+                }
+            };
+            return Ok(tokio::task::spawn_blocking(decode).await.map_err(|_| Refusal::Decoder)??);
+        }
+        let request = reader.read(&bytes, encoding)?;
+        Ok(match has_deltas(&request) {
+            true => locked(&self.deltas, true, move |deltas| reader.take(&request, accepted, deltas)).await??,
+            false => reader.take(&request, accepted, &mut DeltaTotals::default())?,
+        })
     }
 }
 
@@ -195,3 +199,6 @@ fn free<T>(lock: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
         Err(TryLockError::WouldBlock) => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -63,7 +63,7 @@ impl RpcStatus {
 /// The gRPC code; of those that occur here only `UNAVAILABLE` makes a sender come again.
 pub(super) fn code(refusal: &Refusal) -> Code {
     match refusal {
-        Refusal::Busy | Refusal::Closed | Refusal::Log(_) | Refusal::ClockBehind => Code::Unavailable,
+        Refusal::ComeAgain(_) => Code::Unavailable,
         Refusal::Body(BodyError::TooLarge(_)) | Refusal::Malformed(OtlpError::TooLarge { .. }) => {
             Code::ResourceExhausted
         }

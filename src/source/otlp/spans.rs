@@ -9,7 +9,8 @@ use std::time::Duration;
 use axum::body::Bytes;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 
-use super::super::decode::otlp::{EndedSpan, OtlpEncoding, read_traces, spans};
+use super::super::decode::otlp::{OtlpEncoding, read_traces, spans};
+use super::super::decode::trace_id;
 use super::super::exemplars::Exemplars;
 use super::super::schedule::{following_slot, promise_quiet, tell_set_back};
 use super::super::{Closed, Inlet, clock};
@@ -17,6 +18,9 @@ use super::red::RedSeries;
 use super::{Refusal, SpansConfig, Taken};
 use crate::base::{Batch, Limits, Millis, TimeSpan};
 use crate::telemetry::OneSource;
+
+/// What may become of a span, as metric label values.
+pub const OUTCOMES: [&str; 3] = ["counted", "overflow", "out_of_time"];
 
 /// Counts spans; clones share the counts.
 #[derive(Clone, Debug)]
@@ -32,6 +36,11 @@ impl SpanCounter {
     #[must_use]
     pub fn new(limits: Arc<Limits>, exemplars: Exemplars, metrics: OneSource) -> Self {
         Self { red: Arc::new(Mutex::new(RedSeries::new(&limits))), exemplars, limits, metrics }
+    }
+
+    /// Where traces go that are worth a look.
+    pub(super) fn exemplars(&self) -> &Exemplars {
+        &self.exemplars
     }
 
     /// Takes a message of spans. Those too old or in the future are left out.
@@ -61,11 +70,11 @@ impl SpanCounter {
             counted += 1;
             let outcome = red.count(&span, now);
             overflow += u64::from(outcome.is_overflow);
-            if let Some(labels) = outcome.worth_a_look.filter(|_| is_trace_id(&span)) {
-                self.exemplars.keep(labels, hex(span.trace_id), span.end);
+            if let (Some(labels), Some(trace)) = (outcome.worth_a_look, trace_id(span.trace_id)) {
+                self.exemplars.keep(labels, trace, span.end);
             }
         }
-        for (outcome, n) in [("counted", counted - overflow), ("overflow", overflow), ("out_of_time", rejected)] {
+        for (outcome, n) in OUTCOMES.into_iter().zip([counted - overflow, overflow, rejected]) {
             self.metrics.spans(outcome, n);
         }
         let message = if rejected > 0 { "left out: spans that ended too long ago or in the future" } else { "" };
@@ -104,13 +113,4 @@ pub async fn run(counter: SpanCounter, config: SpansConfig, inlet: Inlet) -> Res
             counter.metrics.clock_set_back();
         }
     }
-}
-
-/// A trace's identity is sixteen bytes, not all of them zero.
-fn is_trace_id(span: &EndedSpan<'_>) -> bool {
-    span.trace_id.len() == 16 && span.trace_id.iter().any(|b| *b != 0)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -5,8 +5,8 @@ use std::process::Command;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::base::{Batch, BatchBuilder, is_stale};
-use crate::source::encode::{compress, encode_write_request, write_field};
+use crate::base::encode::{compress, encode_write_request, write_field, write_varint};
+use crate::base::{Batch, BatchBuilder, CounterStart, is_stale};
 use crate::source::testing::Running;
 use crate::source::{Inlet, SourceEvent, SourceId};
 use crate::telemetry::Metrics;
@@ -29,6 +29,7 @@ async fn serve(limits: Limits, queue: usize) -> Server {
         metrics: metrics.source.of("remote_write"),
         patience: Duration::from_millis(50),
         exemplars: exemplars.clone(),
+        created_timestamps: CreatedTimestamps::ZeroSample,
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/api/v1/write", listener.local_addr().unwrap());
@@ -132,7 +133,8 @@ async fn wait_for(events: &mut mpsc::Receiver<SourceEvent>, name: &str, fits: im
     tokio::time::timeout(Duration::from_secs(60), wait).await.unwrap()
 }
 
-/// A version 2 request with samples of `up` at these times, each with an exemplar, and with a native histogram or not.
+/// A version 2 request with samples of `up` at these times, each with an exemplar, of a counter that began a second before the
+/// first, and with a native histogram or not.
 fn v2_request(times: &[i64], with_histogram: bool) -> Vec<u8> {
     let (mut series, mut request) = (Vec::new(), Vec::new());
     write_field(&mut series, 1, &[1, 2, 3, 4]);
@@ -141,6 +143,10 @@ fn v2_request(times: &[i64], with_histogram: bool) -> Vec<u8> {
         prost::encoding::encode_varint(*t as u64, &mut sample);
         write_field(&mut series, 2, &sample);
         write_field(&mut series, 4, &[0x0a, 2, 5, 6, 0x18, 9]);
+    }
+    if let Some(first) = times.first() {
+        series.push(6 << 3);
+        write_varint(&mut series, (first - 1_000) as u64);
     }
     if with_histogram {
         write_field(&mut series, 3, b"");
@@ -176,7 +182,9 @@ async fn version_2_is_told_what_was_written() {
         if samples != "0" {
             let Some(SourceEvent::Batch(_, got)) = server.events.recv().await else { panic!("no batch") };
             assert_eq!(got.labels(&got.runs()[0]).to_string(), r#"up{job="j"}"#);
-            assert_eq!(got.all_samples().len().to_string(), samples);
+            assert_eq!(got.measured().to_string(), samples);
+            let first = got.all_samples()[0];
+            assert_eq!((first.t, CounterStart::of(first.v)), (times[0] - 1_000, Some(CounterStart::Created)));
         }
     }
     let alert = crate::base::Labels::from_pairs([("job", "j")]);

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::{Decoded, Refusal, RemoteWrite, count, decode, in_time, read};
+use crate::base::Limits;
 use crate::source::decode::remote_write_v2;
 
 /// What was written of a request.
@@ -22,15 +23,17 @@ pub(super) struct Written {
 pub(super) async fn take(state: &RemoteWrite, headers: &HeaderMap, body: Body) -> Result<Written, Refusal> {
     let body = read(state, headers, body).await?;
     let room = state.intake.room(state.patience).await?;
-    let taken = decode(body, &state.limits, remote_write_v2::decode).await?;
-    let Decoded { batch, dropped } = in_time(state, taken.decoded)?;
-    let samples = batch.all_samples().len() as u64;
+    let created = state.created_timestamps;
+    let read = move |body: &[u8], limits: &Limits, scratch: &mut Vec<u8>| {
+        remote_write_v2::decode(body, limits, created, scratch)
+    };
+    let decoded = decode(body, &state.limits, read).await?;
+    let Decoded { batch, dropped, traces } = in_time(state, decoded)?;
+    let samples = batch.measured();
     room.take(batch, None).await?;
     count(state, samples, &dropped);
-    let exemplars = taken.traces.len() as u64;
-    for (labels, trace_id, at) in taken.traces {
-        state.exemplars.keep(labels, trace_id, at);
-    }
+    let exemplars = traces.len() as u64;
+    state.exemplars.keep_all(traces);
     let reasons: Vec<String> = dropped.iter().map(|(reason, n)| format!("{reason}: {n}")).collect();
     Ok(Written { samples, exemplars, left_out: reasons.join(", ") })
 }

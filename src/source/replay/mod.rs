@@ -173,7 +173,7 @@ fn feed(
     for batch in replay.take_while(|_| !awaited.is_closed()) {
         // A recording may be as old as it likes, but must not run ahead of the clock: live samples would then be late.
         let limits = Limits { past_seconds: u64::MAX, ..replay_limits.clone() };
-        let Decoded { batch, dropped } =
+        let Decoded { batch, dropped, .. } =
             drop_out_of_time(Decoded { batch: batch?, ..Decoded::default() }, clock::now(), &limits);
         if dropped.future > 0 {
             metrics.dropped("future", dropped.future);

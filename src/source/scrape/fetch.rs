@@ -38,6 +38,10 @@ pub enum ScrapeError {
     Parser,
 }
 
+/// All that [`ScrapeError::reason`] says.
+pub const FAILURES: [&str; 8] =
+    ["timeout", "request", "status", "body_too_large", "too_many_samples", "malformed", "client", "parser"];
+
 impl ScrapeError {
     /// The reason as a metric's label value.
     #[must_use]

@@ -8,7 +8,7 @@
 mod fetch;
 mod stale;
 
-pub use fetch::ScrapeError;
+pub use fetch::{FAILURES, ScrapeError};
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -27,10 +27,11 @@ fn the_slowest_source_holds_back_until_it_is_silent() {
     assert_eq!(marks.current(1_090), Some(990), "never back");
     marks.observe(B, 1_005, 1_095);
     assert_eq!(marks.current(1_100), Some(995));
-    assert_eq!(marks.slowest(1_100), Some((B, 10)));
+    let holder = |id| Some(Holder { id, lateness: 10, blocks: false });
+    assert_eq!(marks.slowest(1_100), holder(B));
     marks.observe(A, 1_190, 1_190);
     assert_eq!(marks.current(1_195), Some(1_180), "B is silent");
-    assert_eq!((marks.slowest(1_195), marks.slowest(9_000)), (Some((A, 10)), None));
+    assert_eq!((marks.slowest(1_195), marks.slowest(9_000)), (holder(A), None));
 }
 
 #[test]
@@ -195,6 +196,30 @@ fn samples_out_of_time_are_dropped_and_counted() {
     assert_eq!(got.dropped.iter().collect::<Vec<_>>(), [("future", 3), ("too_old", 2)]);
 }
 
+#[test]
+fn a_counter_begins_only_where_it_has_a_sample() {
+    let limits = Limits { future_seconds: 1, past_seconds: 10, ..Limits::default() };
+    let mut builder = BatchBuilder::new(&limits);
+    // In time; its beginning is not; its sample is not; the first of its samples is not.
+    for (name, begin, times) in [
+        ("a", 100, &[500][..]),
+        ("b", -9_500, &[500]),
+        ("c", 100, &[9_999]),
+        ("d", -9_300, &[-9_200, 500, 9_999]),
+        ("e", 100, &[9_999, 500]),
+    ] {
+        builder.label("x", name);
+        builder.end_labels().unwrap();
+        builder.counter_start(begin, CounterStart::Created);
+        times.iter().for_each(|t| builder.sample(*t, 1.0));
+    }
+    let got = drop_out_of_time(Decoded { batch: builder.finish(), ..Decoded::default() }, 1_000, &limits);
+    let times = |run| got.batch.samples(run).iter().map(|s| s.t).collect::<Vec<_>>();
+    let all: Vec<_> = got.batch.runs().iter().map(times).collect();
+    assert_eq!(all, [vec![100, 500], vec![500], vec![500], vec![100, 500]]);
+    assert_eq!(got.dropped.iter().collect::<Vec<_>>(), [("future", 3), ("too_old", 1)]);
+}
+
 const LOG: Pace = Pace::Log { lateness: 10, idle_timeout: 100, patience: 1_000 };
 
 #[test]
@@ -204,8 +229,10 @@ fn a_log_with_something_in_store_is_waited_for_and_one_at_its_end_is_not() {
     marks.register(B, LIVE, 10_000);
     marks.observe(B, 10_000, 10_000);
     assert_eq!(marks.current(10_001), None, "what it has in store may be old");
+    assert_eq!(marks.slowest(10_001), Some(Holder { id: A, lateness: 10, blocks: true }), "and it is the one to blame");
     marks.observe(A, 2_000, 10_010);
     assert_eq!(marks.current(10_010), Some(1_990));
+    assert_eq!(marks.slowest(10_010), Some(Holder { id: A, lateness: 10, blocks: false }));
     marks.observe(B, 10_400, 10_400);
     assert_eq!(marks.current(10_400), Some(1_990), "silent, but not at its end: it cannot be read");
     marks.observe(A, 10_350, 10_410);

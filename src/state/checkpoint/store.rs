@@ -113,11 +113,11 @@ impl Store {
         written?;
         let name = path(&self.dir, number);
         fs::rename(&unfinished, &name).map_err(StateError::io(&name, "name the checkpoint"))?;
-        // From here on its number is taken, whatever else fails.
+        // From here on its number is taken, and it is one of those to be removed some day, whatever else fails.
         self.next += 1;
+        self.kept.push(manifest.clone());
         sync_dir(&self.dir)?;
         self.faults.at(Point::CheckpointRenamed).map_err(StateError::io(&name, "go on"))?;
-        self.kept.push(manifest.clone());
         if let Err(error) = self.prune() {
             tracing::warn!(%error, "a checkpoint that is no longer needed cannot be removed");
         }
@@ -160,6 +160,8 @@ impl Store {
             let oldest = path(&self.dir, self.kept[0].number);
             fs::rename(&oldest, &going).map_err(StateError::io(&oldest, "rename"))?;
             self.kept.remove(0);
+            // Before its files go, or a power cut may leave the name without them.
+            sync_dir(&self.dir)?;
             remove(&going)?;
         }
         Ok(())

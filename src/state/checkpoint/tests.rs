@@ -54,6 +54,12 @@ fn the_last_few_are_kept_and_the_oldest_of_them_is_told() {
         assert_eq!(written.oldest.watermark, Some((n - 2).max(1)));
     }
     assert_eq!(numbers(&folder.dir.checkpoints()).unwrap(), [3, 4, 5]);
+    let mode =
+        |path: PathBuf| std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path).unwrap().permissions()) & 0o777;
+    assert_eq!(
+        [folder.file(5, "."), folder.file(5, "manifest"), folder.file(5, "records")].map(mode),
+        [0o700, 0o600, 0o600]
+    );
     let mut store = folder.store("");
     let newest = store.newest(None).unwrap().checkpoint.unwrap();
     assert_eq!((newest.manifest.header, newest.records), (header(5), records(5)));
@@ -124,6 +130,75 @@ fn a_write_that_fails_leaves_the_one_before_and_can_be_repeated() {
         store.write(header(3), &records(3)).unwrap();
         assert_eq!(newest_watermark(&folder), (Some(3), 0));
     }
+}
+
+#[test]
+fn one_that_got_its_name_and_then_failed_is_removed_in_its_turn() {
+    let folder = Folder::new();
+    let mut store = folder.store("checkpoint.renamed:2:eio");
+    store.write(header(1), &records(1)).unwrap();
+    assert!(store.write(header(2), &records(2)).is_err());
+    // It is whole, and counts as one that a restart may go back to.
+    for n in 3..=5 {
+        assert_eq!(store.write(header(n), &records(n as u8)).unwrap().oldest, header((n - 2).max(1)));
+    }
+    assert_eq!(numbers(&folder.dir.checkpoints()).unwrap(), [3, 4, 5]);
+    assert_eq!(newest_watermark(&folder), (Some(5), 0));
+}
+
+/// What a power cut leaves of a folder that is being written: files without their ends.
+fn cut_power(from: &std::path::Path, to: &std::path::Path, rng: &mut fastrand::Rng, is_unfinished: bool) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (from, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
+        if from.is_dir() {
+            let is_unfinished = from.file_name().unwrap().to_str().unwrap().starts_with("tmp-");
+            cut_power(&from, &to, rng, is_unfinished);
+            continue;
+        }
+        let mut bytes = fs::read(&from).unwrap();
+        if is_unfinished {
+            bytes.truncate(rng.usize(..=bytes.len()));
+        }
+        if !is_unfinished || rng.bool() {
+            fs::write(&to, bytes).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_power_cut_takes_no_checkpoint_that_was_told_of() {
+    let mut unfinished = 0;
+    for (seed, point) in ["half", "written", "synced", "renamed"].into_iter().cycle().take(24).enumerate() {
+        let (folder, mut rng) = (Folder::new(), fastrand::Rng::with_seed(seed as u64));
+        let told = rng.usize(1..5);
+        let release = folder.dir.path().join("go-on");
+        let mut store = folder.store(&format!("checkpoint.{point}:{}:hang:{}", told + 1, release.display()));
+        let (tell, written) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            for n in 1..=told + 1 {
+                tell.send(store.write(header(n as i64), &records(n as u8)).unwrap().manifest.number).unwrap();
+            }
+        });
+        (0..told).for_each(|_| assert!(written.recv().unwrap() > 0));
+        let under_way = folder.dir.checkpoints().join(match point {
+            "renamed" => format!("{:020}", told + 1),
+            _ => format!("tmp-{:020}", told + 1),
+        });
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while !under_way.exists() && std::time::Instant::now() < end {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        let after = Folder::new();
+        cut_power(&folder.dir.checkpoints(), &after.dir.checkpoints(), &mut rng, false);
+        fs::write(release, "").unwrap();
+        thread.join().unwrap();
+        unfinished += usize::from(fs::read_dir(after.dir.checkpoints()).unwrap().count() > told.min(3));
+        let (newest, passed_over) = newest_watermark(&after);
+        let expected = told + usize::from(point == "renamed");
+        assert_eq!((newest, passed_over), (Some(expected as i64), 0), "seed {seed}, {point}");
+    }
+    assert!(unfinished > 12, "nothing was under way: {unfinished}");
 }
 
 #[test]

@@ -74,7 +74,8 @@ pub fn survey(dir: &Path) -> Result<Survey, StateError> {
     }
     // Later segments have greater numbers, so the first one from the end that has any has the greatest.
     for (number, _, head) in survey.segments.iter().rev() {
-        survey.end = survey.end.max(head.map_or(0, |head| head.acknowledged));
+        // Numbers of what was refused are not given again.
+        survey.end = survey.end.max(head.map_or(0, |head| head.acknowledged.max(head.first)));
         if let Some((_, last)) = read(dir, *number)?.0.entries {
             survey.end = survey.end.max(last + 1);
             break;
@@ -88,7 +89,16 @@ pub fn survey(dir: &Path) -> Result<Survey, StateError> {
 /// # Errors
 /// The operating system refuses, or a segment is of a later release.
 pub fn inspect(dir: &Path) -> Result<Vec<SegmentReport>, StateError> {
-    numbers(dir)?.into_iter().map(|number| Ok(read(dir, number)?.0)).collect()
+    let mut reports = Vec::new();
+    for number in numbers(dir)? {
+        match read(dir, number) {
+            Ok((report, _)) => reports.push(report),
+            // Trimmed in the meantime.
+            Err(_) if !path(dir, number).exists() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(reports)
 }
 
 impl Reader {
@@ -131,13 +141,17 @@ impl Reader {
     fn open(&mut self, number: u64) -> Result<(), StateError> {
         let read = read(&self.dir, number);
         let after_unread = std::mem::replace(&mut self.unread, read.is_err());
-        let (report, entries) = read?;
+        let (report, mut entries) = read?;
         if after_unread {
             self.next = self.next.max(report.acknowledged);
         } else if report.acknowledged > self.next {
             self.lose(report.acknowledged);
         }
-        let mut expected = self.next.max(report.first);
+        let refused = self.refused();
+        entries.retain(|entry| !refused.contains(&entry.sequence));
+        // What is missing between was refused.
+        self.next = self.next.max(report.first);
+        let mut expected = self.next;
         for entry in &entries {
             // Within a segment every entry follows the one before.
             if entry.sequence > expected {
@@ -147,6 +161,19 @@ impl Reader {
         }
         self.entries = entries.into();
         Ok(())
+    }
+
+    /// Entries at the end of the segment being opened that were refused: the one after it says so, having begun behind them.
+    /// They are there if the disk did not let them be cut off.
+    fn refused(&self) -> Range<u64> {
+        let head = |number: &u64| {
+            let path = path(&self.dir, *number);
+            let mut bytes = Vec::with_capacity(HEAD);
+            let file = fs::File::open(path).ok()?;
+            file.take(HEAD as u64).read_to_end(&mut bytes).ok()?;
+            Head::decode(&bytes).ok()
+        };
+        self.segments.iter().find_map(head).map_or(0..0, |head| head.acknowledged..head.first)
     }
 
     fn lose(&mut self, upto: u64) {

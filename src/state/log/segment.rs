@@ -40,14 +40,18 @@ impl Active {
         }
     }
 
-    /// Appends frames; they are durable when this returns. After an error the segment must be given up.
+    /// Appends frames; they are durable when this returns, and the segment's once they are kept. After an error, and if they
+    /// are not to be kept, the segment must be given up.
     pub fn append(&mut self, frames: &[u8], faults: &Faults) -> Result<(), StateError> {
         let write = faults.at(Point::LogWrite).and_then(|()| self.file.write_all(frames));
         write.map_err(StateError::io(&self.path, "write"))?;
         let sync = faults.at(Point::LogWritten).and_then(|()| faults.at(Point::LogSync));
-        sync.and_then(|()| self.file.sync_data()).map_err(StateError::io(&self.path, "fsync"))?;
-        self.bytes += frames.len() as u64;
-        Ok(())
+        sync.and_then(|()| self.file.sync_data()).map_err(StateError::io(&self.path, "fsync"))
+    }
+
+    /// Keeps what was appended last.
+    pub fn keep(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
     }
 
     /// Gives the segment up after a failure. What is not durable is cut off if the disk lets it be, which also makes room.

@@ -1,7 +1,9 @@
 //! The log on a real disk, with failures of the disk asked for by name.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::state::{Faults, StateDir};
@@ -34,14 +36,15 @@ impl Bench {
         Log::open(&self.dir, options, faults, Box::new(|_| ())).unwrap().0
     }
 
+    /// A log whose disk hangs at this point until the file is there that is returned.
+    fn hanging(&self, point: &str) -> (Log, PathBuf) {
+        let release = self.dir.path().join("go-on");
+        (self.open(&format!("{point}:hang:{}", release.display())), release)
+    }
+
     /// Payloads as read from `from` on, and what is lost.
     fn read(&self, from: u64) -> (Vec<String>, Vec<Lost>) {
-        let mut reader = Reader::new(&self.dir.log(), from).unwrap();
-        let mut payloads = Vec::new();
-        while let Some(entry) = reader.read().unwrap() {
-            payloads.push(String::from_utf8(entry.payload).unwrap());
-        }
-        (payloads, reader.lost().to_vec())
+        read_all(&self.dir.log(), from)
     }
 
     fn segments(&self) -> Vec<std::path::PathBuf> {
@@ -49,6 +52,15 @@ impl Bench {
         paths.sort();
         paths
     }
+}
+
+fn read_all(dir: &Path, from: u64) -> (Vec<String>, Vec<Lost>) {
+    let mut reader = Reader::new(dir, from).unwrap();
+    let mut payloads = Vec::new();
+    while let Some(entry) = reader.read().unwrap() {
+        payloads.push(String::from_utf8(entry.payload).unwrap());
+    }
+    (payloads, reader.lost().to_vec())
 }
 
 fn append(log: &Log, payload: &str) -> mpsc::Receiver<Outcome> {
@@ -65,7 +77,179 @@ fn appended(log: &Log, payload: &str) -> Outcome {
 
 /// Past the time in which all is refused after a failure.
 fn wait_for_retry() {
-    std::thread::sleep(std::time::Duration::from_millis(250));
+    std::thread::sleep(Duration::from_millis(250));
+}
+
+/// Appends until it is taken.
+fn appended_at_last(log: &Log, payload: &str) -> u64 {
+    let end = Instant::now() + Duration::from_secs(10);
+    loop {
+        match appended(log, payload) {
+            Ok(number) => return number,
+            Err(refused) => assert!(Instant::now() < end, "{refused}"),
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_disk_that_hangs_is_a_refusal_and_no_end() {
+    for point in ["log.write:2", "log.sync:2", "log.synced:2"] {
+        let bench = Bench::new();
+        let (log, release) = bench.hanging(point);
+        assert_eq!(appended(&log, "a"), Ok(0));
+        let started = Instant::now();
+        let outcomes: Vec<_> = (0..3).map(|_| append(&log, "refused")).collect();
+        outcomes.iter().for_each(|o| assert_eq!(o.recv().unwrap(), Err(Refused::Stalled)));
+        assert!(started.elapsed() >= PATIENCE && started.elapsed() < PATIENCE * 2, "{point}: {:?}", started.elapsed());
+        let started = Instant::now();
+        assert_eq!(appended(&log, "refused"), Err(Refused::Stalled));
+        log.trim(0);
+        assert!(started.elapsed() < PATIENCE / 4, "nobody waits for a disk that is known to hang");
+        fs::write(release, "").unwrap();
+        let next = appended_at_last(&log, "b");
+        assert!((2..=4).contains(&next), "{point}: {next}: the numbers of what was refused are not given again");
+        assert_eq!(appended(&log, "c"), Ok(next + 1));
+        drop(log);
+        let all = ["a", "b", "c"].map(str::to_owned).to_vec();
+        assert_eq!(bench.read(0), (all, vec![]), "{point}: what was refused is gone, and no loss");
+        assert_eq!(appended(&bench.open(""), "d"), Ok(next + 2));
+    }
+}
+
+#[test]
+fn what_was_refused_is_not_read_though_the_disk_has_it() {
+    let bench = Bench::new();
+    let (log, release) = bench.hanging("log.sync:2");
+    appended(&log, "a").unwrap();
+    assert_eq!(appended(&log, "refused"), Err(Refused::Stalled));
+    let segment = bench.segments().pop().unwrap();
+    let written = fs::read(&segment).unwrap();
+    // A process that was killed meanwhile has refused it to nobody, or nobody knows: it is read.
+    assert_eq!(bench.read(0).0, ["a", "refused"]);
+    fs::write(release, "").unwrap();
+    appended_at_last(&log, "b");
+    drop(log);
+    // As if the disk had not taken the cut.
+    fs::write(&segment, written).unwrap();
+    assert_eq!(bench.read(0), (vec!["a".to_owned(), "b".to_owned()], vec![]));
+    assert_eq!(bench.read(1), (vec!["b".to_owned()], vec![]));
+}
+
+#[test]
+fn numbers_that_were_refused_are_not_given_again_after_a_restart() {
+    let bench = Bench::new();
+    let (log, release) = bench.hanging("log.sync:2");
+    appended(&log, "a").unwrap();
+    assert_eq!(appended(&log, "refused"), Err(Refused::Stalled));
+    let segment = bench.segments().pop().unwrap();
+    let written = fs::read(&segment).unwrap();
+    fs::write(release, "").unwrap();
+    // The next segment is begun, and nothing is in it.
+    let (log, release) = {
+        appended_at_last(&log, "b");
+        drop(log);
+        fs::remove_file(bench.dir.path().join("go-on")).unwrap();
+        bench.hanging("log.write:1")
+    };
+    assert_eq!(appended(&log, "refused, too"), Err(Refused::Stalled));
+    fs::write(release, "").unwrap();
+    drop(log);
+    fs::write(&segment, written).unwrap();
+    let next = appended(&bench.open(""), "c").unwrap();
+    assert_eq!(bench.read(0), (["a", "b", "c"].map(str::to_owned).to_vec(), vec![]), "{next}");
+}
+
+#[test]
+fn the_end_does_not_wait_for_a_disk_that_hangs() {
+    let bench = Bench::new();
+    let (log, release) = bench.hanging("log.sync:1");
+    let (before, started) = (append(&log, "a"), Instant::now());
+    drop(log);
+    assert!(started.elapsed() < PATIENCE + Duration::from_secs(1), "{:?}", started.elapsed());
+    assert_eq!(before.recv().unwrap(), Err(Refused::Stalled));
+    fs::write(release, "").unwrap();
+}
+
+/// What a power cut leaves of a folder: of each file what was fsynced, and of the rest a part, nothing, or garbage.
+fn cut_power(
+    log: &Path,
+    synced: &std::collections::HashMap<PathBuf, usize>,
+    rng: &mut fastrand::Rng,
+) -> tempfile::TempDir {
+    let after = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(log).unwrap() {
+        let path = entry.unwrap().path();
+        let mut bytes = fs::read(&path).unwrap();
+        let durable = synced.get(&path).copied().unwrap_or(0);
+        bytes.truncate(rng.usize(durable..=bytes.len()));
+        let damaged = rng.usize(durable..=bytes.len());
+        match rng.u8(..3) {
+            0 => bytes[damaged..].fill(0),
+            1 => bytes[damaged..].iter_mut().for_each(|b| *b = rng.u8(..)),
+            _ => {}
+        }
+        fs::write(after.path().join(path.file_name().unwrap()), bytes).unwrap();
+    }
+    after
+}
+
+#[test]
+fn a_power_cut_takes_nothing_that_was_acknowledged() {
+    let (mut torn, mut kept_more) = (0, 0);
+    for seed in 0..60 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let bench = Bench::new();
+        let mut synced = std::collections::HashMap::new();
+        let mut acknowledged = Vec::new();
+        // Some processes one after the other, each with a segment or two of its own; the last is at a fsync when it comes.
+        for process in 0..3 {
+            let groups = rng.usize(1..6);
+            let point = if process < 2 { "log.sync:99".to_owned() } else { format!("log.sync:{}", groups + 1) };
+            let release = bench.dir.path().join(format!("go-on-{process}"));
+            let options = Options { segment_bytes: rng.u64(100..400), ..Bench::options() };
+            let log = bench.open_with(&format!("{point}:hang:{}", release.display()), options);
+            for n in 0..groups {
+                let payload = format!("{process}/{n}/{}", "x".repeat(rng.usize(0..80)));
+                appended(&log, &payload).unwrap();
+                acknowledged.push(payload);
+            }
+            for path in bench.segments() {
+                let length = fs::metadata(&path).unwrap().len() as usize;
+                synced.insert(path, length);
+            }
+            if process == 2 {
+                let under_way: Vec<_> = (0..rng.usize(1..4)).map(|n| append(&log, &format!("under way {n}"))).collect();
+                let grown = |path: &PathBuf| {
+                    fs::metadata(path).unwrap().len() as usize > synced.get(path).copied().unwrap_or(0)
+                };
+                let end = Instant::now() + Duration::from_secs(10);
+                while !bench.segments().iter().any(grown) && Instant::now() < end {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                // A segment that was begun for them has its head and its name on the disk before they are written.
+                for path in bench.segments() {
+                    synced.entry(path).or_insert(super::frame::HEAD);
+                }
+                let after = cut_power(&bench.dir.log(), &synced, &mut rng);
+                let (read, lost) = read_all(after.path(), 0);
+                assert_eq!(lost, [], "seed {seed}");
+                assert_eq!(read[..acknowledged.len()], acknowledged, "seed {seed}");
+                let more = &read[acknowledged.len()..];
+                assert!(
+                    more.iter().enumerate().all(|(n, payload)| *payload == format!("under way {n}")),
+                    "seed {seed}: {more:?}"
+                );
+                kept_more += usize::from(!more.is_empty());
+                torn += usize::from(inspect(after.path()).unwrap().iter().any(|report| report.torn > 0));
+                fs::write(&release, "").unwrap();
+                drop(under_way);
+            }
+            drop(log);
+        }
+    }
+    // Otherwise nothing was tested.
+    assert!(torn > 10 && kept_more > 3, "{torn} torn, {kept_more} with what nobody was told of");
 }
 
 #[test]
@@ -93,6 +277,8 @@ fn what_is_acknowledged_is_read_again_in_order() {
     let numbers: Vec<u64> = outcomes.iter().map(|o| o.recv().unwrap().unwrap()).collect();
     assert_eq!(numbers, (0..100).collect::<Vec<_>>());
     drop(log);
+    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&bench.segments()[0]).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
     assert_eq!(bench.read(97), (["97", "98", "99"].map(str::to_owned).to_vec(), vec![]));
     // Numbers go on where they ended.
     assert_eq!(appended(&bench.open(""), "next"), Ok(100));
@@ -106,7 +292,7 @@ fn many_share_one_fsync() {
     let observer: Observer = Box::new(move |event| {
         if let Event::Synced { entries, .. } = event {
             // The others gather meanwhile.
-            std::thread::sleep(std::time::Duration::from_millis(50));
+            std::thread::sleep(Duration::from_millis(50));
             groups.send(entries).unwrap();
         }
     });

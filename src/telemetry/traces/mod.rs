@@ -4,6 +4,7 @@
 //! bounded queue. Where `tracing:` is not configured they are not even begun. Knows nothing of what they are about.
 
 mod exporter;
+mod queue;
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::http_client::{HttpClient, HttpClientConfig, HttpClientError, Purpose}
 
 use super::Register;
 use exporter::Exporter;
+use queue::Queue;
 
 /// Spans that wait to be sent; what is beyond is dropped.
 const QUEUED_SPANS: usize = 4_096;
@@ -106,18 +108,25 @@ impl Traces {
     pub fn start(&self, config: &TracingConfig, area: Register<'_>) -> Result<Option<Exporting>, TracesError> {
         let Some(endpoint) = &config.endpoint else { return Ok(None) };
         let spans =
-            area.counters("forewarn_tracing_spans_total", "Own spans, by what became of them.", &["outcome"])?;
+            area.counters("forewarn_tracing_spans_total", "Own spans, by what became of them: sent, not taken (dropped), or left out because too many waited (overflow).", &["outcome"])?;
+        for outcome in ["sent", "dropped", "overflow"] {
+            spans.with_label_values(&[outcome]);
+        }
+        let waiting = area.gauge("forewarn_tracing_queued_spans", "Own spans that wait to be sent.")?;
         let client = HttpClient::new(&config.http_config, Purpose::Write, TIMEOUT)?;
         let name = config.service_name.clone().unwrap_or_else(|| "forewarn".to_owned());
         let resource = Resource::builder_empty()
             .with_service_name(name)
             .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
             .build();
-        let exporter = Exporter::new(client, endpoint.clone(), spans);
+        let overflow = spans.with_label_values(&["overflow"]);
+        let exporter = Exporter::new(client, endpoint.clone(), spans, waiting.clone());
         let batch = BatchConfigBuilder::default().with_max_queue_size(QUEUED_SPANS).build();
+        let spans = BatchSpanProcessor::builder(exporter).with_batch_config(batch).build();
+        let queue = Queue { spans, capacity: QUEUED_SPANS as i64, waiting, overflow };
         let share = config.sampling_fraction.unwrap_or(1.0);
         let provider = SdkTracerProvider::builder()
-            .with_span_processor(BatchSpanProcessor::builder(exporter).with_batch_config(batch).build())
+            .with_span_processor(queue)
             .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(share))))
             .with_resource(resource)
             .build();

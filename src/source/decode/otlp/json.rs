@@ -1,5 +1,5 @@
 //! OTLP metrics in JSON, into the types that protobuf gives. Unknown fields are let pass, as the protocol demands;
-//! exemplars and whatever else we do not use are skipped.
+//! whatever we do not use is skipped.
 //!
 //! <https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding>
 
@@ -7,7 +7,7 @@ use opentelemetry_proto::tonic::collector::metrics::v1 as collector;
 use opentelemetry_proto::tonic::metrics::v1 as proto;
 use serde::{Deserialize, Deserializer};
 
-use super::json_common::{KeyValue, Resource, Scope, list};
+use super::json_common::{KeyValue, Resource, Scope, hex, list};
 use super::json_number::{Num, enumeration, or_default};
 
 /// Reads an `ExportMetricsServiceRequest`.
@@ -87,6 +87,8 @@ struct NumberPoint {
     as_double: Option<Num<f64>>,
     #[serde(default)]
     as_int: Option<Num<i64>>,
+    #[serde(default, deserialize_with = "or_default")]
+    exemplars: Vec<Exemplar>,
     #[serde(default)]
     flags: Num<u32>,
 }
@@ -108,8 +110,20 @@ struct HistogramPoint {
     bucket_counts: Vec<Num<u64>>,
     #[serde(default, deserialize_with = "or_default")]
     explicit_bounds: Vec<Num<f64>>,
+    #[serde(default, deserialize_with = "or_default")]
+    exemplars: Vec<Exemplar>,
     #[serde(default)]
     flags: Num<u32>,
+}
+
+/// What links a point to a trace; its value is of no use here.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Exemplar {
+    #[serde(default)]
+    time_unix_nano: Num<u64>,
+    #[serde(default, deserialize_with = "hex")]
+    trace_id: Vec<u8>,
 }
 
 /// A point that is only counted.
@@ -201,8 +215,8 @@ impl From<NumberPoint> for proto::NumberDataPoint {
             start_time_unix_nano: from.start_time_unix_nano.0,
             time_unix_nano: from.time_unix_nano.0,
             value: from.as_double.map(|v| Value::AsDouble(v.0)).or(from.as_int.map(|v| Value::AsInt(v.0))),
+            exemplars: list(from.exemplars),
             flags: from.flags.0,
-            ..Self::default()
         }
     }
 }
@@ -217,9 +231,16 @@ impl From<HistogramPoint> for proto::HistogramDataPoint {
             sum: from.sum.map(|v| v.0),
             bucket_counts: numbers(from.bucket_counts),
             explicit_bounds: numbers(from.explicit_bounds),
+            exemplars: list(from.exemplars),
             flags: from.flags.0,
             ..Self::default()
         }
+    }
+}
+
+impl From<Exemplar> for proto::Exemplar {
+    fn from(from: Exemplar) -> Self {
+        Self { time_unix_nano: from.time_unix_nano.0, trace_id: from.trace_id, ..Self::default() }
     }
 }
 

@@ -72,6 +72,15 @@ fn base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<u8>>,
     text.map(|text| STANDARD.decode(text).map_err(serde::de::Error::custom)).transpose()
 }
 
+/// Identities are in hexadecimal, unlike other bytes.
+pub(super) fn hex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    let text: String = or_default(deserializer)?;
+    let digit = |c: u8| char::from(c).to_digit(16);
+    let pair = |pair: &[u8]| Some((digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?) as u8);
+    let bytes: Option<Vec<u8>> = text.as_bytes().chunks(2).map(pair).collect();
+    bytes.ok_or_else(|| serde::de::Error::custom("an identity is not in hexadecimal"))
+}
+
 impl From<Resource> for resource::Resource {
     fn from(from: Resource) -> Self {
         Self { attributes: list(from.attributes), ..Self::default() }

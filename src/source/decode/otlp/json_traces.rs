@@ -4,7 +4,7 @@ use opentelemetry_proto::tonic::collector::trace::v1 as collector;
 use opentelemetry_proto::tonic::trace::v1 as proto;
 use serde::{Deserialize, Deserializer};
 
-use super::json_common::{Resource, list};
+use super::json_common::{Resource, hex, list};
 use super::json_number::{Num, enumeration, or_default};
 
 /// Reads an `ExportTraceServiceRequest`.
@@ -64,15 +64,6 @@ fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i32, D::Error> {
 
 fn code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i32, D::Error> {
     enumeration(deserializer, |name| proto::status::StatusCode::from_str_name(name).map(|c| c as i32))
-}
-
-/// Identities are in hexadecimal, unlike other bytes.
-fn hex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-    let text: String = or_default(deserializer)?;
-    let digit = |c: u8| char::from(c).to_digit(16);
-    let pair = |pair: &[u8]| Some((digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?) as u8);
-    let bytes: Option<Vec<u8>> = text.as_bytes().chunks(2).map(pair).collect();
-    bytes.ok_or_else(|| serde::de::Error::custom("an identity is not in hexadecimal"))
 }
 
 impl From<ResourceSpans> for proto::ResourceSpans {

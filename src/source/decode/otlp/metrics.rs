@@ -1,13 +1,14 @@
-//! A message of metrics into a batch. Holds the running totals of delta series; knows no transport and no clock.
+//! A message of metrics into a batch. Pure: the running totals of delta series are an argument; knows no transport and no clock.
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, Metric, ResourceMetrics};
+use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, Exemplar, Metric, ResourceMetrics};
 use prost::Message as _;
 
-use super::super::{Decoded, Dropped};
+use super::super::trace_exemplar::{TRACES_MAX, trace_id};
+use super::super::{CreatedTimestamps, Decoded, Dropped, TraceExemplar};
 use super::delta::{DeltaChanges, DeltaTotals};
-use super::labels::{Shared, target_info};
+use super::labels::{LabelMap, Shared, target_info};
 use super::names::{MetricKind, metric_name};
 use super::points::{Refused, Writer, millis};
 use super::settings::OtlpSettings;
@@ -20,12 +21,12 @@ const TARGET_INFO_EVERY_MS: Millis = 150_000;
 /// At most so many of them in one message, the newest: one wrong time would ask for millions.
 const TARGET_INFO_SAMPLES: Millis = 1_000;
 
-/// Decodes messages of one stream of metrics.
-#[derive(Debug)]
-pub struct MetricsDecoder {
+/// Reads messages. What it has to remember from one to the next is an argument, for sources that share it.
+#[derive(Clone, Debug)]
+pub struct MetricsReader {
     settings: OtlpSettings,
+    created: CreatedTimestamps,
     limits: Limits,
-    deltas: DeltaTotals,
 }
 
 /// What was taken of a message.
@@ -37,31 +38,26 @@ pub struct TakenMetrics {
     pub points: u64,
     /// Points of which something was left out.
     pub rejected_points: u64,
-    /// What it has changed in the running totals, for [`MetricsDecoder::undo`].
+    /// What it has changed in the running totals, for [`DeltaTotals::undo`].
     pub changes: DeltaChanges,
 }
 
-impl MetricsDecoder {
-    /// A decoder without running totals.
+impl MetricsReader {
+    /// A reader.
     #[must_use]
-    pub fn new(settings: OtlpSettings, limits: &Limits) -> Self {
-        Self { settings, limits: limits.clone(), deltas: DeltaTotals::new(limits) }
+    pub fn new(settings: OtlpSettings, created: CreatedTimestamps, limits: &Limits) -> Self {
+        Self { settings, created, limits: limits.clone() }
     }
 
-    /// Decodes an `ExportMetricsServiceRequest`, which is also `MetricsData`; samples outside of `accepted` are left out.
+    /// Reads an `ExportMetricsServiceRequest`, which is also `MetricsData`.
     ///
     /// # Errors
-    /// The message is malformed or breaks a limit; nothing of it is taken.
-    pub fn decode(
-        &mut self,
-        bytes: &[u8],
-        encoding: OtlpEncoding,
-        accepted: TimeSpan,
-    ) -> Result<TakenMetrics, OtlpError> {
+    /// The message is malformed or breaks a limit.
+    pub fn read(&self, bytes: &[u8], encoding: OtlpEncoding) -> Result<ExportMetricsServiceRequest, OtlpError> {
         if bytes.len() > self.limits.otlp_bytes {
             return Err(OtlpError::TooLarge { bytes: bytes.len(), limit: self.limits.otlp_bytes });
         }
-        let request = match encoding {
+        Ok(match encoding {
             OtlpEncoding::Protobuf => {
                 density::check_metrics(bytes)?;
                 ExportMetricsServiceRequest::decode(bytes)?
@@ -70,59 +66,72 @@ impl MetricsDecoder {
                 density::check_json(bytes)?;
                 json::metrics(bytes)?
             }
-        };
-        self.take(&request, accepted)
+        })
     }
 
-    /// The same of a message that has been read.
+    /// Takes a message that has been read; samples outside of `accepted` are left out.
     ///
     /// # Errors
-    /// More samples than are taken at once; nothing is.
+    /// More samples or labels than are taken at once; nothing is.
     pub fn take(
-        &mut self,
+        &self,
         request: &ExportMetricsServiceRequest,
         accepted: TimeSpan,
+        deltas: &mut DeltaTotals,
     ) -> Result<TakenMetrics, OtlpError> {
-        let outcome = self.walk(request, accepted);
-        let changes = self.deltas.changes();
+        let outcome = self.walk(request, accepted, deltas);
+        let changes = deltas.changes();
         match outcome {
             Ok(taken) => Ok(TakenMetrics { changes, ..taken }),
             Err(error) => {
-                self.deltas.undo(changes);
+                deltas.undo(changes);
                 Err(error)
             }
         }
     }
 
-    /// Takes back what a message has added to running totals: it could not be kept, and will come again.
-    pub fn undo(&mut self, changes: DeltaChanges) {
-        self.deltas.undo(changes);
-    }
-
-    fn walk(&mut self, request: &ExportMetricsServiceRequest, accepted: TimeSpan) -> Result<TakenMetrics, OtlpError> {
-        let builder = BatchBuilder::new(&self.limits);
+    fn walk(
+        &self,
+        request: &ExportMetricsServiceRequest,
+        accepted: TimeSpan,
+        deltas: &mut DeltaTotals,
+    ) -> Result<TakenMetrics, OtlpError> {
         let writer = Writer {
-            builder,
+            builder: BatchBuilder::new(&self.limits),
             dropped: Dropped::default(),
-            deltas: &mut self.deltas,
+            deltas,
+            created: self.created,
             accepted,
             label_bytes_max: self.limits.decompressed_bytes,
             is_full: false,
         };
-        let mut walk = Walk { settings: &self.settings, limits: &self.limits, writer, points: 0, rejected: 0 };
+        let (settings, limits) = (&self.settings, &self.limits);
+        let mut walk = Walk { settings, limits, writer, traces: Vec::new(), points: 0, rejected: 0 };
         for resource in &request.resource_metrics {
             walk.resource(resource)?;
         }
-        let decoded = Decoded { batch: walk.writer.builder.finish(), dropped: walk.writer.dropped };
-        let (points, rejected_points) = (walk.points, walk.rejected);
+        let Walk { writer, traces, points, rejected: rejected_points, .. } = walk;
+        let decoded = Decoded { batch: writer.builder.finish(), dropped: writer.dropped, traces };
         Ok(TakenMetrics { decoded, points, rejected_points, ..TakenMetrics::default() })
     }
+}
+
+/// Whether a message has points whose totals have to be known.
+#[must_use]
+pub fn has_deltas(request: &ExportMetricsServiceRequest) -> bool {
+    let scopes = request.resource_metrics.iter().flat_map(|resource| &resource.scope_metrics);
+    scopes.flat_map(|scope| &scope.metrics).any(|metric| match &metric.data {
+        Some(Data::Sum(data)) => data.aggregation_temporality == DELTA,
+        Some(Data::Histogram(data)) => data.aggregation_temporality == DELTA,
+        _ => false,
+    })
 }
 
 struct Walk<'a> {
     settings: &'a OtlpSettings,
     limits: &'a Limits,
     writer: Writer<'a>,
+    traces: Vec<TraceExemplar>,
     points: u64,
     rejected: u64,
 }
@@ -192,27 +201,36 @@ impl Walk<'_> {
             Data::Gauge(gauge) => {
                 for point in &gauge.data_points {
                     let labels = shared.point(&point.attributes, settings, labels_max);
-                    self.point(labels, |writer, labels| writer.number(&name, labels, point, CUMULATIVE));
+                    let write = |writer: &mut Writer<'_>, labels: &LabelMap<'_>| {
+                        writer.number(&name, labels, point, (CUMULATIVE, false))
+                    };
+                    self.point(labels, point.time_unix_nano, &point.exemplars, write);
                 }
             }
             Data::Sum(sum) => {
                 for point in &sum.data_points {
                     let labels = shared.point(&point.attributes, settings, labels_max);
-                    let temporality = sum.aggregation_temporality;
-                    self.point(labels, |writer, labels| writer.number(&name, labels, point, temporality));
+                    let kind = (sum.aggregation_temporality, sum.is_monotonic);
+                    let write =
+                        |writer: &mut Writer<'_>, labels: &LabelMap<'_>| writer.number(&name, labels, point, kind);
+                    self.point(labels, point.time_unix_nano, &point.exemplars, write);
                 }
             }
             Data::Histogram(histogram) => {
                 for point in &histogram.data_points {
                     let labels = shared.point(&point.attributes, settings, labels_max);
                     let temporality = histogram.aggregation_temporality;
-                    self.point(labels, |writer, labels| writer.histogram(&name, labels, point, temporality));
+                    let write = |writer: &mut Writer<'_>, labels: &LabelMap<'_>| {
+                        writer.histogram(&name, labels, point, temporality)
+                    };
+                    self.point(labels, point.time_unix_nano, &point.exemplars, write);
                 }
             }
             Data::Summary(summary) => {
                 for point in &summary.data_points {
                     let labels = shared.point(&point.attributes, settings, labels_max);
-                    self.point(labels, |writer, labels| writer.summary(&name, labels, point));
+                    let write = |writer: &mut Writer<'_>, labels: &LabelMap<'_>| writer.summary(&name, labels, point);
+                    self.point(labels, point.time_unix_nano, &[], write);
                 }
             }
             Data::ExponentialHistogram(_) => self.refuse(count(data), |dropped, n| dropped.histograms += n),
@@ -221,18 +239,30 @@ impl Walk<'_> {
 
     fn point<'b>(
         &mut self,
-        labels: Result<super::labels::LabelMap<'b>, LabelError>,
-        write: impl FnOnce(&mut Writer<'_>, &super::labels::LabelMap<'b>) -> Result<(), Refused>,
+        labels: Result<LabelMap<'b>, LabelError>,
+        time: u64,
+        exemplars: &[Exemplar],
+        write: impl FnOnce(&mut Writer<'_>, &LabelMap<'b>) -> Result<(), Refused>,
     ) {
         self.points += 1;
         let outcome = match labels {
-            Ok(labels) => write(&mut self.writer, &labels),
+            Ok(labels) => write(&mut self.writer, &labels).inspect(|()| self.trace(time, exemplars)),
             Err(fault) => {
                 self.writer.dropped.series(fault, 1);
                 Err(Refused)
             }
         };
         self.rejected += u64::from(outcome.is_err());
+    }
+
+    /// Keeps the newest trace of the point that was written last.
+    fn trace(&mut self, time: u64, exemplars: &[Exemplar]) {
+        let named = exemplars.iter().filter_map(|e| Some((e.time_unix_nano, trace_id(&e.trace_id)?)));
+        let Some((at, trace_id)) = named.max() else { return };
+        if let Some(labels) = self.writer.builder.last_labels().filter(|_| self.traces.len() < TRACES_MAX) {
+            // One from the future would stay the newest for good.
+            self.traces.push(TraceExemplar::new(labels, trace_id, millis(at.min(time))));
+        }
     }
 
     fn refuse(&mut self, points: u64, count: impl FnOnce(&mut Dropped, u64)) {
@@ -247,9 +277,10 @@ impl Walk<'_> {
 }
 
 const CUMULATIVE: i32 = AggregationTemporality::Cumulative as i32;
+const DELTA: i32 = AggregationTemporality::Delta as i32;
 
 fn is_usable(temporality: i32) -> bool {
-    temporality == CUMULATIVE || temporality == AggregationTemporality::Delta as i32
+    temporality == CUMULATIVE || temporality == DELTA
 }
 
 fn count(data: &Data) -> u64 {

@@ -5,10 +5,11 @@
 //! JSON by readers of our own (`json`), because that crate's lose points without a word where a number stands as a
 //! string, which is how protobuf's JSON mapping writes it.
 //!
-//! [`MetricsDecoder`] is what a source holds: one for each stream whose points come in order (a receiver, a Kafka
-//! partition). It keeps the running totals of delta series, see [`DeltaTotals`].
+//! [`MetricsDecoder`] is what a source holds for a stream whose points come in order (a Kafka partition). It keeps the running
+//! totals of delta series, see [`DeltaTotals`]; a receiver holds these and a [`MetricsReader`], which needs no lock.
 
 mod attributes;
+mod decoder;
 mod delta;
 mod density;
 mod json;
@@ -25,8 +26,9 @@ mod tests;
 mod traces;
 mod units;
 
-pub use delta::{DeltaChanges, DeltaFault, DeltaTotals};
-pub use metrics::{MetricsDecoder, TakenMetrics};
+pub use decoder::MetricsDecoder;
+pub use delta::{Added, Delta, DeltaChanges, DeltaFault, DeltaTotals};
+pub use metrics::{MetricsReader, TakenMetrics, has_deltas};
 pub use names::{MetricKind, label_name, metric_name};
 pub use settings::{OtlpSettings, TranslationStrategy};
 pub use traces::{EndedSpan, read_traces, spans};

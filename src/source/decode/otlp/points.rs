@@ -6,10 +6,10 @@ use opentelemetry_proto::tonic::metrics::v1::{
     AggregationTemporality, HistogramDataPoint, NumberDataPoint, SummaryDataPoint,
 };
 
-use super::super::Dropped;
-use super::delta::{DeltaFault, DeltaTotals};
+use super::super::{CreatedTimestamps, Dropped};
+use super::delta::{Added, Delta, DeltaFault, DeltaTotals};
 use super::labels::LabelMap;
-use crate::base::{BatchBuilder, METRIC_NAME, Millis, TimeSpan, format_value, stale_nan};
+use crate::base::{BatchBuilder, CounterStart, METRIC_NAME, Millis, TimeSpan, format_value, stale_nan};
 
 /// The flag that says that there was nothing to observe (`DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK`).
 const NO_RECORDED_VALUE: u32 = 1;
@@ -20,6 +20,8 @@ pub(super) struct Writer<'a> {
     pub(super) builder: BatchBuilder,
     pub(super) dropped: Dropped,
     pub(super) deltas: &'a mut DeltaTotals,
+    /// What becomes of start times.
+    pub(super) created: CreatedTimestamps,
     /// Between which times samples are taken.
     pub(super) accepted: TimeSpan,
     /// Most bytes of labels. What a resource says once, each of its points repeats.
@@ -35,12 +37,15 @@ pub(super) struct Moment {
     time: u64,
     is_delta: bool,
     is_stale: bool,
+    /// Whether its series only grow, from zero at `start` on.
+    is_counter: bool,
 }
 
 impl Moment {
+    /// Of a counter.
     fn new(start: u64, time: u64, flags: u32, temporality: i32) -> Self {
         let is_delta = temporality == AggregationTemporality::Delta as i32;
-        Self { start, time, is_delta, is_stale: flags & NO_RECORDED_VALUE != 0 }
+        Self { start, time, is_delta, is_stale: flags & NO_RECORDED_VALUE != 0, is_counter: true }
     }
 }
 
@@ -55,9 +60,10 @@ impl Writer<'_> {
         name: &str,
         labels: &LabelMap<'_>,
         point: &NumberDataPoint,
-        temporality: i32,
+        (temporality, is_counter): (i32, bool),
     ) -> Result<(), Refused> {
         let moment = Moment::new(point.start_time_unix_nano, point.time_unix_nano, point.flags, temporality);
+        let moment = Moment { is_counter, ..moment };
         let value = match point.value {
             Some(Value::AsDouble(v)) => v,
             Some(Value::AsInt(v)) => v as f64,
@@ -104,6 +110,7 @@ impl Writer<'_> {
         let moment = Moment::new(point.start_time_unix_nano, point.time_unix_nano, point.flags, 0);
         let mut outcome = self.series(&format!("{name}_sum"), labels, None, moment, point.sum);
         outcome = outcome.and(self.series(&format!("{name}_count"), labels, None, moment, point.count as f64));
+        let moment = Moment { is_counter: false, ..moment };
         for at in &point.quantile_values {
             let quantile = format_value(at.quantile);
             outcome = outcome.and(self.series(name, labels, Some(("quantile", &quantile)), moment, at.value));
@@ -133,22 +140,39 @@ impl Writer<'_> {
         }
         self.begin(name, labels, extra)?;
         let key = self.builder.last_key().unwrap_or_default();
-        let value = if moment.is_stale {
-            self.deltas.end(key);
-            stale_nan()
-        } else if moment.is_delta {
-            self.deltas.add(key, moment.start, moment.time, value).map_err(|fault| {
-                match fault {
-                    DeltaFault::OutOfOrder => self.dropped.delta_out_of_order += 1,
-                    DeltaFault::TooMany => self.dropped.delta_series += 1,
-                }
-                Refused
-            })?
-        } else {
-            value
-        };
-        self.builder.sample(t, value);
+        if moment.is_stale {
+            if moment.is_delta {
+                self.deltas.end(key);
+            }
+            self.builder.sample(t, stale_nan());
+            return Ok(());
+        }
+        let mut value = Added { total: value, begins: true };
+        if moment.is_delta {
+            value = self.total(key, moment, value.total)?;
+        }
+        if moment.is_counter && value.begins {
+            // In the order of time: the second is before the sample by as little as can be.
+            if let Some(begin) = self.created.begin(millis(moment.start), t) {
+                self.builder.counter_start(begin, CounterStart::Created);
+            }
+            if moment.is_delta {
+                self.builder.counter_start(t.saturating_sub(1), CounterStart::Anew);
+            }
+        }
+        self.builder.sample(t, value.total);
         Ok(())
+    }
+
+    fn total(&mut self, series: u128, moment: Moment, value: f64) -> Result<Added, Refused> {
+        let Moment { start, time, is_counter, .. } = moment;
+        self.deltas.add(series, Delta { start, time, value, is_counter }).map_err(|fault| {
+            match fault {
+                DeltaFault::OutOfOrder => self.dropped.delta_out_of_order += 1,
+                DeltaFault::TooMany => self.dropped.delta_series += 1,
+            }
+            Refused
+        })
     }
 
     /// Begins a series. The name stands against an attribute of that name; one called `le` makes a bucket ambiguous, and

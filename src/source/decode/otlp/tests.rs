@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use prost::Message as _;
 
 use super::*;
-use crate::base::{Limits, TimeSpan, is_stale};
+use crate::base::{CounterStart, Labels, Limits, TimeSpan, is_stale};
+use crate::source::decode::{CreatedTimestamps, TraceExemplar};
 
 /// As the Collector's JSON marshaler writes it: 64-bit integers as text, enums as numbers, empty fields left out.
 const COLLECTOR: &str = r#"{"resourceMetrics":[{"resource":{"attributes":[
@@ -29,7 +30,7 @@ const COLLECTOR: &str = r#"{"resourceMetrics":[{"resource":{"attributes":[
  ],"schemaUrl":"u"}],"schemaUrl":"u","newField":{"a":[1]}}]}"#;
 
 fn decoder(limits: &Limits) -> MetricsDecoder {
-    MetricsDecoder::new(OtlpSettings::default(), limits)
+    MetricsDecoder::new(OtlpSettings::default(), CreatedTimestamps::Ignore, limits)
 }
 
 fn json(decoder: &mut MetricsDecoder, text: &str) -> TakenMetrics {
@@ -42,8 +43,12 @@ fn lines(taken: &TakenMetrics) -> Vec<String> {
     let mut lines = Vec::new();
     for run in batch.runs() {
         for sample in batch.samples(run) {
-            let value = if is_stale(sample.v) { "stale".to_owned() } else { sample.v.to_string() };
-            lines.push(format!("{} {value} @{}", batch.labels(run), (sample.t - 1_700_000_000_000) / 1000));
+            let value = match CounterStart::of(sample.v) {
+                Some(start) => format!("{start:?}"),
+                None if is_stale(sample.v) => "stale".to_owned(),
+                None => sample.v.to_string(),
+            };
+            lines.push(format!("{} {value} @{}", batch.labels(run), (sample.t - 1_700_000_000_000) as f64 / 1e3));
         }
     }
     lines
@@ -134,6 +139,110 @@ fn deltas_become_totals() {
 }
 
 #[test]
+fn a_total_that_begins_says_so_once() {
+    let mut decoder = decoder(&Limits::default());
+    let at = |seconds: u64| (1_700_000_000 + seconds) * 1_000_000_000;
+    let counter =
+        |taken: &TakenMetrics| lines(taken).into_iter().filter(|line| line.starts_with("c_total")).collect::<Vec<_>>();
+    let first = json(&mut decoder, &delta(at(10), 3, 1));
+    assert_eq!(counter(&first), ["c_total Anew @9.999", "c_total 5 @10"]);
+    assert_eq!(first.decoded.batch.measured(), 5);
+    assert_eq!(counter(&json(&mut decoder, &delta(at(20), 3, 1))), ["c_total 10 @20"]);
+    let (created, limits) = (CreatedTimestamps::ZeroSample, Limits::default());
+    let mut decoder = MetricsDecoder::new(OtlpSettings::default(), created, &limits);
+    let first = json(&mut decoder, &delta(at(10), 3, 1));
+    assert_eq!(counter(&first), ["c_total Created @0", "c_total Anew @9.999", "c_total 5 @10"]);
+}
+
+/// Points of all types with a start time; of the counters among them it says where they began.
+const STARTED: &str = r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[
+  {"name":"c","sum":{"isMonotonic":true,"aggregationTemporality":2,"dataPoints":[
+    {"startTimeUnixNano":"1700000003500000000","timeUnixNano":"1700000010000000000","asInt":"7"},
+    {"startTimeUnixNano":"1700000011000000000","timeUnixNano":"1700000011000000000","asInt":"7"},
+    {"startTimeUnixNano":"1600000000000000000","timeUnixNano":"1700000012000000000","asInt":"8"},
+    {"startTimeUnixNano":"1700000012000000000","timeUnixNano":"1700000013000000000","flags":1}]}},
+  {"name":"u","sum":{"aggregationTemporality":2,"dataPoints":[
+    {"startTimeUnixNano":"1700000003500000000","timeUnixNano":"1700000010000000000","asInt":"7"}]}},
+  {"name":"g","gauge":{"dataPoints":[
+    {"startTimeUnixNano":"1700000003500000000","timeUnixNano":"1700000010000000000","asInt":"7"}]}},
+  {"name":"h","histogram":{"aggregationTemporality":2,"dataPoints":[
+    {"startTimeUnixNano":"1700000003500000000","timeUnixNano":"1700000010000000000","count":"1","bucketCounts":["1"]}]}},
+  {"name":"s","summary":{"dataPoints":[
+    {"startTimeUnixNano":"1700000003500000000","timeUnixNano":"1700000010000000000","count":"1","sum":2,
+     "quantileValues":[{"quantile":1,"value":2}]}]}}]}]}]}"#;
+
+#[test]
+fn counters_begin_at_their_start_times() {
+    let (created, limits) = (CreatedTimestamps::ZeroSample, Limits::default());
+    let taken = json(&mut MetricsDecoder::new(OtlpSettings::default(), created, &limits), STARTED);
+    let bucket = "h_bucket{le=\"+Inf\"}";
+    assert_eq!(
+        lines(&taken),
+        [
+            "c_total Created @3.5",
+            "c_total 7 @10",
+            // Equal times: the sender does not know. Long ago: Prometheus would not take it either.
+            "c_total 7 @11",
+            "c_total 8 @12",
+            "c_total stale @13",
+            "u 7 @10",
+            "g 7 @10",
+            "h_count Created @3.5",
+            "h_count 1 @10",
+            &format!("{bucket} Created @3.5"),
+            &format!("{bucket} 1 @10"),
+            "s_sum Created @3.5",
+            "s_sum 2 @10",
+            "s_count Created @3.5",
+            "s_count 1 @10",
+            "s{quantile=\"1\"} 2 @10",
+        ]
+    );
+    let ignored = json(&mut decoder(&limits), STARTED);
+    assert_eq!(ignored.decoded.batch.all_samples().len() as u64, taken.decoded.batch.measured());
+}
+
+#[test]
+fn the_newest_trace_of_a_point_is_kept() {
+    let traced = |exemplars: &str| {
+        format!(
+            r#"{{"resourceMetrics":[{{"resource":{{"attributes":[{{"key":"service.name","value":{{"stringValue":"shop"}}}}]}},
+            "scopeMetrics":[{{"metrics":[
+            {{"name":"c","sum":{{"isMonotonic":true,"aggregationTemporality":2,"dataPoints":[{{
+              "attributes":[{{"key":"code","value":{{"stringValue":"500"}}}}],
+              "timeUnixNano":"1700000010000000000","asInt":"7","exemplars":[{exemplars}]}}]}}}},
+            {{"name":"h","histogram":{{"aggregationTemporality":2,"dataPoints":[{{
+              "timeUnixNano":"1700000010000000000","count":"1","bucketCounts":["0","1"],"explicitBounds":[1],
+              "exemplars":[{exemplars}]}}]}}}}]}}]}}]}}"#
+        )
+    };
+    let exemplar = |seconds: u64, trace: &str| {
+        format!(
+            r#"{{"timeUnixNano":"{seconds}000000000","asDouble":1,"traceId":"{trace}","spanId":"eee19b7ec3c1b174"}}"#
+        )
+    };
+    let (old, new) = ("5b8efff798038103d269b633813fc60c", "00000000000000000000000000000001");
+    let many = [exemplar(1_700_000_009, new), exemplar(1_700_000_008, old), exemplar(1_700_000_009, &"0".repeat(32))];
+    let text = traced(&many.join(","));
+    let want = |pairs: &[(&str, &str)], at| TraceExemplar {
+        labels: Labels::from_pairs(pairs.iter().copied()),
+        trace_id: new.to_owned(),
+        at,
+    };
+    let job = ("job", "shop");
+    let expected = [want(&[("code", "500"), job], 1_700_000_009_000), want(&[job], 1_700_000_009_000)];
+    assert_eq!(json(&mut decoder(&Limits::default()), &text).decoded.traces, expected);
+    let bytes = super::json::metrics(text.as_bytes()).unwrap().encode_to_vec();
+    let from_protobuf = decoder(&Limits::default()).decode(&bytes, OtlpEncoding::Protobuf, TimeSpan::ALL).unwrap();
+    assert_eq!(from_protobuf.decoded.traces, expected);
+    // One whose time cannot be is of the point's.
+    let ahead = json(&mut decoder(&Limits::default()), &traced(&exemplar(1_900_000_000, new)));
+    assert_eq!(ahead.decoded.traces[0].at, 1_700_000_010_000);
+    let none = json(&mut decoder(&Limits::default()), &traced(&exemplar(1_700_000_009, "")));
+    assert!(none.decoded.traces.is_empty());
+}
+
+#[test]
 fn limits_hold() {
     let few = |limits: Limits| decoder(&limits).decode(COLLECTOR.as_bytes(), OtlpEncoding::Json, TimeSpan::ALL);
     assert!(matches!(few(Limits { otlp_bytes: 100, ..Limits::default() }), Err(OtlpError::TooLarge { .. })));
@@ -183,7 +292,7 @@ fn attributes_promoted_and_of_scopes_are_labels() {
         keep_identifying_resource_attributes: true,
         ..OtlpSettings::default()
     };
-    let taken = json(&mut MetricsDecoder::new(settings, &Limits::default()), COLLECTOR);
+    let taken = json(&mut MetricsDecoder::new(settings, CreatedTimestamps::Ignore, &Limits::default()), COLLECTOR);
     let lines = lines(&taken);
     let scope = r#"otel_scope_name="meter", otel_scope_schema_url="u", otel_scope_version="1""#;
     assert_eq!(lines[1], format!("load{{host_name=\"h1\", instance=\"i1\", job=\"shop\", {scope}}} 0.5 @10"));
@@ -224,7 +333,8 @@ proptest! {
         let scope = ScopeMetrics { metrics: vec![metric.clone()], ..ScopeMetrics::default() };
         let resource = ResourceMetrics { scope_metrics: vec![scope], ..ResourceMetrics::default() };
         let request = ExportMetricsServiceRequest { resource_metrics: vec![resource] };
-        prop_assert!(decoder(&Limits::default()).take(&request, TimeSpan::ALL).is_ok());
+        let message = request.encode_to_vec();
+        prop_assert!(decoder(&Limits::default()).decode(&message, OtlpEncoding::Protobuf, TimeSpan::ALL).is_ok());
         for kind in [MetricKind::Gauge, MetricKind::Counter, MetricKind::Other] {
             let name = metric_name(&metric.name, &metric.unit, kind, TranslationStrategy::default());
             prop_assert!(name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':'), "{name}");

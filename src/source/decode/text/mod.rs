@@ -89,7 +89,7 @@ pub fn decode(body: &[u8], options: &TextOptions<'_>, limits: &Limits) -> Result
         }
     }
     parser.end()?;
-    Ok(Decoded { batch: builder.finish(), dropped })
+    Ok(Decoded { batch: builder.finish(), dropped, ..Decoded::default() })
 }
 
 /// Reads an exposition line by line; keeps what one line means for the next.

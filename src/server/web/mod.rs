@@ -1,0 +1,12 @@
+//! Who may talk to forewarn's ports, and how much at once: TLS and users, in the shape of Prometheus' web configuration
+//! (`prometheus/exporter-toolkit`, docs/web-configuration.md). Serves nothing itself.
+
+mod bodies;
+mod config;
+mod port;
+mod tls;
+mod users;
+
+pub use config::{ClientAuth, TlsServerConfig, TlsVersion, Web};
+pub use port::{Access, Port};
+pub use tls::TlsFault;
