@@ -13,6 +13,9 @@ pub fn named_files(config: &Config) -> Vec<NamedFile> {
     for (i, alertmanager) in config.alerting.alertmanagers.iter().enumerate() {
         add(&format!("alerting.alertmanagers[{i}]"), alertmanager.http().files());
     }
+    for (i, receiver) in config.remote_write.iter().enumerate() {
+        add(&format!("remote_write[{i}]"), receiver.http().files());
+    }
     for scrape in &config.scrape_configs {
         add(&format!("scrape_configs[{:?}]", scrape.job_name), scrape.http().files());
     }
@@ -45,6 +48,7 @@ sources:
     - {name: k, brokers: ['k:1'], topics: [{name: t, decoder: remote_write}], tls: {ca_file: f3},
        sasl: {mechanism: PLAIN, username: u, password_file: f4}}
 warm_up: {prometheus: {url: 'http://p', http_config: {tls_config: {ca_file: f5}}}}
+remote_write: [{url: 'http://r', authorization: {credentials_file: f13}}]
 tracing: {http_config: {authorization: {credentials_file: f6}}}
 sinks:
   - stdout: {}
@@ -68,6 +72,7 @@ sinks:
             "sinks[2].grafana.http_config.authorization.credentials_file",
             "sinks[3].kafka.tls.ca_file",
             "sinks[3].kafka.sasl.password_file",
+            "remote_write[0].authorization.credentials_file",
         ];
         assert_eq!(got.iter().map(|(setting, _)| setting.as_str()).collect::<Vec<_>>(), want);
     }
