@@ -29,6 +29,7 @@ pub fn named_files(config: &Config) -> Vec<NamedFile> {
         add(&format!("sinks[{i}]"), sink.files());
     }
     add("tracing.http_config", config.tracing.http_config.files());
+    add("web", config.web.files());
     all
 }
 
@@ -50,6 +51,7 @@ sources:
 warm_up: {prometheus: {url: 'http://p', http_config: {tls_config: {ca_file: f5}}}}
 remote_write: [{url: 'http://r', authorization: {credentials_file: f13}}]
 tracing: {http_config: {authorization: {credentials_file: f6}}}
+web: {tls_server_config: {cert_file: f14, key_file: f15, client_ca_file: f16, client_auth_type: RequireAndVerifyClientCert}}
 sinks:
   - stdout: {}
   - webhook: {url_file: f7, http_config: {tls_config: {cert_file: f8, key_file: f9}}}
@@ -73,6 +75,9 @@ sinks:
             "sinks[3].kafka.tls.ca_file",
             "sinks[3].kafka.sasl.password_file",
             "remote_write[0].authorization.credentials_file",
+            "web.tls_server_config.cert_file",
+            "web.tls_server_config.key_file",
+            "web.tls_server_config.client_ca_file",
         ];
         assert_eq!(got.iter().map(|(setting, _)| setting.as_str()).collect::<Vec<_>>(), want);
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::http_client::Secret;
+use crate::http_client::{NamedFile, Secret};
 
 /// `web`. TLS and users hold for every port, those of the OTLP receiver too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -88,6 +88,17 @@ impl Web {
         for path in [&mut tls.cert_file, &mut tls.key_file].into_iter().chain(&mut tls.client_ca_file) {
             *path = dir.join(&*path);
         }
+    }
+
+    /// The files that it names.
+    #[must_use]
+    pub fn files(&self) -> Vec<NamedFile> {
+        let Some(tls) = &self.tls_server_config else { return Vec::new() };
+        let cert = NamedFile::new("tls_server_config.cert_file", &tls.cert_file);
+        let key = NamedFile::new("tls_server_config.key_file", &tls.key_file);
+        let authorities =
+            tls.client_ca_file.as_ref().map(|path| NamedFile::new("tls_server_config.client_ca_file", path));
+        [cert, key].into_iter().chain(authorities).collect()
     }
 
     /// Whether it can work.

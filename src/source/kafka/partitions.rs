@@ -310,18 +310,6 @@ mod tests {
     }
 
     #[test]
-    fn one_that_waits_for_the_clock_is_not_at_its_end() {
-        let (mut p, clock) = (partition(0), HostClock { latest: 10, is_behind: false });
-        assert!(p.future.must_wait(Stamped { offset: 3, at: Some(99) }, 1, clock) && p.goes());
-        assert_eq!((p.reported(&report(true)), p.untaken()), (None, Some(3)));
-        assert!(p.future.release(HostClock { latest: 99, ..clock }).is_some());
-        assert_eq!((p.reported(&report(true)), p.untaken()), (Some(true), None));
-        assert!(
-            p.future.must_wait(Stamped { offset: 3, at: None }, 1, HostClock { is_behind: true, ..clock }) && !p.goes()
-        );
-    }
-
-    #[test]
     fn a_batch_goes_before_its_position() {
         let (mut p, mut out) = (partition(0), Vec::new());
         p.gather.skip(6);
