@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use url::Url;
 
@@ -67,7 +67,13 @@ fn of_server(url: &Url, what: &str) -> Result<Vec<String>, String> {
     let answer: Value = runtime.block_on(async {
         let client = HttpClient::new(&HttpClientConfig::default(), Purpose::Read, Duration::from_secs(30));
         let request = client.map_err(|e| e.to_string())?.request(Method::GET, url).await.map_err(|e| e.to_string())?;
-        let body = request.send().await.map_err(describe)?.bytes().await.map_err(describe)?;
+        let answer = request.send().await.map_err(describe)?;
+        if answer.status() == StatusCode::UNAUTHORIZED {
+            return Err(
+                "name and password are asked for: write them into the URL, as http://NAME:PASSWORD@host".to_owned()
+            );
+        }
+        let body = answer.bytes().await.map_err(describe)?;
         serde_json::from_slice(&body).map_err(|e| format!("not an answer of forewarn: {e}"))
     })?;
     if let Some(error) = answer["error"].as_str() {

@@ -154,11 +154,13 @@ fn read(dir: &StateDir) -> Result<Report, StateError> {
             Err(fault) => Found { number, fault: Some(fault.to_string()), contents: None },
         });
     }
+    // Before the segments are looked at: one that is trimmed meanwhile is then known, and is no loss.
+    let reader = Reader::new(&dir.log(), 0)?;
     let (segments, log_fault) = match log::inspect(&dir.log()) {
         Ok(segments) => (segments, None),
         Err(fault) => (vec![], Some(fault.to_string())),
     };
-    let log_lost = lost(dir, &segments)?;
+    let log_lost = lost(reader, &segments);
     let (outbox, outbox_fault) = match outbox::look(&dir.outbox()) {
         Ok(report) => (report.map(waiting), None),
         Err(fault) => (None, Some(fault.to_string())),
@@ -168,14 +170,13 @@ fn read(dir: &StateDir) -> Result<Report, StateError> {
 }
 
 /// What is missing within the log, as a start without a checkpoint would find it.
-fn lost(dir: &StateDir, segments: &[SegmentReport]) -> Result<Vec<Range<u64>>, StateError> {
+fn lost(mut reader: Reader, segments: &[SegmentReport]) -> Vec<Range<u64>> {
     // Where the log begins. A segment whose head is torn does not say.
-    let oldest = segments.iter().find(|segment| segment.created.is_some());
-    let Some(oldest) = oldest else { return Ok(vec![]) };
-    let mut reader = Reader::new(&dir.log(), oldest.acknowledged)?;
+    let Some(oldest) = segments.iter().find(|segment| segment.created.is_some()) else { return vec![] };
     // What cannot be read is no loss, and `inspect` has said why.
     while !matches!(reader.read(), Ok(None)) {}
-    Ok(reader.lost().iter().map(|lost| lost.0.clone()).collect())
+    let within = reader.lost().iter().map(|lost| lost.0.clone());
+    within.filter(|lost| lost.start >= oldest.acknowledged).collect()
 }
 
 fn waiting(report: OutboxReport) -> Waiting {

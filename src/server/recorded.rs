@@ -35,10 +35,9 @@ impl RecordedLanes {
         let counted = RecordedMetrics::register(metrics.registry()).map_err(|e| StartError::System(e.to_string()))?;
         let mut lanes = Vec::new();
         if !dry_run {
-            let (origin, mut names) = (origin(config), HashSet::new());
+            let origin = origin(config);
             for target in &config.remote_write {
                 let wanted = selected(&target.matches).map_err(StartError::Config)?;
-                names.insert(target.name.clone());
                 let lane = remote_write::start(target, &origin, wanted, &counted);
                 lanes.push(lane.map_err(|e| StartError::Config(e.to_string()))?);
             }
@@ -46,7 +45,7 @@ impl RecordedLanes {
                 if let SinkConfig::Kafka(kafka) = sink
                     && kafka.recorded.is_some()
                 {
-                    lanes.extend(start_recorded(kafka, &unique(&mut names, &kafka.name), &counted));
+                    lanes.extend(start_recorded(kafka, &kafka.name, &counted));
                 }
             }
         }
@@ -118,18 +117,16 @@ pub(in crate::server) fn validate(config: &Config) -> Result<(), String> {
             return Err(format!("remote_write: two entries are called {:?}; give each a name", target.name));
         }
     }
-    Ok(())
-}
-
-/// A name that no other lane has: neither metrics nor what waits in a checkpoint must mix.
-fn unique(names: &mut HashSet<String>, name: &str) -> String {
-    let mut unique = name.to_owned();
-    let mut n = 2;
-    while !names.insert(unique.clone()) {
-        unique = format!("{name}#{n}");
-        n += 1;
+    for sink in config.sinks.iter() {
+        // What waits in a checkpoint goes to the sink of its name.
+        if let SinkConfig::Kafka(kafka) = sink
+            && kafka.recorded.is_some()
+            && !names.insert(kafka.name.as_str())
+        {
+            return Err(format!("sinks: two sinks of recorded series are called {:?}; give each a name", kafka.name));
+        }
     }
-    unique
+    Ok(())
 }
 
 /// Whether any of these selectors matches a series; any series if there are none.
@@ -148,14 +145,20 @@ mod tests {
 
     #[test]
     fn names_do_not_clash() {
-        let mut names = HashSet::new();
-        assert_eq!(["kafka", "kafka", "kafka"].map(|name| unique(&mut names, name)), ["kafka", "kafka#2", "kafka#3"]);
         let entries = |second: &str| {
             let yaml = format!("remote_write: [{{url: 'http://a/'}}, {{url: 'http://b/'{second}}}]");
             Config::parse(&yaml, std::path::Path::new("")).map(drop).map_err(|e| e.to_string())
         };
         assert!(entries("").unwrap_err().contains("two entries are called \"remote_write\""));
         assert_eq!(entries(", name: b"), Ok(()));
+        let kafka = |name: &str| {
+            let sink = |name: &str| format!("{{kafka: {{brokers: ['k:9092'], recorded: {{topic: r}}{name}}}}}");
+            let yaml = format!("remote_write: [{{url: 'http://a/'}}]\nsinks: [{}, {}]", sink(""), sink(name));
+            Config::parse(&yaml, std::path::Path::new("")).map(drop).map_err(|e| e.to_string())
+        };
+        assert!(kafka("").unwrap_err().contains("two sinks of recorded series are called \"kafka\""));
+        assert!(kafka(", name: remote_write").is_err());
+        assert_eq!(kafka(", name: b"), Ok(()));
         assert!(entries(", name: b, match: ['sum(x)']").unwrap_err().contains("sink b: match: \"sum(x)\""));
     }
 

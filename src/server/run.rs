@@ -43,7 +43,7 @@ const FLUSH: Duration = Duration::from_secs(5);
 const CLOSE: Duration = Duration::from_secs(3);
 /// How long what is queued may take at the end where state is kept: the last checkpoint is part of it. What does not get
 /// done is in the log.
-const LAST_CHECKPOINT: Duration = Duration::from_secs(12);
+const LAST_CHECKPOINT: Duration = Duration::from_secs(11);
 
 /// Exit code after a second signal: as of a process that was interrupted.
 const SECOND_SIGNAL: i32 = 130;
@@ -148,7 +148,9 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     dispatcher.keep_alive(move || held_to.get());
     let dispatcher = Arc::new(dispatcher);
     let recorded = Arc::new(RecordedLanes::start(&config, &metrics, dry_run, told_since)?);
-    recorded.restore(&recorded_before);
+    if !dry_run {
+        recorded.restore(&recorded_before);
+    }
     let (engine, commands) = EngineHandle::new();
     let (queue, events) = mpsc::channel(config.limits.queued_batches.max(1));
     let board = Board::default();
@@ -215,7 +217,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         otlp.as_ref().map(|receiver| otlp_ports.serve(receiver, &config.limits, &access)).unwrap_or_default();
     drop(otlp);
     let (stop_http, http_stopped) = oneshot::channel::<()>();
-    let router = access.guarded(super::http::router(state));
+    let router = super::http::guarded_router(state, |router| access.guarded(router));
     let limits = config.limits.clone();
     let http = tokio::spawn(async move {
         super::http::serve(port, router, &limits, async {
@@ -254,9 +256,13 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         for end in closing {
             others.spawn(end.within(CLOSE));
         }
-        others.spawn(recorded.shutdown(FLUSH, keeps));
+        // What the last checkpoint has kept would be sent a second time at the next start.
+        others.spawn(recorded.shutdown(if keeps { Duration::ZERO } else { FLUSH }, keeps));
         let alerts = async {
-            let Some(dispatcher) = Arc::into_inner(dispatcher) else { return };
+            let Some(dispatcher) = Arc::into_inner(dispatcher) else {
+                tracing::warn!("the engine has not ended: what it said last may not be delivered");
+                return;
+            };
             let left = dispatcher.shutdown(FLUSH).await;
             if left > 0 {
                 tracing::warn!(alerts = left, "alerts were not delivered before the end");

@@ -65,6 +65,8 @@ pub struct Dispatcher {
 struct Repeating {
     /// None where no sink needs repetitions.
     alerts: Option<Mutex<KeepAlive>>,
+    /// The alerts of those sinks.
+    wish: Wish,
     slot: Option<OutboxSlot>,
     mailboxes: Vec<Arc<Mailbox>>,
     metrics: SinkMetrics,
@@ -187,7 +189,9 @@ impl Repeating {
         let order = Order::Newest;
         let policy =
             Policy { capacity: 1, batch: 1, one_rule: false, repeats: true, resolved: true, points: false, order };
-        let attached = outbox.filter(|_| wanted).and_then(|outbox| outbox.attach(KEPT_ALIVE, policy));
+        let repeating = senders.iter().map(|sender| sender.mailbox.wish()).filter(|wish| wish.policy.repeats);
+        let wish = Wish::of_any(policy, repeating.cloned().collect());
+        let attached = outbox.filter(|_| wanted).and_then(|outbox| outbox.attach(KEPT_ALIVE, wish.clone()));
         let (slot, kept) = attached.map_or((None, vec![]), |(slot, kept)| (Some(slot), kept));
         let mut alerts = KeepAlive::new(context.queued_alerts);
         let (now, clock) = (Instant::now(), wall_clock());
@@ -199,7 +203,7 @@ impl Repeating {
         settle(slot.as_ref(), &mut alerts);
         let mailboxes = senders.iter().map(|sender| Arc::clone(&sender.mailbox)).collect();
         let (metrics, log) = (context.metrics.clone(), Mutex::default());
-        Self { alerts: wanted.then(|| Mutex::new(alerts)), slot, mailboxes, metrics, log }
+        Self { alerts: wanted.then(|| Mutex::new(alerts)), wish, slot, mailboxes, metrics, log }
     }
 
     /// What the engine has said.
@@ -207,7 +211,8 @@ impl Repeating {
         let mut alerts = self.lock();
         if let Some(alerts) = &mut alerts {
             let at = Instant::now();
-            transitions.iter().for_each(|t| alerts.note(t.seq, &t.transition, at));
+            let concerned = transitions.iter().filter(|t| self.wish.concerns(&t.transition));
+            concerned.for_each(|t| alerts.note(t.seq, &t.transition, at));
             settle(self.slot.as_ref(), alerts);
         }
         self.mailboxes.iter().for_each(|mailbox| mailbox.put(transitions, now));
@@ -217,6 +222,7 @@ impl Repeating {
     fn repeat(&self, event_time: Option<Millis>, now: Instant, clock: Millis) {
         let Some(mut alerts) = self.lock() else { return };
         let due = alerts.due(event_time, now);
+        settle(self.slot.as_ref(), &mut alerts);
         if due.is_empty() {
             return;
         }

@@ -40,12 +40,6 @@ impl Journal {
         self.waiting.len()
     }
 
-    /// Whether something of this alert waits or is under way.
-    #[must_use]
-    pub fn holds(&self, key: AlertKey) -> bool {
-        self.waiting.iter().any(|outgoing| outgoing.key == key)
-    }
-
     /// Takes a transition in. Call [`Self::shed`] afterwards.
     pub fn put(&mut self, seq: u64, transition: &Arc<Transition>, now: Millis) -> Offer {
         if !self.policy.wants(transition) {

@@ -111,6 +111,7 @@ impl KeepAlive {
         if self.look_at.is_some_and(|at| now < at) {
             return Vec::new();
         }
+        self.forget(event_time, now);
         let mut due = Vec::new();
         for (key, alert) in &mut self.alerts {
             let (told, sent) = (now.saturating_duration_since(alert.told), now.saturating_duration_since(alert.sent));
@@ -126,6 +127,17 @@ impl KeepAlive {
         self.look_at = next.into_iter().chain(soon).min();
         due.sort_unstable_by_key(|(key, _)| *key);
         due.into_iter().map(|(_, again)| again).collect()
+    }
+
+    /// Forgets what can never be due again: the engine's next word on it brings it back.
+    fn forget(&mut self, event_time: Option<Millis>, now: Instant) {
+        let Self { alerts, released, .. } = self;
+        alerts.retain(|_, alert| {
+            let (told, sent) = (now.saturating_duration_since(alert.told), now.saturating_duration_since(alert.sent));
+            let keep = sent < alert.life() && told < LONGEST && !alert.had_its_turn(event_time);
+            released.extend((!keep).then_some(alert.seq));
+            keep
+        });
     }
 
     /// Numbers that are needed no longer.
@@ -180,10 +192,13 @@ mod tests {
         keep.note(0, &firing("fails"), start);
         keep.note(0, &Arc::new(testing::resolved("ended", 60_000, 90_000)), start);
         let late = start + seconds(130);
-        assert!(keep.due(Some(60_000 + 120_000), late).is_empty(), "its rule was evaluated without a repetition");
-        assert_eq!(keep.due(Some(60_000 + 119_999), late + seconds(15)).len(), 1);
+        assert_eq!(keep.due(Some(60_000 + 119_999), late).len(), 1);
+        let later = late + seconds(130);
+        assert!(keep.due(Some(60_000 + 120_000), later).is_empty(), "its rule was evaluated without a repetition");
         // A clock that jumped over its life: whoever got it has given it up.
-        assert!(keep.due(Some(61_000), late + seconds(1_000)).is_empty());
+        keep.note(9, &firing("jumps"), later);
+        assert!(keep.due(Some(61_000), later + seconds(1_000)).is_empty());
+        assert_eq!((keep.take_released(), keep.alerts.len()), (vec![9], 0), "neither is remembered");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::promql::{Selector, parse_matchers};
 
 use super::origin::Origin;
 use super::pending::Policy;
+use super::point::point;
 
 /// `match` of a sink: selectors like `{severity!="info"}`. An alert is sent if all matchers of one of them hold.
 #[derive(Clone, Debug, Default)]
@@ -82,12 +83,14 @@ pub(super) struct Wish {
     origin: Arc<Origin>,
     /// Ends of alerts that began before are sent in any case.
     ends_before: Millis,
+    /// If there are any, what one of these concerns.
+    any: Vec<Wish>,
 }
 
 impl From<Policy> for Wish {
     /// All alerts.
     fn from(policy: Policy) -> Self {
-        Self { policy, matched: Match::default(), origin: Arc::default(), ends_before: Millis::MIN }
+        Self { policy, matched: Match::default(), origin: Arc::default(), ends_before: Millis::MIN, any: Vec::new() }
     }
 }
 
@@ -103,9 +106,19 @@ impl Wish {
         Self { ends_before: start, ..self }
     }
 
+    /// The alerts that any of these concerns, if there are any.
+    pub(super) fn of_any(policy: Policy, any: Vec<Self>) -> Self {
+        Self { any, ..Self::from(policy) }
+    }
+
     /// Whether the alert is one for this sink.
     pub(super) fn concerns(&self, transition: &Transition) -> bool {
-        let is_end = transition.to == AlertState::Inactive;
+        if !self.any.is_empty() {
+            return self.any.iter().any(|wish| wish.concerns(transition));
+        }
+        // The end of a point would make another where it marks another instant.
+        let is_point = self.policy.points && point(transition).is_some();
+        let is_end = transition.to == AlertState::Inactive && !is_point;
         self.matched.is_all()
             || is_end && transition.fired_at.is_some_and(|fired_at| fired_at < self.ends_before)
             || self.matched.holds(&self.origin.labels(transition))

@@ -181,10 +181,9 @@ impl Pending {
         self.entries.len()
     }
 
-    /// Whether something of this alert waits, is under way or kept aside.
-    #[must_use]
-    pub fn holds(&self, key: AlertKey) -> bool {
-        self.entries.contains_key(&key) || self.aside.contains_key(&key)
+    /// Lets go of what this sink has no use for.
+    pub fn release(&mut self, seq: u64) {
+        self.released.push(seq);
     }
 
     /// Whether nothing waits and nothing is under way.

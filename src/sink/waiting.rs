@@ -5,7 +5,6 @@ use std::sync::Arc;
 use crate::alert::Transition;
 use crate::base::Millis;
 
-use super::AlertKey;
 use super::journal::Journal;
 use super::pending::{Order, Outgoing, Pending, Policy};
 
@@ -37,16 +36,10 @@ impl Waiting {
     /// Takes in what waited in the outbox when the process started.
     pub(super) fn restore(&mut self, seq: u64, transition: &Arc<Transition>, received: Millis) {
         match self {
-            Self::Newest(pending) => pending.restore(seq, transition, received),
+            Self::Newest(pending) if transition.is_notified() => pending.restore(seq, transition, received),
+            // A sink of this name wanted it that is another kind now.
+            Self::Newest(pending) => pending.release(seq),
             Self::Every(journal) => drop(journal.put(seq, transition, received)),
-        }
-    }
-
-    /// Whether something of this alert waits.
-    pub(super) fn holds(&self, key: AlertKey) -> bool {
-        match self {
-            Self::Newest(pending) => pending.holds(key),
-            Self::Every(journal) => journal.holds(key),
         }
     }
 

@@ -4,6 +4,7 @@
 //! the lock is held for map operations only, never across an attempt. A plain channel would do worse here: bounded it
 //! must lose or block, unbounded it grows with every repetition, while the map holds one entry an alert.
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use tokio::sync::Notify;
 use tracing::Instrument;
 use tracing::field::Empty;
 
+use crate::alert::{AlertState, Reason, Transition};
 use crate::base::Millis;
 
 use super::AlertKey;
@@ -59,8 +61,29 @@ pub(super) struct Mailbox {
 struct Inner {
     waiting: Waiting,
     closing: bool,
+    /// Alerts that the sink is not to hear of any more, and of which something waited on disk: it hears the rest as well.
+    strangers: HashSet<AlertKey>,
     /// Why the last attempt failed, if it did, and since when they all do.
     trouble: Option<(Millis, String)>,
+}
+
+impl Inner {
+    /// Whether this is the rest of what waited of an alert that does not concern the sink: a repetition, or its end.
+    fn hears_the_rest_of(&mut self, transition: &Transition) -> bool {
+        if self.strangers.is_empty() {
+            return false;
+        }
+        let key = AlertKey::of(transition);
+        match (transition.to, transition.reason) {
+            (AlertState::Firing, Reason::Resent) => self.strangers.contains(&key),
+            (AlertState::Inactive, _) => self.strangers.remove(&key),
+            _ => {
+                // It has begun again: that is not for this sink.
+                self.strangers.remove(&key);
+                false
+            }
+        }
+    }
 }
 
 impl Mailbox {
@@ -73,11 +96,15 @@ impl Mailbox {
     /// With what waited in the outbox, if there is one.
     pub(super) fn with_outbox(wish: Wish, meter: SinkMeter, slot: Option<OutboxSlot>, due: Vec<Restored>) -> Self {
         let mut waiting = Waiting::new(wish.policy);
+        let mut strangers = HashSet::new();
         for old in &due {
             waiting.restore(old.seq, &old.transition, old.received);
+            if !wish.concerns(&old.transition) {
+                strangers.insert(AlertKey::of(&old.transition));
+            }
         }
         let mailbox = Self {
-            inner: Mutex::new(Inner { waiting, closing: false, trouble: None }),
+            inner: Mutex::new(Inner { waiting, closing: false, strangers, trouble: None }),
             bell: Notify::new(),
             meter,
             wish,
@@ -91,8 +118,7 @@ impl Mailbox {
     pub(super) fn put(&self, transitions: &[Numbered], now: Millis) {
         let mut inner = self.lock();
         for Numbered { seq, transition } in transitions {
-            // What waited on disk may be of an alert that the sink is not to hear of any more: it hears the rest as well.
-            if !self.wish.concerns(transition) && !inner.waiting.holds(AlertKey::of(transition)) {
+            if !self.wish.concerns(transition) && !inner.hears_the_rest_of(transition) {
                 continue;
             }
             // What only refreshes what waits is not in the outbox for this sink.
@@ -111,6 +137,11 @@ impl Mailbox {
         drop(inner);
         let kept = self.slot.as_ref().and_then(OutboxSlot::backlog);
         SinkState { name: self.meter.name().to_owned(), kind, waiting, trouble, kept }
+    }
+
+    /// Which alerts the sink gets.
+    pub(super) fn wish(&self) -> &Wish {
+        &self.wish
     }
 
     /// How the sink wants its alerts.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use xxhash_rust::xxh3::xxh3_128;
@@ -35,6 +35,9 @@ pub(super) struct Keeping {
     /// Restored positions that nobody here goes on from yet.
     unclaimed: Unclaimed,
 }
+
+/// How long the last checkpoint waits for the outbox to have all on disk.
+const TOLD: Duration = Duration::from_secs(1);
 
 /// The log while it is read again: a source that holds the others back until its end.
 const REPLAYED_LOG: SourceId = SourceId(usize::MAX);
@@ -189,7 +192,15 @@ impl Host {
 
     /// The checkpoint at the end.
     pub(super) fn keep_last(&mut self) {
+        // Sinks that deliver meanwhile have something written again and again.
+        let end = Instant::now() + TOLD;
+        while self.keeping.as_ref().is_some_and(|keeping| !(keeping.told)()) && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let taken = self.checkpoint();
+        if self.keeping.is_some() && taken.is_none() {
+            tracing::warn!("no last checkpoint is taken: the next start goes on from the one before, and the log");
+        }
         if let Some(keeping) = self.keeping.take() {
             keeping.keeper.finish(taken);
         }

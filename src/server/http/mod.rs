@@ -33,10 +33,15 @@ type Shared = Arc<AppState>;
 
 /// All routes, those of [`AppState::receivers`] among them.
 pub fn router(state: AppState) -> Router {
+    guarded_router(state, |router| router)
+}
+
+/// The same behind a guard, to which the deadline and the headers of all answers apply as well.
+pub fn guarded_router(state: AppState, guard: impl FnOnce(Router) -> Router) -> Router {
     let receivers = state.receivers.clone();
     let request_bytes = state.limits.request_bytes;
     let state: Shared = Arc::new(state);
-    Router::new()
+    let router = Router::new()
         .route("/", get(page::status))
         .route("/graph", get(page::graph))
         .route("/style.css", get(page::style))
@@ -53,9 +58,8 @@ pub fn router(state: AppState) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(request_bytes))
-        .layer(from_fn_with_state(state, guard::same_site))
-        .layer(from_fn(guard::deadline))
-        .layer(from_fn(guard::headers))
+        .layer(from_fn_with_state(state, guard::same_site));
+    guard(router).layer(from_fn(guard::deadline)).layer(from_fn(guard::headers))
 }
 
 async fn not_found(uri: Uri) -> Response {

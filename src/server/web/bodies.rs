@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hyper::body::Body as _;
@@ -17,26 +17,48 @@ const UNIT: usize = 4 << 10;
 /// How long a request waits for room.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The room, shared by all ports.
+/// The room, shared by all ports. Half of it is for bodies whose memory is not known beforehand, so that they, be they sent
+/// ever so slowly, leave room for the others.
 #[derive(Debug)]
 pub(super) struct Bodies {
-    room: Semaphore,
-    /// What a body of unknown length counts for: the most that any reader takes.
+    known: Semaphore,
+    unknown: Semaphore,
+    /// The most that any reader takes, and that readers of OTLP take, unpacked.
     most: usize,
+    otlp: usize,
     units: usize,
     patience: Duration,
 }
 
 impl Bodies {
     pub fn new(limits: &Limits) -> Arc<Self> {
-        let units = (limits.requests_bytes / UNIT).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
-        let most = limits.request_bytes.max(limits.otlp_bytes);
-        Arc::new(Self { room: Semaphore::new(units), most, units, patience: PATIENCE })
+        let units = (limits.requests_bytes / UNIT / 2).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
+        Arc::new(Self {
+            known: Semaphore::new(units),
+            unknown: Semaphore::new(units),
+            most: limits.request_bytes.max(limits.otlp_bytes),
+            otlp: limits.otlp_bytes,
+            units,
+            patience: PATIENCE,
+        })
     }
 
-    /// Units for a body; what announces more than is ever read is refused by its reader.
-    fn units(&self, announced: Option<usize>) -> u32 {
-        let bytes = announced.unwrap_or(self.most).min(self.most);
+    /// Where a request needs room, and how much. Messages of gRPC have no announced length, and packed ones may become as large
+    /// as any; of remote write, which is always packed, the announced length is what is read before the engine has room.
+    fn need(&self, headers: &HeaderMap, announced: Option<usize>) -> (&Semaphore, u32) {
+        let is = |name, value: &str| {
+            headers.get(name).is_some_and(|v| v.as_bytes().to_ascii_lowercase().starts_with(value.as_bytes()))
+        };
+        let is_otlp = is(header::CONTENT_TYPE, "application/grpc") || is(header::CONTENT_ENCODING, "gzip");
+        match announced {
+            _ if is_otlp => (&self.unknown, self.units_of(self.otlp)),
+            None => (&self.unknown, self.units_of(self.most)),
+            Some(bytes) => (&self.known, self.units_of(bytes.min(self.most))),
+        }
+    }
+
+    /// What announces more than is ever read is refused by its reader.
+    fn units_of(&self, bytes: usize) -> u32 {
         // Not above `self.units`, which fits.
         bytes.div_ceil(UNIT).min(self.units) as u32
     }
@@ -48,7 +70,8 @@ pub(super) async fn with_room(State(bodies): State<Arc<Bodies>>, request: Reques
         return next.run(request).await;
     }
     let announced = request.body().size_hint().exact().map(|n| usize::try_from(n).unwrap_or(usize::MAX));
-    let room = tokio::time::timeout(bodies.patience, bodies.room.acquire_many(bodies.units(announced))).await;
+    let (room, units) = bodies.need(request.headers(), announced);
+    let room = tokio::time::timeout(bodies.patience, room.acquire_many(units)).await;
     match room {
         Ok(Ok(_room)) => next.run(request).await,
         _ => (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")], "too many requests at once: try again\n")
@@ -60,6 +83,7 @@ pub(super) async fn with_room(State(bodies): State<Arc<Bodies>>, request: Reques
 mod tests {
     use axum::Router;
     use axum::body::{Body, Bytes};
+    use axum::http::{HeaderName, HeaderValue};
     use axum::middleware::from_fn_with_state;
     use axum::routing::post;
     use tower::ServiceExt as _;
@@ -69,17 +93,25 @@ mod tests {
     #[test]
     fn bodies_count_for_what_they_may_become() {
         let limits =
-            Limits { request_bytes: 64 << 10, otlp_bytes: 32 << 10, requests_bytes: 128 << 10, ..Limits::default() };
+            Limits { request_bytes: 64 << 10, otlp_bytes: 32 << 10, requests_bytes: 256 << 10, ..Limits::default() };
         let bodies = Bodies::new(&limits);
-        assert_eq!(bodies.room.available_permits(), 32);
-        let units =
-            [Some(0), Some(1), Some(4 << 10), Some((4 << 10) + 1), Some(1 << 40), None].map(|n| bodies.units(n));
-        assert_eq!(units, [0, 1, 1, 2, 16, 16]);
+        assert_eq!((bodies.known.available_permits(), bodies.unknown.available_permits()), (32, 32));
+        let need = |headers: &[(HeaderName, &'static str)], announced| {
+            let headers = headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect();
+            let (room, units) = bodies.need(&headers, announced);
+            (std::ptr::eq(room, &bodies.known), units)
+        };
+        let announced = [Some(0), Some(1), Some(4 << 10), Some((4 << 10) + 1), Some(1 << 40)];
+        assert_eq!(announced.map(|n| need(&[], n)), [0, 1, 1, 2, 16].map(|units| (true, units)));
+        assert_eq!(need(&[(header::CONTENT_ENCODING, "snappy")], Some(1)), (true, 1));
+        assert_eq!(need(&[], None), (false, 16));
+        assert_eq!(need(&[(header::CONTENT_ENCODING, "GZip")], Some(1)), (false, 8));
+        assert_eq!(need(&[(header::CONTENT_TYPE, "application/grpc+proto")], None), (false, 8));
     }
 
     #[tokio::test]
     async fn what_finds_no_room_is_told_to_come_again_and_room_comes_back() {
-        let limits = Limits { request_bytes: 8 << 10, otlp_bytes: 0, requests_bytes: 8 << 10, ..Limits::default() };
+        let limits = Limits { request_bytes: 8 << 10, otlp_bytes: 0, requests_bytes: 16 << 10, ..Limits::default() };
         let mut bodies = Bodies::new(&limits);
         Arc::get_mut(&mut bodies).unwrap().patience = Duration::from_millis(20);
         let router = Router::new()
@@ -90,7 +122,7 @@ mod tests {
             router.clone().oneshot(request).await.unwrap().status().as_u16()
         };
         assert_eq!(ask("POST", Body::from(vec![0; 5 << 10])).await, 200);
-        let taken = bodies.room.acquire_many(1).await.unwrap();
+        let taken = bodies.known.acquire_many(1).await.unwrap();
         assert_eq!(ask("POST", Body::from(vec![0; 5 << 10])).await, 503);
         assert_eq!(ask("POST", Body::from(vec![0; 4 << 10])).await, 200, "there is room for this one");
         assert_eq!(ask("GET", Body::empty()).await, 200, "whoever asks after our health needs none");

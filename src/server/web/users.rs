@@ -1,7 +1,8 @@
 //! Basic authentication (RFC 7617) against bcrypt hashes.
 //!
 //! A check takes some 50 ms of a processor at the usual cost, and senders come every few seconds: what has proven right is
-//! remembered by a keyed digest. One check is made at a time, so that guesses cannot take all processors.
+//! remembered by a keyed digest. One check is made at a time, also where whoever asked has hung up, and few wait for theirs, so
+//! that guesses take neither all processors nor the time of those who know.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::hmac;
+use ring::rand::SystemRandom;
 use tokio::sync::Semaphore;
 
 use crate::http_client::Secret;
@@ -21,61 +23,89 @@ use crate::http_client::Secret;
 #[derive(Debug)]
 pub(super) struct Users {
     hashes: BTreeMap<String, Secret>,
-    /// What a stranger's password is held against, so that the time does not tell which names exist.
+    /// What a stranger's password is held against, so that the time does not tell which names exist: the costliest of all.
     nobody: String,
-    key: hmac::Key,
+    /// None where the system gives no random numbers; then nothing is remembered.
+    key: Option<hmac::Key>,
     proven: Mutex<BTreeMap<String, hmac::Tag>>,
-    one_at_a_time: Semaphore,
+    one_at_a_time: Arc<Semaphore>,
+    places: Semaphore,
+}
+
+/// Checks that wait for their turn or have it: at the usual cost the last is done within a second.
+const PLACES: usize = 16;
+
+/// What is made of a request's credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Known,
+    Unknown,
+    /// Too many are to be checked.
+    Busy,
 }
 
 impl Users {
     /// None where there are none.
     pub fn new(hashes: &BTreeMap<String, Secret>) -> Option<Arc<Self>> {
-        let nobody = hashes.values().next()?.expose().to_owned();
-        let secret: [u8; 32] = std::array::from_fn(|_| fastrand::u8(..));
+        let cost = |hash: &&Secret| hash.expose().parse::<bcrypt::HashParts>().map_or(0, |parts| parts.get_cost());
+        let nobody = hashes.values().max_by_key(cost)?.expose().to_owned();
         Some(Arc::new(Self {
             hashes: hashes.clone(),
             nobody,
-            key: hmac::Key::new(hmac::HMAC_SHA256, &secret),
+            key: hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok(),
             proven: Mutex::default(),
-            one_at_a_time: Semaphore::new(1),
+            one_at_a_time: Arc::new(Semaphore::new(1)),
+            places: Semaphore::new(PLACES),
         }))
     }
 
-    async fn know(self: &Arc<Self>, headers: &HeaderMap) -> bool {
-        let Some((name, password)) = credentials(headers) else { return false };
+    async fn judge(&self, headers: &HeaderMap) -> Verdict {
+        let Some((name, password)) = credentials(headers) else { return Verdict::Unknown };
         let proof = format!("{name}:{password}");
-        let is_proven = |name: &str| {
-            let proven = self.proven.lock().unwrap_or_else(PoisonError::into_inner);
-            proven.get(name).is_some_and(|tag| hmac::verify(&self.key, proof.as_bytes(), tag.as_ref()).is_ok())
-        };
-        if is_proven(&name) {
-            return true;
+        if self.is_proven(&name, &proof) {
+            return Verdict::Known;
         }
-        let Ok(_turn) = self.one_at_a_time.acquire().await else { return false };
+        let Ok(_place) = self.places.try_acquire() else { return Verdict::Busy };
+        let Ok(turn) = Arc::clone(&self.one_at_a_time).acquire_owned().await else { return Verdict::Busy };
         // Whoever was before may have had the same.
-        if is_proven(&name) {
-            return true;
+        if self.is_proven(&name, &proof) {
+            return Verdict::Known;
         }
         let known = self.hashes.get(&name).map(|hash| hash.expose().to_owned());
         let (is_user, hash) = (known.is_some(), known.unwrap_or_else(|| self.nobody.clone()));
-        let fits = tokio::task::spawn_blocking(move || bcrypt::verify(password, &hash).unwrap_or(false));
-        if !fits.await.unwrap_or(false) || !is_user {
-            return false;
+        // The turn goes with the work, which goes on when whoever asked is gone.
+        let check = move || (bcrypt::verify(password, &hash).unwrap_or(false), turn);
+        let Ok((fits, _turn)) = tokio::task::spawn_blocking(check).await else { return Verdict::Unknown };
+        if !fits || !is_user {
+            return Verdict::Unknown;
         }
-        let tag = hmac::sign(&self.key, proof.as_bytes());
-        self.proven.lock().unwrap_or_else(PoisonError::into_inner).insert(name, tag);
-        true
+        if let Some(key) = &self.key {
+            let tag = hmac::sign(key, proof.as_bytes());
+            self.proven.lock().unwrap_or_else(PoisonError::into_inner).insert(name, tag);
+        }
+        Verdict::Known
+    }
+
+    fn is_proven(&self, name: &str, proof: &str) -> bool {
+        let proven = self.proven.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((key, tag)) = self.key.as_ref().zip(proven.get(name)) else { return false };
+        hmac::verify(key, proof.as_bytes(), tag.as_ref()).is_ok()
     }
 }
 
 /// Lets requests of users pass.
 pub(super) async fn only_users(State(users): State<Arc<Users>>, request: Request, next: Next) -> Response {
-    if users.know(request.headers()).await {
-        return next.run(request).await;
+    match users.judge(request.headers()).await {
+        Verdict::Known => next.run(request).await,
+        Verdict::Unknown => {
+            let challenge = [(header::WWW_AUTHENTICATE, r#"Basic realm="forewarn", charset="UTF-8""#)];
+            (StatusCode::UNAUTHORIZED, challenge, "name and password, please\n").into_response()
+        }
+        Verdict::Busy => {
+            let again = [(header::RETRY_AFTER, "5")];
+            (StatusCode::SERVICE_UNAVAILABLE, again, "too many passwords to check: try again\n").into_response()
+        }
     }
-    let challenge = [(header::WWW_AUTHENTICATE, r#"Basic realm="forewarn", charset="UTF-8""#)];
-    (StatusCode::UNAUTHORIZED, challenge, "name and password, please\n").into_response()
 }
 
 fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
@@ -100,7 +130,7 @@ mod tests {
     async fn lets_in(users: &Arc<Users>, authorization: &str) -> bool {
         let mut headers = HeaderMap::new();
         headers.insert(header::AUTHORIZATION, authorization.parse().unwrap());
-        users.know(&headers).await
+        users.judge(&headers).await == Verdict::Known
     }
 
     fn basic(text: &str) -> String {
@@ -120,8 +150,36 @@ mod tests {
         assert!(lets_in(&users, &basic("ann:right").replace("Basic", "basic")).await);
         assert!(!lets_in(&users, "Bearer right").await);
         assert!(!lets_in(&users, "Basic ***").await);
-        assert!(!users.know(&HeaderMap::new()).await);
+        assert_eq!(users.judge(&HeaderMap::new()).await, Verdict::Unknown);
         assert_eq!(users.proven.lock().unwrap().len(), 2, "only what was right is remembered");
+    }
+
+    #[tokio::test]
+    async fn guesses_do_not_queue_up_nor_run_side_by_side() {
+        let users = users();
+        assert!(lets_in(&users, &basic("ann:right")).await);
+        let turn = Arc::clone(&users.one_at_a_time).acquire_owned().await.unwrap();
+        let guess = |n: usize| {
+            let users = Arc::clone(&users);
+            tokio::spawn(async move {
+                let mut headers = HeaderMap::new();
+                headers.insert(header::AUTHORIZATION, basic(&format!("ann:{n}")).parse().unwrap());
+                users.judge(&headers).await
+            })
+        };
+        let waiting: Vec<_> = (0..PLACES).map(guess).collect();
+        while users.places.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(guess(99).await.unwrap(), Verdict::Busy);
+        assert!(lets_in(&users, &basic("ann:right")).await, "who is known waits for nobody");
+        // One that hangs up gives its place back, and not the turn of the check that runs.
+        waiting[0].abort();
+        drop(turn);
+        for guess in waiting.into_iter().skip(1) {
+            assert_eq!(guess.await.unwrap(), Verdict::Unknown);
+        }
+        assert_eq!((users.places.available_permits(), users.one_at_a_time.available_permits()), (PLACES, 1));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Whoever puts samples in never waits: the lock is held to move samples, never across an attempt.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,9 +19,12 @@ use super::metrics::{Fate, LaneMeter, RecordedMetrics};
 use super::queue::{Bound, Outcome, Queued, RecordedQueue, Refusal};
 use super::waiting;
 
+/// After this an attempt that has no answer shows as trouble.
+const SLOW: Duration = Duration::from_secs(30);
+
 /// Something that recorded samples are delivered to.
 pub trait RecordedReceiver: Send + Sync + 'static {
-    /// Makes one attempt, and returns within a bounded time. `now` is wall-clock time.
+    /// Makes one attempt. `now` is wall-clock time. One that takes long shows as trouble meanwhile.
     fn deliver(&self, batch: &[Queued], now: Millis) -> impl Future<Output = Delivery> + Send;
 }
 
@@ -83,6 +87,8 @@ pub(super) struct Shared {
     meter: LaneMeter,
     kind: &'static str,
     batching: Batching,
+    /// By the wall clock: samples of instants before may be repetitions.
+    started: Millis,
 }
 
 #[derive(Debug)]
@@ -104,8 +110,8 @@ impl RecordedLane {
     ) -> Self {
         let queue = RecordedQueue::new(batching.bound);
         let inner = Inner { queue, closing: false, trouble: None, dropped: Gate::default() };
-        let shared =
-            Shared { inner: Mutex::new(inner), bell: Notify::new(), meter: metrics.lane(name), kind, batching };
+        let (inner, meter, started) = (Mutex::new(inner), metrics.lane(name), wall_clock());
+        let shared = Shared { inner, bell: Notify::new(), meter, kind, batching, started };
         let shared = Arc::new(shared);
         metrics.watch(&shared);
         let task = tokio::spawn(supervise(Arc::clone(&shared), Arc::new(receiver)));
@@ -255,7 +261,7 @@ impl Shared {
     }
 
     /// Notes what became of a batch; whether some of it is to be sent again, and whether some of it is not.
-    fn settle(&self, batch: usize, delivery: &Delivery) -> (bool, bool) {
+    fn settle(&self, batch: &[Queued], delivery: &Delivery) -> (bool, bool) {
         let outcomes = &delivery.outcomes;
         let count = |wanted: Outcome| outcomes.iter().filter(|o| **o == wanted).count();
         let sent = count(Outcome::Sent);
@@ -267,11 +273,11 @@ impl Shared {
             self.meter.succeeded(wall_clock() as f64 / 1e3);
         }
         let settled = outcomes.len() - count(Outcome::Retry);
-        let again = settled < batch;
+        let again = settled < batch.len();
         let mut inner = self.lock();
         inner.queue.settle(outcomes);
         // What a restart sends again and is refused is nothing that anybody has to mend.
-        let hurts = again || count(Outcome::Refused(Refusal::Refused)) > 0;
+        let hurts = again || count(Outcome::Refused(Refusal::Refused)) > 0 || self.refuses_new(batch, outcomes);
         let trouble = inner.trouble.take();
         inner.trouble = delivery.failure.as_ref().filter(|_| hurts).map(|failure| {
             let since = trouble.map_or_else(wall_clock, |(since, _)| since);
@@ -282,6 +288,20 @@ impl Shared {
             self.meter.failed(failure.reason);
         }
         (again, settled > 0)
+    }
+
+    /// Whether a sample is refused that no process before this one can have sent.
+    fn refuses_new(&self, batch: &[Queued], outcomes: &[Outcome]) -> bool {
+        let is_new =
+            |(sample, outcome): (&Queued, &Outcome)| sample.t >= self.started && matches!(outcome, Outcome::Refused(_));
+        batch.iter().zip(outcomes).any(is_new)
+    }
+
+    /// The attempt under way takes long.
+    fn waits(&self) {
+        self.meter.failed("timeout");
+        let waiting = || (wall_clock(), format!("no answer for {} s; it is waited for", SLOW.as_secs()));
+        self.lock().trouble.get_or_insert_with(waiting);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -306,10 +326,17 @@ async fn run<R: RecordedReceiver>(shared: Arc<Shared>, receiver: Arc<R>) {
     let mut log = Log::default();
     while let Some(batch) = shared.next().await {
         let started = Instant::now();
-        let delivery = receiver.deliver(&batch, wall_clock()).await;
+        let mut attempt = pin!(receiver.deliver(&batch, wall_clock()));
+        let delivery = match tokio::time::timeout(SLOW, &mut attempt).await {
+            Ok(delivery) => delivery,
+            Err(_) => {
+                shared.waits();
+                attempt.await
+            }
+        };
         shared.meter.attempt_took(started.elapsed().as_secs_f64());
-        log.tell(shared.meter.sink(), &delivery);
-        let (again, progress) = shared.settle(batch.len(), &delivery);
+        log.tell(shared.meter.sink(), &delivery, shared.refuses_new(&batch, &delivery.outcomes));
+        let (again, progress) = shared.settle(&batch, &delivery);
         if progress && failures > 0 {
             tracing::info!(sink = shared.meter.sink(), failures, "recorded samples are written again");
             failures = 0;
@@ -334,7 +361,7 @@ struct Log {
 }
 
 impl Log {
-    fn tell(&mut self, sink: &str, delivery: &Delivery) {
+    fn tell(&mut self, sink: &str, delivery: &Delivery, refuses_new: bool) {
         let Some(failure) = &delivery.failure else { return };
         let (reason, error) = (failure.reason, failure.message.as_str());
         let of = |wanted: &dyn Fn(&Outcome) -> bool| delivery.outcomes.iter().filter(|o| wanted(o)).count();
@@ -344,6 +371,17 @@ impl Log {
             if let Some(unlogged) = self.refused.open() {
                 let samples = refused - out_of_order;
                 tracing::error!(sink, reason, error, samples, unlogged, "receiver refused recorded samples");
+            }
+        } else if refused > 0 && refuses_new {
+            if let Some(unlogged) = self.refused.open() {
+                let samples = out_of_order;
+                tracing::warn!(
+                    sink,
+                    samples,
+                    unlogged,
+                    error,
+                    "receiver has newer samples than some that were recorded just now: somebody else writes the same series"
+                );
             }
         } else if refused > 0 {
             if let Some(unlogged) = self.late.open() {

@@ -21,6 +21,7 @@ use super::failure::{Failure, Verdict};
 use super::origin::Origin;
 use super::post::head;
 use super::recorded::{Delivery, Queued, RecordedLane, RecordedMetrics, RecordedReceiver, Refusal, write_request};
+use super::worker::wall_clock;
 
 /// Bytes of a refusal's body that are looked at.
 const BODY_BYTES: usize = 1_000;
@@ -52,6 +53,7 @@ struct RemoteWrite {
     url: Url,
     headers: HeaderMap,
     external_labels: Vec<(String, String)>,
+    started: Millis,
 }
 
 impl RemoteWrite {
@@ -65,7 +67,8 @@ impl RemoteWrite {
         headers.insert(version, HeaderValue::from_static("0.1.0"));
         let client = HttpClient::new(&config.http(), Purpose::Write, config.remote_timeout);
         let client = client.map_err(|e| invalid(e.to_string()))?;
-        Ok(Self { client, url: config.url.clone(), headers, external_labels: origin.external_labels.clone() })
+        let external_labels = origin.external_labels.clone();
+        Ok(Self { client, url: config.url.clone(), headers, external_labels, started: wall_clock() })
     }
 
     /// One request; why it was not acknowledged.
@@ -87,7 +90,7 @@ impl RemoteWrite {
 
 impl RecordedReceiver for RemoteWrite {
     async fn deliver(&self, batch: &[Queued], now: Millis) -> Delivery {
-        let mut parts = parts::Parts::new(batch.iter().map(|sample| sample.t).collect());
+        let mut parts = parts::Parts::new(batch.iter().map(|sample| sample.t).collect(), self.started);
         let mut last = None;
         while let Some(part) = parts.next() {
             let Err((failure, refusal)) = self.post(&batch[part.clone()], now).await else {

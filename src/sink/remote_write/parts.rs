@@ -12,8 +12,9 @@ use crate::base::Millis;
 
 use super::super::recorded::{Outcome, Refusal};
 
-/// Requests for a run, its halves and its quarters. Where all of these are refused because of the samples' instants, so are
-/// all others: the whole run is one that the receiver has.
+/// Requests for a run, its halves and its quarters. Where all of these are refused because of the samples' instants, and a
+/// process before this one may have sent them, the whole run is taken for one that the receiver has. Of newer runs no sample is
+/// given up for the sake of another.
 const HOPELESS: usize = 7;
 /// Requests for a run from which on parts that are refused are not divided any more.
 const DIVIDED_MAX: usize = 64;
@@ -22,6 +23,8 @@ const DIVIDED_MAX: usize = 64;
 #[derive(Debug)]
 pub(super) struct Parts {
     times: Vec<Millis>,
+    /// Samples of instants before may be repetitions of a process that was restarted.
+    started: Millis,
     outcomes: Vec<Outcome>,
     /// The whole batch, as long as nothing is known.
     whole: bool,
@@ -35,10 +38,19 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// Of a batch of samples at these instants, in order.
-    pub(super) fn new(times: Vec<Millis>) -> Self {
+    /// Of a batch of samples at these instants, in order, by a process that `started` then.
+    pub(super) fn new(times: Vec<Millis>, started: Millis) -> Self {
         let outcomes = vec![Outcome::Retry; times.len()];
-        Self { times, outcomes, whole: true, runs: VecDeque::new(), pieces: VecDeque::new(), asked: 0, taken: 0 }
+        Self {
+            times,
+            started,
+            outcomes,
+            whole: true,
+            runs: VecDeque::new(),
+            pieces: VecDeque::new(),
+            asked: 0,
+            taken: 0,
+        }
     }
 
     /// What is to be sent next; None once all is settled.
@@ -62,6 +74,7 @@ impl Parts {
 
     /// The part was refused, whatever is in it if it cannot be divided.
     pub(super) fn refused(&mut self, part: Range<usize>, refusal: Refusal, divides: bool) {
+        let repeats = self.times[part.start] < self.started;
         let was_whole = std::mem::replace(&mut self.whole, false);
         self.asked += 1;
         if !divides {
@@ -80,7 +93,7 @@ impl Parts {
         } else {
             self.outcomes[part].fill(Outcome::Refused(refusal));
         }
-        if refusal != Refusal::Refused && self.asked >= HOPELESS && self.taken == 0 {
+        if repeats && refusal != Refusal::Refused && self.asked >= HOPELESS && self.taken == 0 {
             for part in std::mem::take(&mut self.pieces) {
                 self.outcomes[part].fill(Outcome::Refused(refusal));
             }
@@ -113,7 +126,7 @@ mod tests {
     /// What a receiver that takes a request whole or not at all makes of it, and how often it was asked. `newest` is what it
     /// has of each series; `bad` are samples that it would refuse in any case.
     fn deliver(samples: &[(usize, Millis)], newest: &mut [Millis], bad: &[usize]) -> (Vec<Outcome>, usize) {
-        let mut parts = Parts::new(samples.iter().map(|s| s.1).collect());
+        let mut parts = Parts::new(samples.iter().map(|s| s.1).collect(), Millis::MAX);
         let mut asked = 0;
         while let Some(part) = parts.next() {
             asked += 1;
@@ -146,11 +159,28 @@ mod tests {
     }
 
     #[test]
+    fn four_series_of_somebody_else_cost_the_others_nothing() {
+        let theirs = [3, 30, 60, 90];
+        let refuse = |started: Millis| {
+            let mut parts = Parts::new(vec![7; 100], started);
+            while let Some(part) = parts.next() {
+                match theirs.iter().any(|i| part.contains(i)) {
+                    true => parts.refused(part, Refusal::OutOfOrder, true),
+                    false => parts.sent(part),
+                }
+            }
+            parts.into_outcomes().iter().filter(|o| **o == Outcome::Sent).count()
+        };
+        assert_eq!(refuse(5), 96);
+        assert_eq!(refuse(8), 0, "of an instant before the start it is taken for a repetition");
+    }
+
+    #[test]
     fn one_request_where_all_is_well() {
         let (outcomes, asked) = deliver(&ticks(10, 0..5), &mut [-1; 10], &[]);
         assert!(outcomes.iter().all(|o| *o == Outcome::Sent));
         assert_eq!(asked, 1);
-        assert!(Parts::new(vec![]).next().is_none());
+        assert!(Parts::new(vec![], 0).next().is_none());
     }
 
     #[test]
@@ -182,7 +212,7 @@ mod tests {
 
     #[test]
     fn refusals_that_are_about_all_of_it_are_not_divided() {
-        let mut parts = Parts::new(vec![1, 2, 3]);
+        let mut parts = Parts::new(vec![1, 2, 3], 0);
         let whole = parts.next().unwrap();
         parts.refused(whole, Refusal::Refused, false);
         assert_eq!((parts.next(), parts.into_outcomes()), (None, vec![Outcome::Refused(Refusal::Refused); 3]));
@@ -190,7 +220,7 @@ mod tests {
 
     #[test]
     fn what_was_not_settled_is_sent_again() {
-        let mut parts = Parts::new(vec![1, 2]);
+        let mut parts = Parts::new(vec![1, 2], 0);
         parts.refused(0..2, Refusal::OutOfOrder, true);
         let first = parts.next().unwrap();
         parts.sent(first);
