@@ -128,7 +128,7 @@ sinks:
     broker.kill();
     eventually("trouble on the status page", SOON, async || {
         let (_, page) = support::http::get(&forewarn.address, "/").await?;
-        page.contains("brokers are down").then_some(())
+        (page.contains("brokers are down") || page.contains("Connection refused")).then_some(())
     })
     .await;
     let started = Instant::now();

@@ -14,6 +14,7 @@ use forewarn::base::encode::encode_write_request;
 use forewarn::base::{BatchBuilder, Labels, Limits, Millis, format_rfc3339};
 use forewarn::source::clock;
 use serde_json::Value;
+use support::eventually;
 use support::http;
 use support::peer::Peer;
 use support::process::Forewarn;
@@ -172,7 +173,9 @@ async fn a_running_forewarn_learns_from_prometheus_before_it_is_live() {
     let samples = forewarn.metric("forewarn_source_samples_total{source=\"warm_up\"}").await.unwrap();
     let all: usize = series.iter().map(|(_, samples)| samples.len()).sum();
     assert!(samples > all as f64 * 0.98 && samples <= all as f64, "{samples} of {all}");
-    assert_eq!(forewarn.metric("forewarn_engine_held{kind=\"models\"}").await, Some(2.0));
+    let models = "forewarn_engine_held{kind=\"models\"}";
+    eventually("two models", Duration::from_secs(30), async || forewarn.metric(models).await.filter(|n| *n == 2.0))
+        .await;
     let found = forewarn.stdout();
     for alert in ["Unusual", "High", "Busy"] {
         assert!(found.contains(&format!("\"alert\":\"{alert}\"")), "{found}");

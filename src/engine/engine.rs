@@ -1,6 +1,6 @@
 //! The engine: batches in, watermarks in, transitions out.
 
-use crate::base::{Batch, CounterStart, FAR, Millis};
+use crate::base::{Batch, CounterStart, FAR, Millis, Sample};
 use crate::promql::{Feed, NodeId, Op, Plan, Span};
 
 use super::coordinator::{Coordinator, Run};
@@ -155,11 +155,13 @@ impl Engine {
                 continue;
             };
             let shard = &mut self.shards[shard as usize];
-            for sample in samples {
+            for (i, sample) in samples.iter().enumerate() {
                 if CounterStart::of(sample.v).is_some() {
-                    // Never late, as it concerns the sample behind it, and no loss where its series is further on.
+                    // As late as the sample behind it, which it says something of, and no loss where its series is further on.
+                    let behind = samples[i + 1..].iter().find(|s| CounterStart::of(s.v).is_none());
+                    let is_on_time = |s: &Sample| self.watermark.is_none_or(|w| s.t > w) && s.t <= FAR;
                     let newest = shard.evaluator.store.series[slot as usize].newest();
-                    if sample.t > newest.t && (-FAR..=FAR).contains(&sample.t) && room > 0 {
+                    if behind.is_some_and(is_on_time) && sample.t > newest.t && sample.t >= -FAR && room > 1 {
                         room -= 1;
                         shard.receive(Arrival { slot, t: sample.t, v: sample.v });
                     }

@@ -277,6 +277,8 @@ impl Watermarks {
 #[must_use]
 pub fn drop_out_of_time(mut decoded: Decoded, now: Millis, limits: &Limits) -> Decoded {
     let accepted = TimeSpan::around(now, limits);
+    // One from the future would stay the newest for good.
+    decoded.traces.retain(|trace| accepted.contains(trace.at));
     if decoded.batch.all_samples().iter().all(|s| accepted.contains(s.t)) {
         return decoded;
     }

@@ -16,7 +16,7 @@ use crate::state::checkpoint::{Header, Store};
 use crate::telemetry::StateMetrics;
 
 /// How long the end waits for the last one: less than the process gives the engine at its end (`run.rs`).
-const LAST_MAX: Duration = Duration::from_secs(7);
+const LAST_MAX: Duration = Duration::from_secs(6);
 
 /// A copy of all state, taken between two events.
 #[derive(Debug)]

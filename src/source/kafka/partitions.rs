@@ -123,6 +123,17 @@ impl Partition {
         has_failed.then_some(false)
     }
 
+    /// What is under way, of which the cluster has said nothing, is committed once more.
+    pub fn commit_again(&mut self) {
+        (self.committed, self.commits_since) = (self.confirmed, None);
+    }
+
+    /// Whether all of it had been read at the last report.
+    #[must_use]
+    pub fn is_at_end(&self) -> bool {
+        self.at_end
+    }
+
     /// Puts what was gathered into `out`: the batch, then the position behind it.
     pub fn hand_over(&mut self, out: &mut Vec<SourceEvent>) {
         let Some((batch, next)) = self.gather.take() else { return };
@@ -297,6 +308,9 @@ mod tests {
         assert!(p.commits(9, at(90)));
         assert_eq!((p.commit_outcome(5, at(119)), p.commit_outcome(5, at(120))), (None, Some(false)));
         assert!(p.commits(9, at(121)), "once more");
+        assert!(!p.commits(9, at(122)));
+        p.commit_again();
+        assert!(p.commits(9, at(122)), "at the end nobody waits for the outcome");
     }
 
     #[test]

@@ -330,18 +330,19 @@ impl<'a> Session<'a> {
 
     fn report(&mut self, report: &super::context::Report) {
         let (topic, number) = &report.partition;
+        let is_held_up = self.is_held_up;
         let Some(partition) = self.partitions.get_mut(topic, *number) else { return };
+        let end = partition.reported(report);
         if report.end >= 0 {
-            let untaken = partition.untaken();
-            let lag = (report.end - untaken.unwrap_or(report.next)).max(0);
+            let lag = (report.end - partition.untaken().unwrap_or(report.next)).max(0);
             // Control messages of transactions have positions and are no messages.
-            let lag = if report.at_end && untaken.is_none_or(|next| next >= report.next) { 0 } else { lag };
+            let lag = if partition.is_at_end() && !is_held_up { 0 } else { lag };
             self.kafka.metrics.set_lag(&self.kafka.config.name, topic, *number, Some(lag));
         }
         if let Some(done) = partition.commit_outcome(report.committed, Instant::now()) {
             self.kafka.metrics.committed(&self.kafka.config.name, done);
         }
-        if let Some(at_end) = partition.reported(report) {
+        if let Some(at_end) = end {
             let id = partition.id;
             self.out.push(SourceEvent::AtEnd(id, at_end));
         }

@@ -48,6 +48,7 @@ impl Session<'_> {
             // Messages that were under way are read again after the restart.
             self.consumer.poll(Duration::from_millis(20));
         }
+        self.partitions.iter_mut().for_each(|(_, _, partition)| partition.commit_again());
         commit(self.consumer, &self.safe_positions(), true);
     }
 
