@@ -130,7 +130,7 @@ impl StateMetrics {
         for (counter, values) in [
             (&self.checkpoints, &["written", "failed"][..]),
             (&self.replayed, &["replayed", "lost", "unreadable"]),
-            (&self.log_refused, &["full", "failed", "busy"]),
+            (&self.log_refused, &["full", "failed", "busy", "stalled"]),
         ] {
             values.iter().for_each(|value| counter.with_label_values(&[value]).inc_by(0));
         }
