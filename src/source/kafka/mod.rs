@@ -10,6 +10,7 @@
 //! them is counted, and shown on the status page. Knows nothing of who reads the samples.
 
 mod align;
+mod awaited;
 mod begin;
 pub mod config;
 mod context;
@@ -31,6 +32,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use self::awaited::Awaited;
 use self::begin::Known;
 use self::context::{Context, TopicPartition};
 use self::dead_letter::DeadLetters;
@@ -192,6 +194,8 @@ impl Kafka {
     fn run(self, restored: &Positions) {
         let mut known = known(&self.config.name, restored);
         let mut wait = RETRY.0;
+        let until = Instant::now() + self.config.patience.0;
+        let mut awaited = Some(Awaited::new(&known, until));
         // What is told of as trouble: why there is no client, or why the last one has failed.
         let mut told = None;
         loop {
@@ -199,7 +203,7 @@ impl Kafka {
             let (reason, error) = match self.client(known.clone()) {
                 Ok((consumer, letters)) => {
                     wait = RETRY.0;
-                    let end = Session::new(&self, &consumer, letters, told.take()).run();
+                    let end = Session::new(&self, &consumer, letters, told.take(), awaited.take()).run();
                     known = consumer.context().known();
                     // This is what can hang.
                     drop(consumer);

@@ -13,6 +13,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 
 use super::Kafka;
+use super::awaited::Awaited;
 use super::context::{self, Context, Notice, TopicPartition};
 use super::dead_letter::DeadLetters;
 use super::decoder::Read;
@@ -61,15 +62,18 @@ pub struct Session<'a> {
     trouble: Option<String>,
     trouble_until: Option<Instant>,
     shared: Shared,
+    awaited: Option<Awaited>,
 }
 
 impl<'a> Session<'a> {
-    /// Begins with a client that has subscribed; `trouble` is what the one before it ended with.
+    /// Begins with a client that has subscribed; `trouble` is what the one before it ended with, `awaited` what event time waits
+    /// for beside the partitions that it is given first.
     pub fn new(
         kafka: &'a Kafka,
         consumer: &'a BaseConsumer<Context>,
         letters: DeadLetters,
         trouble: Option<String>,
+        awaited: Option<Awaited>,
     ) -> Self {
         Self {
             kafka,
@@ -85,6 +89,7 @@ impl<'a> Session<'a> {
             trouble,
             trouble_until: None,
             shared: Shared::default(),
+            awaited,
         }
     }
 
@@ -131,6 +136,7 @@ impl<'a> Session<'a> {
             self.commit();
             self.align();
             self.look_at_clock()?;
+            self.go_on_without_awaited();
             if self.kafka.is_closed() {
                 return Err(End::Closed);
             }
@@ -292,6 +298,7 @@ impl<'a> Session<'a> {
             let partition = Partition::new(ids.next(), stream, decoding, begin, Instant::now());
             self.out.push(SourceEvent::Open(Part { id: partition.id, of: *inlet_id, pace }));
             self.out.extend(begin.and_then(|next| reached(&partition.stream, next)));
+            self.awaited.iter_mut().for_each(|awaited| awaited.given(&name));
             self.partitions.insert(name, partition);
         }
         for name in std::mem::take(&mut self.away) {
@@ -299,8 +306,19 @@ impl<'a> Session<'a> {
                 self.out.push(SourceEvent::Left(stream(&config.name, &name)));
             }
         }
-        // From now on they hold time back, where they have to.
-        self.out.push(SourceEvent::AtEnd(*inlet_id, true));
+        let awaited = self.awaited.as_ref().map_or(0, |awaited| awaited.waits_for(Instant::now()));
+        if awaited == 0 {
+            self.awaited = None;
+            // From now on they hold time back, where they have to.
+            self.out.push(SourceEvent::AtEnd(*inlet_id, true));
+        } else {
+            let source = &config.name;
+            tracing::info!(
+                source,
+                awaited,
+                "event time waits for partitions of the checkpoint that another member still has"
+            );
+        }
         self.kafka.metrics.set_partitions(&config.name, self.partitions.len());
         tracing::info!(source = config.name, partitions = self.partitions.len(), "Kafka partitions assigned");
     }

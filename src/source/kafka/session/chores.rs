@@ -10,7 +10,7 @@ use super::super::context::{TopicPartition, commit};
 use super::super::future::Cause;
 use super::{End, PASSING, Session};
 use crate::base::{format_duration, format_rfc3339};
-use crate::source::clock;
+use crate::source::{SourceEvent, clock};
 
 /// How long a client may take to go back to a position.
 const SEEK: Duration = Duration::from_secs(5);
@@ -62,6 +62,14 @@ impl Session<'_> {
         if !stop.is_empty() {
             let drift = format_duration(config.max_drift.millis());
             tracing::debug!(source = config.name, ?stop, drift, "partitions wait for others to catch up");
+        }
+    }
+
+    /// Others have kept partitions of the checkpoint for too long.
+    pub(super) fn go_on_without_awaited(&mut self) {
+        if self.awaited.take_if(|awaited| awaited.waits_for(Instant::now()) == 0).is_some() && self.partitions.len() > 0
+        {
+            self.out.push(SourceEvent::AtEnd(self.kafka.inlet_id, true));
         }
     }
 
