@@ -12,6 +12,20 @@ use support::receiver::{Answer, Receiver};
 
 const SOON: Duration = Duration::from_secs(30);
 
+/// A forewarn that has tried to page, with more sources and more settings.
+async fn pages(pager: &Receiver, sources: &str, rest: &str) -> Forewarn {
+    let config = format!(
+        "global: {{evaluation_interval: 1s}}\nrule_files: [rules.yml]\n\
+         sources: {{remote_write: {{lateness: 0s, idle_timeout: 1s}}{sources}}}\n\
+         sinks:\n  - webhook: {{name: pager, url: 'http://{}/'}}\n{rest}",
+        pager.address
+    );
+    let rules = "groups: [{name: g, rules: [{alert: Always, expr: vector(1) > 0}]}]";
+    let forewarn = Forewarn::start(&config, |dir| std::fs::write(dir.join("rules.yml"), rules).unwrap()).await;
+    eventually("an attempt", SOON, async || pager.received().first().cloned()).await;
+    forewarn
+}
+
 #[tokio::test]
 async fn an_alert_that_waits_for_its_receiver_is_delivered_before_the_end() {
     let pager = Receiver::answering(|n, _| match n {
@@ -19,15 +33,7 @@ async fn an_alert_that_waits_for_its_receiver_is_delivered_before_the_end() {
         _ => Answer::Status(200),
     })
     .await;
-    let config = format!(
-        "global: {{evaluation_interval: 1s}}\nrule_files: [rules.yml]\n\
-         sources: {{remote_write: {{lateness: 0s, idle_timeout: 1s}}}}\n\
-         sinks: [webhook: {{name: pager, url: 'http://{}/'}}]\n",
-        pager.address
-    );
-    let rules = "groups: [{name: g, rules: [{alert: Always, expr: vector(1) > 0}]}]";
-    let mut forewarn = Forewarn::start(&config, |dir| std::fs::write(dir.join("rules.yml"), rules).unwrap()).await;
-    eventually("a first attempt", SOON, async || pager.received().first().cloned()).await;
+    let mut forewarn = pages(&pager, "", "").await;
     assert_eq!(forewarn.end_by("TERM", SOON).await.code(), Some(0));
     let bodies = pager.bodies();
     assert_eq!(bodies.len(), 2, "the second attempt comes before the end: {}", forewarn.stderr());
@@ -39,15 +45,7 @@ async fn an_alert_that_waits_for_its_receiver_is_delivered_before_the_end() {
 async fn a_signal_that_comes_twice_at_once_is_one_and_a_later_one_is_another() {
     for (pause, want) in [(Duration::ZERO, Some(0)), (Duration::from_millis(1_500), Some(130))] {
         let pager = Receiver::answering(|_, _| Answer::Never).await;
-        let config = format!(
-            "global: {{evaluation_interval: 1s}}\nrule_files: [rules.yml]\n\
-             sources: {{remote_write: {{lateness: 0s, idle_timeout: 1s}}}}\n\
-             sinks: [webhook: {{name: pager, url: 'http://{}/'}}]\n",
-            pager.address
-        );
-        let rules = "groups: [{name: g, rules: [{alert: Always, expr: vector(1) > 0}]}]";
-        let mut forewarn = Forewarn::start(&config, |dir| std::fs::write(dir.join("rules.yml"), rules).unwrap()).await;
-        eventually("a first attempt", SOON, async || pager.received().first().cloned()).await;
+        let mut forewarn = pages(&pager, "", "").await;
         forewarn.signal("TERM");
         tokio::time::sleep(pause).await;
         let status = forewarn.end_by("TERM", SOON).await;
@@ -58,16 +56,10 @@ async fn a_signal_that_comes_twice_at_once_is_one_and_a_later_one_is_another() {
 /// A receiver that never answers, a Kafka that is not there, and a folder for state.
 async fn stuck() -> (Forewarn, Receiver) {
     let pager = Receiver::answering(|_, _| Answer::Never).await;
-    let config = format!(
-        "global: {{evaluation_interval: 1s}}\nrule_files: [rules.yml]\nstate: {{dir: state}}\n\
-         sources: {{remote_write: {{lateness: 0s, idle_timeout: 1s}}, kafka: [{{name: k, brokers: ['127.0.0.1:9'], \
-         group_id: g, topics: [{{name: t, decoder: remote_write}}], lateness: 0s, idle_timeout: 1s, patience: 2s}}]}}\n\
-         sinks: [webhook: {{name: pager, url: 'http://{}/'}}, kafka: {{brokers: ['127.0.0.1:9'], topic: out}}]\n",
-        pager.address
-    );
-    let rules = "groups: [{name: g, rules: [{alert: Always, expr: vector(1) > 0}]}]";
-    let forewarn = Forewarn::start(&config, |dir| std::fs::write(dir.join("rules.yml"), rules).unwrap()).await;
-    eventually("an attempt", SOON, async || pager.received().first().cloned()).await;
+    let kafka = ", kafka: [{name: k, brokers: ['127.0.0.1:9'], group_id: g, topics: [{name: t, decoder: remote_write}], \
+                 lateness: 0s, idle_timeout: 1s, patience: 2s}]";
+    let state = "  - kafka: {brokers: ['127.0.0.1:9'], topic: out}\nstate: {dir: state}\n";
+    let forewarn = pages(&pager, kafka, state).await;
     (forewarn, pager)
 }
 

@@ -168,6 +168,38 @@ impl HttpClientConfig {
     }
 }
 
+/// For settings that have the fields of [`HttpClientConfig`] beside their own, as Prometheus' do: the fields together, and
+/// their paths. (They stand in each of these because serde's `flatten` would let unknown fields pass.)
+macro_rules! has_http_settings {
+    ($settings:ty) => {
+        impl $settings {
+            /// The settings of the HTTP client.
+            #[must_use]
+            pub fn http(&self) -> $crate::http_client::HttpClientConfig {
+                $crate::http_client::HttpClientConfig {
+                    basic_auth: self.basic_auth.clone(),
+                    authorization: self.authorization.clone(),
+                    bearer_token_file: self.bearer_token_file.clone(),
+                    tls_config: self.tls_config.clone(),
+                    proxy_url: self.proxy_url.clone(),
+                    follow_redirects: self.follow_redirects,
+                }
+            }
+
+            /// Makes relative file names relative to `dir`, the folder of the configuration file.
+            pub fn resolve_paths(&mut self, dir: &::std::path::Path) {
+                let mut http = self.http();
+                http.resolve_paths(dir);
+                self.basic_auth = http.basic_auth;
+                self.authorization = http.authorization;
+                self.bearer_token_file = http.bearer_token_file;
+                self.tls_config = http.tls_config;
+            }
+        }
+    };
+}
+pub(crate) use has_http_settings;
+
 impl TlsConfig {
     /// The files that it names, with their settings within the block of this name.
     #[must_use]

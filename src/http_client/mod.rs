@@ -16,6 +16,7 @@ use reqwest::{Client, Method, RequestBuilder, StatusCode, redirect};
 use tokio::sync::Mutex;
 use url::Url;
 
+pub(crate) use config::has_http_settings;
 pub use config::{Authorization, BasicAuth, HttpClientConfig, TlsConfig};
 pub use file::NamedFile;
 pub use secret::Secret;

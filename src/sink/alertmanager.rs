@@ -3,7 +3,7 @@
 //! Every instance of a cluster is sent everything, as Alertmanager asks of its clients; each instance is a sink of its
 //! own, so that a dead one delays no other. Grouping, silences and inhibition are Alertmanager's and not done here.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::base::Millis;
-use crate::http_client::{Authorization, BasicAuth, HttpClient, HttpClientConfig, Purpose, Secret, TlsConfig};
+use crate::http_client::{
+    Authorization, BasicAuth, HttpClient, HttpClientConfig, Purpose, Secret, TlsConfig, has_http_settings,
+};
 
 use super::SinkError;
 use super::alertmanager_payload::payload;
@@ -93,30 +95,9 @@ impl Default for AlertmanagerConfig {
     }
 }
 
+has_http_settings!(AlertmanagerConfig);
+
 impl AlertmanagerConfig {
-    /// The HTTP client's settings.
-    #[must_use]
-    pub fn http(&self) -> HttpClientConfig {
-        HttpClientConfig {
-            basic_auth: self.basic_auth.clone(),
-            authorization: self.authorization.clone(),
-            bearer_token_file: self.bearer_token_file.clone(),
-            tls_config: self.tls_config.clone(),
-            proxy_url: self.proxy_url.clone(),
-            follow_redirects: self.follow_redirects,
-        }
-    }
-
-    /// Makes relative file names relative to `dir`.
-    pub fn resolve_paths(&mut self, dir: &Path) {
-        let mut http = self.http();
-        http.resolve_paths(dir);
-        self.basic_auth = http.basic_auth;
-        self.authorization = http.authorization;
-        self.bearer_token_file = http.bearer_token_file;
-        self.tls_config = http.tls_config;
-    }
-
     /// Where each instance takes alerts.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::de::Error as _;
@@ -11,7 +11,7 @@ use url::Url;
 
 use super::decode::TargetLabels;
 use crate::base::{DURATION_PATTERN, Millis, format_duration, parse_duration};
-use crate::http_client::{Authorization, BasicAuth, HttpClientConfig, Secret, TlsConfig};
+use crate::http_client::{Authorization, BasicAuth, HttpClientConfig, Secret, TlsConfig, has_http_settings};
 
 /// A duration written as Prometheus does: `15s`, `1h30m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -161,6 +161,8 @@ pub struct ScrapeConfigError {
     pub problem: String,
 }
 
+has_http_settings!(ScrapeConfig);
+
 impl ScrapeConfig {
     /// The targets of the job; `interval` and `timeout` are the global ones.
     ///
@@ -201,29 +203,6 @@ impl ScrapeConfig {
             }
         }
         Ok(targets)
-    }
-
-    /// How to speak to the targets.
-    #[must_use]
-    pub fn http(&self) -> HttpClientConfig {
-        HttpClientConfig {
-            basic_auth: self.basic_auth.clone(),
-            authorization: self.authorization.clone(),
-            bearer_token_file: self.bearer_token_file.clone(),
-            tls_config: self.tls_config.clone(),
-            proxy_url: self.proxy_url.clone(),
-            follow_redirects: self.follow_redirects,
-        }
-    }
-
-    /// Makes relative file names relative to `dir`.
-    pub fn resolve_paths(&mut self, dir: &Path) {
-        let mut http = self.http();
-        http.resolve_paths(dir);
-        self.basic_auth = http.basic_auth;
-        self.authorization = http.authorization;
-        self.bearer_token_file = http.bearer_token_file;
-        self.tls_config = http.tls_config;
     }
 
     fn url(&self, address: &str) -> Result<Url, String> {

@@ -1,14 +1,14 @@
 //! An entry of `remote_write` in `forewarn.yml`, shaped as in prometheus.yml. Reads no file.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::http_client::{Authorization, BasicAuth, HttpClientConfig, Secret, TlsConfig};
+use crate::http_client::{Authorization, BasicAuth, Secret, TlsConfig, has_http_settings};
 
 use super::super::SinkError;
 use super::super::backoff::Backoff;
@@ -125,30 +125,9 @@ impl Default for QueueConfig {
     }
 }
 
+has_http_settings!(RemoteWriteSinkConfig);
+
 impl RemoteWriteSinkConfig {
-    /// How to reach the receiver.
-    #[must_use]
-    pub fn http(&self) -> HttpClientConfig {
-        HttpClientConfig {
-            basic_auth: self.basic_auth.clone(),
-            authorization: self.authorization.clone(),
-            bearer_token_file: self.bearer_token_file.clone(),
-            tls_config: self.tls_config.clone(),
-            proxy_url: self.proxy_url.clone(),
-            follow_redirects: self.follow_redirects,
-        }
-    }
-
-    /// Makes relative file names relative to `dir`.
-    pub fn resolve_paths(&mut self, dir: &Path) {
-        let mut http = self.http();
-        http.resolve_paths(dir);
-        self.basic_auth = http.basic_auth;
-        self.authorization = http.authorization;
-        self.bearer_token_file = http.bearer_token_file;
-        self.tls_config = http.tls_config;
-    }
-
     /// Checks what can be checked without a file and without the receiver; not the selectors.
     ///
     /// # Errors
