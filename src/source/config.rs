@@ -91,22 +91,22 @@ pub struct ScrapeConfig {
     #[serde(default)]
     pub params: BTreeMap<String, Vec<String>>,
     // The HTTP client's settings stand among the others in prometheus.yml. `serde(flatten)` would let unknown fields pass.
-    /// See [`HttpClientConfig`].
+    /// User name and password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub basic_auth: Option<BasicAuth>,
-    /// See [`HttpClientConfig`].
+    /// The `Authorization` header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authorization: Option<Authorization>,
-    /// See [`HttpClientConfig`].
+    /// File with a bearer token; the same as `authorization.credentials_file`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bearer_token_file: Option<PathBuf>,
-    /// See [`HttpClientConfig`].
+    /// TLS.
     #[serde(default)]
     pub tls_config: TlsConfig,
-    /// See [`HttpClientConfig`].
+    /// Proxy for all requests; without it none is used, whatever the environment says. A secret, since it may hold a password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_url: Option<Secret>,
-    /// See [`HttpClientConfig`].
+    /// Whether redirects are followed.
     #[serde(default = "yes")]
     pub follow_redirects: bool,
 }
