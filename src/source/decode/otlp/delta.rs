@@ -13,6 +13,8 @@
 //!
 //! A message that is added up and then refused will come again: [`DeltaTotals::undo`] takes its deltas back out.
 
+use std::collections::VecDeque;
+
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 
@@ -67,7 +69,12 @@ pub struct DeltaTotals {
     since: u64,
     /// What has changed since [`DeltaTotals::changes`] was asked last.
     changes: Vec<Change>,
+    /// What could not be taken back because another message had come meanwhile. It is, when that one is.
+    skipped: VecDeque<Change>,
 }
+
+/// What may be skipped; the oldest are forgotten.
+const SKIPPED_MAX: usize = 10_000;
 
 /// What a message has changed, in order.
 #[derive(Debug, Default)]
@@ -94,7 +101,15 @@ impl DeltaTotals {
     #[must_use]
     pub fn new(limits: &Limits) -> Self {
         let (current, previous) = (HashMap::default(), HashMap::default());
-        Self { current, previous, began: Millis::MIN, max: limits.delta_series, since: 0, changes: Vec::new() }
+        Self {
+            current,
+            previous,
+            began: Millis::MIN,
+            max: limits.delta_series,
+            since: 0,
+            changes: Vec::new(),
+            skipped: VecDeque::new(),
+        }
     }
 
     /// The same for a source whose senders may send again what an earlier process has kept, before `now`.
@@ -139,18 +154,37 @@ impl DeltaTotals {
         DeltaChanges(std::mem::take(&mut self.changes))
     }
 
-    /// Takes a message back. Where another message has come to a series meanwhile, that one's total tells of both, and stays.
+    /// Takes a message back. Where another message has come to a series meanwhile, that one's total tells of both, and stays;
+    /// when that one is taken back as well, both are.
     pub fn undo(&mut self, changes: DeltaChanges) {
-        for Change { series, before, after } in changes.0.into_iter().rev() {
-            let now = self.current.get(&series).or_else(|| self.previous.get(&series)).copied();
-            if now != after {
+        for change in changes.0.into_iter().rev() {
+            let series = change.series;
+            if !self.take_back(&change) {
+                self.skipped.truncate(SKIPPED_MAX - 1);
+                self.skipped.push_front(change);
                 continue;
             }
-            self.remove(series);
-            if let Some(before) = before.filter(|_| self.len() < self.max) {
-                self.current.insert(series, before);
+            while let Some(i) = self.skipped.iter().position(|s| s.series == series && s.after == self.total(series)) {
+                let Some(skipped) = self.skipped.remove(i) else { break };
+                self.take_back(&skipped);
             }
         }
+    }
+
+    /// Whether the series still stands where the change has put it, and now stands where it was.
+    fn take_back(&mut self, change: &Change) -> bool {
+        if self.total(change.series) != change.after {
+            return false;
+        }
+        self.remove(change.series);
+        if let Some(before) = change.before.filter(|_| self.len() < self.max) {
+            self.current.insert(change.series, before);
+        }
+        true
+    }
+
+    fn total(&self, series: u128) -> Option<Total> {
+        self.current.get(&series).or_else(|| self.previous.get(&series)).copied()
     }
 
     fn remove(&mut self, series: u128) -> Option<Total> {
@@ -252,6 +286,30 @@ mod tests {
         assert_eq!(add(&mut totals, 1, 0, 20, 4.0), Ok(7.0));
         totals.undo(refused);
         assert_eq!(add(&mut totals, 1, 0, 30, 1.0), Ok(8.0));
+    }
+
+    #[test]
+    fn overlapping_messages_that_are_all_refused_are_all_taken_back() {
+        for newer_first in [false, true] {
+            let mut totals = totals(10);
+            add(&mut totals, 1, 0, 10, 1.0).unwrap();
+            totals.changes();
+            let mut message = |time, delta| {
+                add(&mut totals, 1, 0, time, delta).unwrap();
+                add(&mut totals, 2, 0, time, delta).unwrap();
+                add(&mut totals, 2, 0, time + 1, delta).unwrap();
+                totals.changes()
+            };
+            let (older, newer) = (message(20, 2.0), message(30, 4.0));
+            let (first, second) = if newer_first { (newer, older) } else { (older, newer) };
+            totals.undo(first);
+            totals.undo(second);
+            assert_eq!((totals.len(), totals.skipped.len()), (1, 0), "the second series had begun with them");
+            // They come again.
+            assert_eq!(add(&mut totals, 1, 0, 20, 2.0), Ok(3.0));
+            assert_eq!(add(&mut totals, 1, 0, 30, 4.0), Ok(7.0));
+            assert_eq!(add(&mut totals, 2, 0, 20, 2.0), Ok(2.0));
+        }
     }
 
     #[test]
