@@ -112,8 +112,7 @@ impl Writer {
     /// Refuses everything until the disk answers; false if the log was closed before.
     fn hang(&mut self, group: Vec<Append>, started: Instant, inbox: &Inbox) -> bool {
         (self.observer)(Event::Stalled(started.elapsed()));
-        // They may be on the disk: their numbers are not given again.
-        self.next += group.len() as u64;
+        let given = group.len() as u64;
         let waiting = inbox.stall();
         self.refuse(Refused::Stalled, group);
         self.refuse(Refused::Stalled, waiting);
@@ -122,6 +121,11 @@ impl Writer {
             self.tell_turned_away(turned_away);
             if let Some(report) = report {
                 (self.observer)(Event::Answers(started.elapsed()));
+                // They may be on the disk, and then their numbers are not given again. If nothing of them was tried, those of the
+                // next follow the last: a gap within a segment would read as loss.
+                if !matches!(report.outcome, Err(Trouble::Full | Trouble::TooSoon)) {
+                    self.next += given;
+                }
                 self.settle(report, Vec::new(), inbox);
                 return true;
             }
