@@ -250,6 +250,10 @@ impl Host {
             SourceEvent::AtEnd(id, at_end) => self.marks.at_end(id, at_end, clock::now()),
             SourceEvent::Trouble(id, trouble) => self.board.trouble(id, trouble),
             SourceEvent::Batch(id, batch) => self.ingest(id, &batch),
+            SourceEvent::Unlogged(id, batch) => {
+                self.ingest(id, &batch);
+                self.note_unlogged();
+            }
             SourceEvent::Logged(id, batch, next) => {
                 self.ingest(id, &batch);
                 self.positions.insert(LOG.into(), next);

@@ -43,6 +43,8 @@ pub enum SourceEvent {
     Batch(SourceId, Batch),
     /// Samples have arrived and are in the segment log; the number is the log's position after them.
     Logged(SourceId, Batch, u64),
+    /// Samples have arrived that the segment log has refused, of a source that nobody asks again: only a checkpoint keeps them.
+    Unlogged(SourceId, Batch),
     /// Nothing at or before this instant will come any more from the source.
     Quiet(SourceId, Millis),
     /// The source has ended and will never send again (a file at its end).

@@ -38,6 +38,8 @@ pub struct Keeper {
     /// Told when the thread ends.
     ended: Receiver<()>,
     hangs: bool,
+    /// Whether the engine has got samples that are in no log, nor in the newest checkpoint.
+    unlogged: bool,
 }
 
 impl Keeper {
@@ -62,14 +64,14 @@ impl Keeper {
             writer.run(&jobs);
         })?;
         let (queue, thread) = (Some(queue), Some(thread));
-        Ok(Self { due, log, metrics, queue, thread, ended, hangs: false })
+        Ok(Self { due, log, metrics, queue, thread, ended, hangs: false, unlogged: false })
     }
 
     /// Whether one should be taken now, see [`Due`]. Says so where the one before hangs.
     #[must_use]
     pub fn is_due(&mut self, now: Instant) -> bool {
         let due = lock(&self.due);
-        let (is_now, hangs) = (due.is_now(now, self.log.bytes(), self.log.has_unlogged()), due.hangs(now));
+        let (is_now, hangs) = (due.is_now(now, self.log.bytes(), self.unlogged), due.hangs(now));
         drop(due);
         if hangs != std::mem::replace(&mut self.hangs, hangs) {
             self.metrics.checkpoint_hanging.set(i64::from(hangs));
@@ -88,6 +90,12 @@ impl Keeper {
         &self.log
     }
 
+    /// The engine has got samples that are in no log: a checkpoint comes soon. Said by whoever takes the checkpoints, so that none
+    /// lies between.
+    pub fn note_unlogged(&mut self) {
+        self.unlogged = true;
+    }
+
     /// Where it is counted.
     #[must_use]
     pub fn metrics(&self) -> &StateMetrics {
@@ -97,7 +105,7 @@ impl Keeper {
     /// Writes one, in the background.
     pub fn write(&mut self, taken: Taken) {
         lock(&self.due).begin(Instant::now());
-        self.log.forget_unlogged();
+        self.unlogged = false;
         if let Some(queue) = &self.queue {
             // An error means that the thread has panicked, which has been printed; nothing is trimmed any more.
             drop(queue.send(taken));

@@ -190,6 +190,10 @@ impl Host {
         }
     }
 
+    pub(super) fn note_unlogged(&mut self) {
+        self.keeping.iter_mut().for_each(|keeping| keeping.keeper.note_unlogged());
+    }
+
     /// The checkpoint at the end.
     pub(super) fn keep_last(&mut self) {
         // Sinks that deliver meanwhile have something written again and again.

@@ -28,8 +28,8 @@ pub fn gate(inlet: Inlet, source: String, log: SourceLog) -> (Inlet, impl Future
                 permit.send(match outcome {
                     Ok(number) => SourceEvent::Logged(id, batch, number + 1),
                     Err(_) => {
-                        unlogged.count(&name);
-                        SourceEvent::Batch(id, batch)
+                        unlogged.iter().for_each(|batches| batches.with_label_values(&[&*name]).inc());
+                        SourceEvent::Unlogged(id, batch)
                     }
                 });
                 let _ = told.send(());

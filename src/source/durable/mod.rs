@@ -14,7 +14,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 use prometheus::IntCounterVec;
 
@@ -66,40 +66,20 @@ pub struct EntryError {
 pub struct SourceLog {
     log: Arc<Log>,
     event_time: Arc<AtomicI64>,
-    unlogged: Unlogged,
-}
-
-/// What the engine has got though it is not in the log. Clones share it.
-#[derive(Clone, Debug, Default)]
-struct Unlogged {
-    /// Whether no checkpoint has it either.
-    is_open: Arc<AtomicBool>,
-    batches: Option<IntCounterVec>,
+    unlogged: Option<IntCounterVec>,
 }
 
 impl SourceLog {
     /// Over this log.
     #[must_use]
     pub fn new(log: Log) -> Self {
-        let (event_time, unlogged) = (Arc::new(AtomicI64::new(Millis::MIN)), Unlogged::default());
-        Self { log: Arc::new(log), event_time, unlogged }
+        Self { log: Arc::new(log), event_time: Arc::new(AtomicI64::new(Millis::MIN)), unlogged: None }
     }
 
     /// Counts by source what goes to the engine without being in the log.
     #[must_use]
     pub fn counting(self, batches: IntCounterVec) -> Self {
-        Self { unlogged: Unlogged { batches: Some(batches), ..self.unlogged }, ..self }
-    }
-
-    /// Whether the engine has got samples that are in no log, since a checkpoint was taken last.
-    #[must_use]
-    pub fn has_unlogged(&self) -> bool {
-        self.unlogged.is_open.load(Relaxed)
-    }
-
-    /// Says that a checkpoint is being taken, which has them.
-    pub fn forget_unlogged(&self) {
-        self.unlogged.is_open.store(false, Relaxed);
+        Self { unlogged: Some(batches), ..self }
     }
 
     /// Says how far event time has come. Entries carry it, so that after a restart time does not run ahead of them.
@@ -141,13 +121,6 @@ impl SourceLog {
         let (source, form) = (source.to_owned(), form as u8);
         let entry = Entry { sequence: 0, at: clock::now(), watermark, form, source, payload };
         self.log.append(Append { entry, done: Box::new(done) });
-    }
-}
-
-impl Unlogged {
-    fn count(&self, source: &str) {
-        self.is_open.store(true, Relaxed);
-        self.batches.iter().for_each(|batches| batches.with_label_values(&[source]).inc());
     }
 }
 
