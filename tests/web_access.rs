@@ -5,6 +5,7 @@
 mod support;
 
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -155,12 +156,51 @@ async fn a_renewed_certificate_needs_no_restart_and_a_broken_one_stops_nobody() 
     eventually("the renewed certificate", GENEROUS, async || healthy(&client(dir, false)).await.then_some(())).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn explain_gets_in_with_what_a_file_says() {
+    let authority = Authority::new();
+    let forewarn = Forewarn::start_secured("", &web(), |dir| papers(&authority, dir)).await;
+    let settings = "tls_config: {ca_file: ca.pem, cert_file: client.pem, key_file: client.key}
+basic_auth: {username: sender, password: let me in}";
+    std::fs::write(forewarn.dir().join("client.yml"), settings).unwrap();
+    let explain = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_forewarn"));
+        let url = format!("https://{}", forewarn.address);
+        command.args(["explain", "Unknown", "--url", &url]).args(args).current_dir(forewarn.dir());
+        String::from_utf8(command.output().unwrap().stderr).unwrap()
+    };
+    let known = explain(&["--http.config.file", "client.yml"]);
+    assert!(known.contains("Unknown"), "the answer of the server: {known}");
+    let stranger = explain(&[]);
+    assert!(stranger.contains("certificate") && !stranger.contains("Unknown"), "{stranger}");
+}
+
+#[test]
+fn papers_that_do_not_hold_what_they_should_are_found_by_the_check() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = "web: {tls_server_config: {cert_file: server.pem, key_file: server.key}}";
+    std::fs::write(dir.path().join("forewarn.yml"), config).unwrap();
+    let check = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_forewarn"));
+        let output = command.args(["check", "config", "forewarn.yml"]).current_dir(dir.path()).output().unwrap();
+        (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    let (passes, text) = check();
+    assert!(passes && text.contains("does not start until this file can be read"), "they may come later: {text}");
+    Authority::new().write_issued(dir.path(), "server", "127.0.0.1");
+    assert!(check().0, "{}", check().1);
+    Authority::new().write_issued(dir.path(), "other", "127.0.0.1");
+    std::fs::rename(dir.path().join("other.key"), dir.path().join("server.key")).unwrap();
+    let (passes, text) = check();
+    assert!(!passes && text.contains("web.tls_server_config.key_file"), "another pair's key: {text}");
+}
+
 #[test]
 fn papers_that_are_not_there_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let config = "web: {listen_address: '127.0.0.1:0', tls_server_config: {cert_file: gone.pem, key_file: gone.key}}";
     std::fs::write(dir.path().join("forewarn.yml"), config).unwrap();
-    let run = std::process::Command::new(env!("CARGO_BIN_EXE_forewarn"))
+    let run = Command::new(env!("CARGO_BIN_EXE_forewarn"))
         .args(["run", "--config.file", "forewarn.yml"])
         .current_dir(dir.path())
         .output()

@@ -59,17 +59,36 @@ pub fn config(file: &Path, options: &CheckOptions, out: &mut dyn Write) -> io::R
             if !patterns.is_empty() {
                 rule_files(&patterns, &lints, &mut found);
             }
-            // Secrets may come with the machine that it will run on.
-            let faults = named_files(&config).into_iter().filter_map(|named| named.fault());
-            found.diagnostics.extend(faults.map(|fault| Diagnostic {
-                severity: Severity::Warning,
-                help: Some("what needs this file fails until it can be read".to_owned()),
-                ..super::findings::of_configuration(&file.display().to_string(), &fault)
-            }));
+            found.diagnostics.extend(named(&config, &file.display().to_string()));
         }
         Err(error) => found.diagnostics.push(fault(file, &error.to_string())),
     }
     finish(&found, options, out)
+}
+
+/// What is wrong with the files that a configuration names. Those that are missing are worth a warning: secrets may come with
+/// the machine that it will run on.
+fn named(config: &Config, file: &str) -> Vec<Diagnostic> {
+    let faults = named_files(config).into_iter().filter_map(|named| Some((named.fault()?, named.setting)));
+    let mut found: Vec<Diagnostic> = faults
+        .map(|(fault, setting)| Diagnostic {
+            severity: Severity::Warning,
+            help: Some(if setting.starts_with("web.") {
+                "forewarn does not start until this file can be read".to_owned()
+            } else {
+                "what needs this file fails until it can be read".to_owned()
+            }),
+            ..super::findings::of_configuration(file, &fault)
+        })
+        .collect();
+    // Where all are there, they are read as at the start.
+    if let Some(tls) = &config.web.tls_server_config
+        && config.web.files().iter().all(|named| named.path.is_file() && named.fault().is_none())
+        && let Some(fault) = tls.fault()
+    {
+        found.push(super::findings::of_configuration(file, &fault.to_string()));
+    }
+    found
 }
 
 /// Writes what docs/lints.md says about a lint.

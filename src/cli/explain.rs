@@ -44,7 +44,7 @@ pub(super) struct ExplainArgs {
 /// Explains. The exit code is 1 where there is nothing to explain.
 pub(super) fn run(args: &ExplainArgs, colour: bool, out: &mut dyn Write) -> io::Result<ExitCode> {
     let told = match &args.url {
-        Some(url) => of_server(url, &args.what),
+        Some(url) => args.history.http_config().and_then(|config| of_server(url, &config, &args.what)),
         None => of_history(args, colour),
     };
     match told {
@@ -59,18 +59,20 @@ pub(super) fn run(args: &ExplainArgs, colour: bool, out: &mut dyn Write) -> io::
     }
 }
 
-fn of_server(url: &Url, what: &str) -> Result<Vec<String>, String> {
+fn of_server(url: &Url, config: &HttpClientConfig, what: &str) -> Result<Vec<String>, String> {
     let mut url = url.clone();
     url.set_path(&format!("{}/api/v1/explain", url.path().trim_end_matches('/')));
     url.query_pairs_mut().append_pair("alert", what);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
     let answer: Value = runtime.block_on(async {
-        let client = HttpClient::new(&HttpClientConfig::default(), Purpose::Read, Duration::from_secs(30));
+        let client = HttpClient::new(config, Purpose::Read, Duration::from_secs(30));
         let request = client.map_err(|e| e.to_string())?.request(Method::GET, url).await.map_err(|e| e.to_string())?;
         let answer = request.send().await.map_err(describe)?;
         if answer.status() == StatusCode::UNAUTHORIZED {
             return Err(
-                "name and password are asked for: write them into the URL, as http://NAME:PASSWORD@host".to_owned()
+                "name and password are asked for: give --http.config.file, or write them into the URL, as \
+                 http://NAME:PASSWORD@host"
+                    .to_owned()
             );
         }
         let body = answer.bytes().await.map_err(describe)?;

@@ -13,6 +13,7 @@ use url::Url;
 use crate::backtest::{Backtest, Period, Slice};
 use crate::base::{Limits, Millis, format_rfc3339, parse_duration, parse_instant};
 use crate::engine::{EngineOptions, Executor, Profiles};
+use crate::http_client::HttpClientConfig;
 use crate::rules::{RuleSet, Severity, selectors_of};
 use crate::server::{Parallel, RuleSource};
 use crate::source::Progress;
@@ -59,7 +60,7 @@ pub(super) struct HistoryArgs {
     /// Column of the value in CSV files
     #[arg(long, default_value = "value")]
     pub value_column: String,
-    /// Credentials, TLS and proxy for a Prometheus: a file in the shape of its http_config
+    /// Credentials, TLS and proxy for a URL: a file in the shape of Prometheus' http_config
     #[arg(long = "http.config.file", value_name = "FILE")]
     pub http_config_file: Option<PathBuf>,
 }
@@ -103,6 +104,16 @@ impl HistoryArgs {
             }
         }
         if faults.is_empty() { Ok((read.loaded.rule_set, read.profiles)) } else { Err(faults) }
+    }
+
+    /// How to reach an HTTP server.
+    pub(super) fn http_config(&self) -> Result<HttpClientConfig, String> {
+        let Some(path) = &self.http_config_file else { return Ok(HttpClientConfig::default()) };
+        let fault = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+        let text = std::fs::read_to_string(path).map_err(|e| fault(&e))?;
+        let mut config: HttpClientConfig = serde_saphyr::from_str(&text).map_err(|e| fault(&e))?;
+        config.resolve_paths(path.parent().unwrap_or(Path::new("")));
+        Ok(config)
     }
 
     /// The engine's settings.
@@ -165,14 +176,11 @@ impl HistoryArgs {
         let (Some(from), Some(to)) = (period.learn_from, period.end) else {
             return Err("a Prometheus needs --start and --end: it may hold years".to_owned());
         };
-        let mut config =
-            PrometheusConfig { labels: self.labels.iter().cloned().collect(), ..PrometheusConfig::at(url) };
-        if let Some(path) = &self.http_config_file {
-            let fault = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
-            let text = std::fs::read_to_string(path).map_err(|e| fault(&e))?;
-            config.http_config = serde_saphyr::from_str(&text).map_err(|e| fault(&e))?;
-            config.resolve_paths(path.parent().unwrap_or(Path::new("")));
-        }
+        let config = PrometheusConfig {
+            labels: self.labels.iter().cloned().collect(),
+            http_config: self.http_config()?,
+            ..PrometheusConfig::at(url)
+        };
         let mut selectors: Vec<String> = Vec::new();
         for selector in rules.iter().flat_map(selectors_of) {
             if !selectors.contains(&selector) {

@@ -55,6 +55,14 @@ struct Current {
     told: bool,
 }
 
+impl TlsServerConfig {
+    /// What a server that starts with it would say of its files, which are read.
+    #[must_use]
+    pub fn fault(&self) -> Option<TlsFault> {
+        ServerTls::new(self, b"http/1.1").err()
+    }
+}
+
 impl ServerTls {
     /// Reads the files; `protocol` as ALPN names it (RFC 7301).
     pub fn new(config: &TlsServerConfig, protocol: &'static [u8]) -> Result<Self, TlsFault> {
