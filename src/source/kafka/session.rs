@@ -12,7 +12,6 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 
-use super::Kafka;
 use super::awaited::Awaited;
 use super::context::{self, Context, Notice, TopicPartition};
 use super::dead_letter::DeadLetters;
@@ -20,6 +19,7 @@ use super::decoder::Read;
 use super::future::Stamped;
 use super::partitions::{Partition, Partitions, position, stream};
 use super::shared::Shared;
+use super::thread::Kafka;
 use crate::kafka_client::Secrets;
 use crate::source::{Part, SourceEvent, clock};
 
@@ -267,8 +267,7 @@ impl<'a> Session<'a> {
                 Notice::Assigned(partitions) => self.assigned(partitions),
                 Notice::Revoked { partitions, all } => self.revoked(&partitions, all),
                 Notice::Standing { partitions, sizes, connected } => {
-                    let elsewhere = self.partitions.elsewhere(&sizes);
-                    self.shared.others_have(elsewhere, &self.kafka.config, &self.kafka.metrics, Instant::now());
+                    self.show_elsewhere(self.partitions.elsewhere(&sizes));
                     for report in partitions {
                         self.report(&report);
                     }

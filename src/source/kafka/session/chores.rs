@@ -84,6 +84,22 @@ impl Session<'_> {
         }
     }
 
+    /// Shows how many partitions others of the group read.
+    pub(super) fn show_elsewhere(&mut self, partitions: usize) {
+        let config = &self.kafka.config;
+        self.kafka.metrics.set_elsewhere(&config.name, partitions);
+        if self.shared.is_news(partitions, Instant::now()) {
+            let (source, group) = (&config.name, &config.group_id);
+            tracing::warn!(
+                source,
+                group,
+                partitions,
+                "other members of the group read some partitions: rules see only the series in ours; a forewarn that is to see \
+                 all needs a group_id of its own"
+            );
+        }
+    }
+
     /// Has another client set up where the files with credentials have changed and this one has trouble: librdkafka reads them
     /// when a client is set up, and not again.
     pub(super) fn renew(&mut self) -> Result<(), End> {
