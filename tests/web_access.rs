@@ -126,6 +126,10 @@ async fn others_do_not() {
         let answer = known.get(&url).basic_auth("sender", Some("let me in")).send().await.unwrap();
         assert_ne!(answer.status(), 401, "{path}");
     }
+    let metrics = known.get(format!("https://{}/metrics", forewarn.address)).basic_auth("sender", Some("let me in"));
+    let shown = metrics.send().await.unwrap().text().await.unwrap();
+    let refused = "forewarn_http_refused_total{reason=\"unauthorized\"} 9\n";
+    assert!(shown.contains(refused), "three at each, whatever the port: {shown}");
     let stranger = Authority::new();
     let dir = tempfile::tempdir().unwrap();
     papers(&stranger, dir.path());

@@ -213,8 +213,8 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         receivers: super::otlp::beside(remote_write::router(remote_write), otlp.as_ref()),
         traces,
     };
-    let otlp_servers =
-        otlp.as_ref().map(|receiver| otlp_ports.serve(receiver, &config.limits, &access)).unwrap_or_default();
+    let serve_otlp = |receiver| otlp_ports.serve(receiver, &config.limits, &access, &metrics.http);
+    let otlp_servers = otlp.as_ref().map(serve_otlp).unwrap_or_default();
     drop(otlp);
     let (stop_http, http_stopped) = oneshot::channel::<()>();
     let router = super::http::guarded_router(state, |router| access.guarded(router));
