@@ -208,14 +208,21 @@ impl Config {
         Ok(config)
     }
 
-    /// All sinks: the Alertmanagers first, then the others; standard output if nothing is said of sinks.
+    /// Whether nobody is to be told, `told_to` being what the command line says.
     #[must_use]
-    pub fn all_sinks(&self) -> Vec<SinkConfig> {
+    pub fn is_dry_run(&self, told_to: bool) -> bool {
+        told_to || self.sinks.is_log_only()
+    }
+
+    /// All sinks: the Alertmanagers first, then the others; standard output if nothing is said of sinks, and in a dry run.
+    #[must_use]
+    pub fn all_sinks(&self, dry_run: bool) -> Vec<SinkConfig> {
         let alertmanagers = self.alerting.alertmanagers.iter().cloned();
         let named = alertmanagers.map(|a| SinkConfig::Alertmanager(Box::new(a))).chain(self.sinks.iter().cloned());
         let mut sinks: Vec<SinkConfig> = named.collect();
-        // In a dry run somebody wants to see what comes of it.
-        if sinks.is_empty() || self.sinks.is_log_only() {
+        // In a dry run somebody wants to see what comes of it, also where the log shows warnings only.
+        let shows = sinks.iter().any(|sink| matches!(sink, SinkConfig::Stdout(_)));
+        if sinks.is_empty() || (dry_run && !shows) {
             sinks.push(SinkConfig::Stdout(StdoutConfig::default()));
         }
         sinks
@@ -262,7 +269,7 @@ impl Config {
             );
         }
         self.web.validate().map_err(|e| ConfigError(format!("web.{e}")))?;
-        for sink in self.all_sinks() {
+        for sink in self.all_sinks(false) {
             sink.validate().map_err(|e| ConfigError(e.to_string()))?;
         }
         super::recorded::validate(self).map_err(ConfigError)?;
@@ -333,12 +340,25 @@ mod tests {
     fn alertmanagers_come_before_other_sinks() {
         let yaml =
             "alerting: {alertmanagers: [{static_configs: [{targets: ['localhost:9093']}]}]}\nsinks: [stdout: {}]";
-        let sinks = parse(yaml).unwrap().all_sinks();
-        assert!(matches!(sinks[..], [SinkConfig::Alertmanager(_), SinkConfig::Stdout(_)]));
+        let config = parse(yaml).unwrap();
+        for dry_run in [false, true] {
+            let sinks = config.all_sinks(dry_run);
+            assert!(matches!(sinks[..], [SinkConfig::Alertmanager(_), SinkConfig::Stdout(_)]), "once");
+        }
         // Alerts must go somewhere.
-        assert!(matches!(parse("").unwrap().all_sinks()[..], [SinkConfig::Stdout(_)]));
-        let dry = parse(&yaml.replace("[stdout: {}]", "log only")).unwrap();
-        assert!(matches!(dry.all_sinks()[..], [SinkConfig::Alertmanager(_), SinkConfig::Stdout(_)]));
-        assert!(dry.sinks.is_log_only());
+        assert!(matches!(parse("").unwrap().all_sinks(false)[..], [SinkConfig::Stdout(_)]));
+        assert!(!config.is_dry_run(false) && config.is_dry_run(true));
+    }
+
+    #[test]
+    fn a_dry_run_shows_what_comes_of_it_however_it_was_asked_for() {
+        let targets = "alerting: {alertmanagers: [{static_configs: [{targets: ['localhost:9093']}]}]}";
+        for sinks in ["", "\nsinks: [webhook: {url: 'http://localhost:1/'}]", "\nsinks: log only"] {
+            let config = parse(&format!("{targets}{sinks}")).unwrap();
+            let shown = config.all_sinks(true);
+            let count = shown.iter().filter(|sink| matches!(sink, SinkConfig::Stdout(_))).count();
+            assert_eq!((count, shown.len()), (1, 2 + usize::from(sinks.contains("webhook"))), "{sinks}");
+            assert!(config.is_dry_run(sinks.contains("log only")) == sinks.contains("log only"));
+        }
     }
 }

@@ -123,7 +123,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let port = access.listen(&config.web.listen_address, "web.listen_address", Protocol::Http1).await?;
     let otlp_ports = OtlpPorts::bind(config.sources.otlp.as_ref(), &access).await?;
 
-    let dry_run = options.dry_run || config.sinks.is_log_only();
+    let dry_run = config.is_dry_run(options.dry_run);
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let engine_options = config.engine_options(processors);
     let Beginning {
@@ -166,7 +166,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         let silence_max = of_name().map(|source| source.silence_max).max().unwrap_or(0);
         board.add(of_name().map(|source| source.id).collect(), silence_max, name, description);
     }
-    let past = Past::new(sinks::line_format(&config));
+    let past = Past::new(sinks::line_format(&config, dry_run));
     let findings = RecentFindings::default();
     let tell = {
         let (past, findings, dispatcher) = (past.clone(), findings.clone(), Arc::clone(&dispatcher));
