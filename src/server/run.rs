@@ -15,6 +15,7 @@ use crate::source::{clock, remote_write};
 use crate::telemetry::{Exporting, Metrics, Register, Traces};
 
 use super::board::Board;
+use super::changed_config::ConfigAtStart;
 use super::config::{Config, base_dir};
 use super::durable::{self, Beginning};
 use super::executor::Parallel;
@@ -111,6 +112,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     // Before all else: until then a signal kills, a SIGHUP that an impatient sidecar sends as well.
     let signals = Signals::catch().map_err(|e| StartError::System(format!("signals: {e}")))?;
     let mut config = read_config(&options.config_file)?;
+    let at_start = ConfigAtStart::new(&options.config_file, config.clone());
     config.web.name_host(&host_name());
     for fault in named_files(&config).iter().filter_map(NamedFile::fault) {
         tracing::warn!("{fault}: what needs it fails until it can be read");
@@ -228,7 +230,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     });
     let watch_every = config.engine.rule_watch_interval.0;
     let Signals { hangup, mut interrupt, mut terminate } = signals;
-    let reloads = tokio::spawn(keep_reloading(loader, requests, hangup, watch_every, last_reload));
+    let reloads = tokio::spawn(keep_reloading(loader, at_start, requests, hangup, watch_every, last_reload));
 
     let outcome = tokio::select! {
         ended = &mut engine_ended => ended.map_err(|_| StartError::EngineFailed),
@@ -315,9 +317,10 @@ async fn live(
     std::future::pending().await
 }
 
-/// Reloads rules on SIGHUP, when asked over HTTP, and when files have changed.
+/// Reloads rules on SIGHUP, when asked over HTTP, and when files have changed; says so where it takes more than that.
 async fn keep_reloading(
     mut loader: RuleLoader,
+    mut at_start: ConfigAtStart,
     mut requests: mpsc::Receiver<ReloadRequest>,
     mut hangup: Signal,
     every: Duration,
@@ -331,7 +334,7 @@ async fn keep_reloading(
             Some(()) = hangup.recv() => (loader.load().await.map(Some), None),
             _ = look.tick() => (loader.load_if_changed().await, None),
         };
-        let outcome = match result {
+        let mut outcome = match result {
             Ok(None) => continue,
             Ok(Some(loaded)) => {
                 report_warnings(&loaded);
@@ -346,6 +349,15 @@ async fn keep_reloading(
                 Err(faults)
             }
         };
+        if let Some(change) = at_start.look().await {
+            if change.is_new {
+                tracing::warn!("{}", change.text);
+            }
+            match &mut outcome {
+                Ok(done) => *done = format!("{done}; {}", change.text),
+                Err(faults) => faults.push(change.text),
+            }
+        }
         let report = ReloadReport { at: clock::now(), outcome: outcome.clone() };
         last.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(report);
         if let Some(asker) = asker {
