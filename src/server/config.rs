@@ -20,6 +20,7 @@ use crate::telemetry::TracingConfig;
 
 use super::durable::StateConfig;
 use super::topic_loop::topic_loop;
+use super::trace_links::TraceLinks;
 use super::web::Web;
 
 /// The whole file. Every part may be left out.
@@ -98,6 +99,9 @@ pub struct Sources {
     pub otlp: Option<OtlpConfig>,
     /// Topics of Kafka clusters.
     pub kafka: Vec<KafkaConfig>,
+    /// Where a trace can be looked at, with `{trace_id}` in it: alerts about spans, and about series whose exemplars name a
+    /// trace, link there, whichever source they came from.
+    pub trace_link: Option<String>,
 }
 
 /// `warm_up`.
@@ -285,6 +289,9 @@ impl Config {
         if let Some(text) = topic_loop(&self.sources.kafka, self.sinks.iter()) {
             return fault(text);
         }
+        if let Some(link) = &self.sources.trace_link {
+            TraceLinks::check(link).map_err(|e| ConfigError(format!("sources.trace_link: {e}")))?;
+        }
         if let Some(otlp) = &self.sources.otlp {
             otlp.validate().map_err(|e| ConfigError(format!("sources.otlp.{e}")))?;
         }
@@ -330,8 +337,9 @@ mod tests {
         assert!(parse("warm_up: {prometheus: {url: 'ftp://x'}}").unwrap_err().contains("warm_up.prometheus: url"));
         let spans = parse("sources: {otlp: {spans: {interval: 0s}}}").unwrap_err();
         assert!(spans.contains("sources.otlp.spans.interval must be 1s or more"), "{spans}");
-        let link = parse("sources: {otlp: {trace_link: 'http://jaeger/'}}").unwrap_err();
-        assert!(link.contains("sources.otlp.trace_link") && link.contains("{trace_id}"), "{link}");
+        let link = parse("sources: {trace_link: 'http://jaeger/'}").unwrap_err();
+        assert!(link.contains("sources.trace_link") && link.contains("{trace_id}"), "{link}");
+        parse("sources: {trace_link: 'https://jaeger/trace/{trace_id}'}").unwrap();
         let twice = "scrape_configs: [{job_name: a}, {job_name: a}]";
         assert!(parse(twice).unwrap_err().contains("two jobs"));
     }
