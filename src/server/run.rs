@@ -207,7 +207,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         metrics: metrics.clone(),
         ready: readiness,
         reload: reloader,
-        summary: summary(&config, board, Arc::clone(&last_reload), dispatcher.states(), recorded.states()),
+        summary: summary(board, Arc::clone(&last_reload), dispatcher.states(), recorded.states()),
         findings,
         external_url: config.web.external_url(),
         started: started_at,
@@ -359,7 +359,7 @@ async fn keep_reloading(
             }
         }
         let report = ReloadReport { at: clock::now(), outcome: outcome.clone() };
-        last.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(report);
+        *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
         if let Some(asker) = asker {
             // Whoever asked may have hung up.
             let _ = asker.send(outcome);

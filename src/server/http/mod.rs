@@ -17,7 +17,7 @@ mod state;
 pub use findings::{Finding, RecentFindings};
 pub use reloader::{ReloadOutcome, ReloadRequest, Reloader};
 pub use serve::{Patience, Protocol, serve, serve_with};
-pub use state::{AppState, Health, Readiness, ReloadReport, RuleFile, SinkStatus, SourceStatus, Summary};
+pub use state::{AppState, Health, Readiness, ReloadReport, SinkStatus, SourceStatus, Summary};
 
 use std::sync::Arc;
 
