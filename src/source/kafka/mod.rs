@@ -44,7 +44,7 @@ use super::exemplars::Exemplars;
 use super::watermark::Pace;
 use super::{Positions, SourceEvent, SourceId, SourceIds};
 use crate::base::{Limits, Millis, TimeSpan};
-use crate::kafka_client::{KafkaConfigError, REASONS};
+use crate::kafka_client::{KafkaConfigError, REASONS, Secrets};
 use crate::telemetry::{KafkaMetrics, OneSource};
 
 /// Hand-overs between the thread and the task that wait for the engine's queue.
@@ -53,6 +53,8 @@ const HAND_OVERS: usize = 2;
 const RESPONSE_MIN: usize = 51 << 20;
 /// How often it is looked for room there.
 const LOOK: Duration = Duration::from_millis(2);
+/// How long the end of a client is waited for where another takes its place.
+const CLOSE: Duration = Duration::from_secs(5);
 /// How long after a failure another client is set up, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
@@ -200,16 +202,31 @@ impl Kafka {
         let mut told = None;
         loop {
             let name = &self.config.name;
+            // Before they are read: what changes meanwhile counts as changed.
+            let secrets = Secrets::of(&self.config.connection());
             let (reason, error) = match self.client(known.clone()) {
                 Ok((consumer, letters)) => {
                     wait = RETRY.0;
-                    let end = Session::new(&self, &consumer, letters, told.take(), awaited.take()).run();
+                    let end = Session::new(&self, &consumer, letters, secrets, told.take(), &mut awaited).run();
                     known = consumer.context().known();
-                    // This is what can hang.
-                    drop(consumer);
-                    let End::Failed(error) = end else { return };
-                    tracing::error!(source = name, error, "the Kafka consumer has failed; another is set up");
-                    ("fatal", error)
+                    match end {
+                        End::Closed => return close(consumer),
+                        End::Renewed(trouble) => {
+                            tracing::info!(
+                                source = name,
+                                "the credentials have changed: another Kafka consumer is set up"
+                            );
+                            told = trouble;
+                            close_aside(consumer);
+                            continue;
+                        }
+                        End::Failed(error) => {
+                            tracing::error!(source = name, error, "the Kafka consumer has failed; another is set up");
+                            self.send_all(vec![SourceEvent::Trouble(self.inlet_id, Some(error.clone()))]);
+                            close_aside(consumer);
+                            ("fatal", error)
+                        }
+                    }
                 }
                 // Mostly a file that is yet to come: told of once, and shown on the status page until it is there.
                 Err(KafkaConfigError(error)) => {
@@ -310,6 +327,24 @@ impl Kafka {
             std::thread::sleep(LOOK);
         }
         self.is_closed()
+    }
+}
+
+/// This can hang.
+fn close(consumer: BaseConsumer<Context>) {
+    drop(consumer);
+}
+
+/// Closes a client whose place another takes, and waits for that, but not for long: its cluster may be away.
+fn close_aside(consumer: BaseConsumer<Context>) {
+    let (done, closed) = std::sync::mpsc::channel::<()>();
+    let closing = std::thread::Builder::new().name("kafka-close".to_owned()).spawn(move || {
+        close(consumer);
+        drop(done);
+    });
+    if closing.is_ok() {
+        // It ends without a word.
+        let _ = closed.recv_timeout(CLOSE);
     }
 }
 
