@@ -170,13 +170,13 @@ basic_auth: {username: sender, password: let me in}";
     let explain = |args: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_forewarn"));
         let url = format!("https://{}", forewarn.address);
-        command.args(["explain", "Unknown", "--url", &url]).args(args).current_dir(forewarn.dir());
+        command.args(["explain", "NoSuchRule", "--url", &url]).args(args).current_dir(forewarn.dir());
         String::from_utf8(command.output().unwrap().stderr).unwrap()
     };
     let known = explain(&["--http.config.file", "client.yml"]);
-    assert!(known.contains("Unknown"), "the answer of the server: {known}");
+    assert!(known.contains("NoSuchRule"), "the answer of the server: {known}");
     let stranger = explain(&[]);
-    assert!(stranger.contains("certificate") && !stranger.contains("Unknown"), "{stranger}");
+    assert!(stranger.contains("certificate") && !stranger.contains("NoSuchRule"), "{stranger}");
 }
 
 #[test]
