@@ -295,10 +295,9 @@ impl Host {
         let Some(source) = self.sources.iter().find(|s| s.id == id) else { return };
         let refused = [taken.late, taken.out_of_time, taken.over_series_limit, taken.over_pending_limit];
         REFUSED.into_iter().zip(refused).for_each(|(reason, samples)| source.metrics.dropped(reason, samples));
-        // What a source is complete to, only its slowest part can tell: `tell_lag` does.
+        // What a source is complete to, only its slowest part can tell, and what is newest, all of them: `tell_lag` does.
         let watermark = self.marks.of(id).filter(|_| source.id == source.of);
         let newest = self.marks.newest(id);
-        newest.into_iter().for_each(|t| source.metrics.set_newest(t));
         self.board.heard(source.of, newest, watermark, clock::now());
     }
 

@@ -3,6 +3,7 @@
 //! Here clocks are read, threads started and sockets opened, so that the engine need not.
 
 mod board;
+mod changed_config;
 mod config;
 mod durable;
 mod executor;

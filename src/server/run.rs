@@ -15,6 +15,7 @@ use crate::source::{clock, remote_write};
 use crate::telemetry::{Exporting, Metrics, Register, Traces};
 
 use super::board::Board;
+use super::changed_config::ConfigAtStart;
 use super::config::{Config, base_dir};
 use super::durable::{self, Beginning};
 use super::executor::Parallel;
@@ -114,6 +115,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     // Before all else: until then a signal kills, a SIGHUP that an impatient sidecar sends as well.
     let signals = Signals::catch().map_err(|e| StartError::System(format!("signals: {e}")))?;
     let mut config = read_config(&options.config_file)?;
+    let at_start = ConfigAtStart::new(&options.config_file, config.clone());
     config.web.name_host(&host_name());
     for fault in named_files(&config).iter().filter_map(NamedFile::fault) {
         tracing::warn!("{fault}: what needs it fails until it can be read");
@@ -135,7 +137,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         return Err(StartError::Rules(faults));
     }
 
-    let dry_run = options.dry_run || config.sinks.is_log_only();
+    let dry_run = config.is_dry_run(options.dry_run);
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let engine_options = config.engine_options(processors);
     let Beginning {
@@ -179,7 +181,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         let silence_max = of_name().map(|source| source.silence_max).max().unwrap_or(0);
         board.add(of_name().map(|source| source.id).collect(), silence_max, name, description);
     }
-    let past = Past::new(sinks::line_format(&config));
+    let past = Past::new(sinks::line_format(&config, dry_run));
     let findings = RecentFindings::default();
     let tell = {
         let (past, findings, dispatcher) = (past.clone(), findings.clone(), Arc::clone(&dispatcher));
@@ -219,7 +221,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         metrics: metrics.clone(),
         ready: readiness,
         reload: reloader,
-        summary: summary(&config, board, Arc::clone(&last_reload), dispatcher.states(), recorded.states()),
+        summary: summary(board, Arc::clone(&last_reload), dispatcher.states(), recorded.states()),
         findings,
         external_url: config.web.external_url(),
         started: started_at,
@@ -227,8 +229,8 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         receivers: super::otlp::beside(remote_write::router(remote_write), otlp.as_ref()),
         traces,
     };
-    let otlp_servers =
-        otlp.as_ref().map(|receiver| otlp_ports.serve(receiver, &config.limits, &access)).unwrap_or_default();
+    let serve_otlp = |receiver| otlp_ports.serve(receiver, &config.limits, &access, &metrics.http);
+    let otlp_servers = otlp.as_ref().map(serve_otlp).unwrap_or_default();
     drop(otlp);
     let (stop_http, http_stopped) = oneshot::channel::<()>();
     let router = super::http::guarded_router(state, |router| access.guarded(router));
@@ -242,7 +244,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     });
     let watch_every = config.engine.rule_watch_interval.0;
     let Signals { hangup, mut interrupt, mut terminate } = signals;
-    let reloads = tokio::spawn(keep_reloading(loader, requests, hangup, watch_every, last_reload));
+    let reloads = tokio::spawn(keep_reloading(loader, at_start, requests, hangup, watch_every, last_reload));
 
     let outcome = tokio::select! {
         ended = &mut engine_ended => ended.map_err(|_| StartError::EngineFailed),
@@ -350,9 +352,10 @@ async fn live(
     std::future::pending().await
 }
 
-/// Reloads rules on SIGHUP, when asked over HTTP, and when files have changed.
+/// Reloads rules on SIGHUP, when asked over HTTP, and when files have changed; says so where it takes more than that.
 async fn keep_reloading(
     mut loader: RuleLoader,
+    mut at_start: ConfigAtStart,
     mut requests: mpsc::Receiver<ReloadRequest>,
     mut hangup: Signal,
     every: Duration,
@@ -366,7 +369,7 @@ async fn keep_reloading(
             Some(()) = hangup.recv() => (loader.load().await.map(Some), None),
             _ = look.tick() => (loader.load_if_changed().await, None),
         };
-        let outcome = match result {
+        let mut outcome = match result {
             Ok(None) => continue,
             Ok(Some(loaded)) => {
                 report_warnings(&loaded);
@@ -381,8 +384,17 @@ async fn keep_reloading(
                 Err(faults)
             }
         };
+        if let Some(change) = at_start.look().await {
+            if change.is_new {
+                tracing::warn!("{}", change.text);
+            }
+            match &mut outcome {
+                Ok(done) => *done = format!("{done}; {}", change.text),
+                Err(faults) => faults.push(change.text),
+            }
+        }
         let report = ReloadReport { at: clock::now(), outcome: outcome.clone() };
-        last.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(report);
+        *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
         if let Some(asker) = asker {
             // Whoever asked may have hung up.
             let _ = asker.send(outcome);

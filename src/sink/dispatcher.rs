@@ -274,9 +274,8 @@ struct Starter<'a> {
 fn reasons(config: &SinkConfig) -> Vec<&'static str> {
     let own: &[&str] = match config {
         SinkConfig::Stdout(_) => &["write"],
-        SinkConfig::Alertmanager(_) | SinkConfig::Webhook(_) => &[],
+        SinkConfig::Alertmanager(_) | SinkConfig::Webhook(_) | SinkConfig::Kafka(_) => &[],
         SinkConfig::Grafana(_) => &["answer"],
-        SinkConfig::Kafka(_) => &["client_setup"],
     };
     let of_client: &[&str] = match config {
         SinkConfig::Stdout(_) => &[],

@@ -12,7 +12,7 @@ mod red;
 mod rpc_status;
 pub mod spans;
 
-pub use config::{OtlpConfig, SpansConfig, TRACE_ID_PLACE};
+pub use config::{OtlpConfig, SpansConfig};
 pub use spans::SpanCounter;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
