@@ -33,6 +33,7 @@ mod point;
 mod post;
 mod recorded;
 pub mod remote_write;
+mod secret_url;
 mod settings;
 mod stdout;
 #[cfg(test)]
