@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::base::{LabelsRef, Millis, Record, Recorded};
+use crate::base::{LabelsRef, Record, Recorded};
 use crate::promql::{Selector, series_selector};
 use crate::sink::{LaneState, RecordedLane, RecordedMetrics, SinkConfig, remote_write, start_recorded, waits_for};
 use crate::telemetry::Metrics;
@@ -12,6 +12,7 @@ use crate::telemetry::Metrics;
 use super::StartError;
 use super::config::Config;
 use super::sinks::origin;
+use super::told_since::ToldSince;
 
 /// How long the last checkpoint waits for what is recorded to leave: a part of the time that it has.
 const FINISH: Duration = Duration::from_secs(2);
@@ -21,7 +22,7 @@ const FINISH: Duration = Duration::from_secs(2);
 pub(in crate::server) struct RecordedLanes {
     lanes: Vec<RecordedLane>,
     /// What was recorded of instants before is history, known to whoever has followed.
-    since: Millis,
+    since: ToldSince,
 }
 
 impl RecordedLanes {
@@ -30,7 +31,7 @@ impl RecordedLanes {
         config: &Config,
         metrics: &Metrics,
         dry_run: bool,
-        since: Millis,
+        since: ToldSince,
     ) -> Result<Self, StartError> {
         let counted = RecordedMetrics::register(metrics.registry()).map_err(|e| StartError::System(e.to_string()))?;
         let mut lanes = Vec::new();
@@ -54,7 +55,8 @@ impl RecordedLanes {
 
     /// Hands samples over; never waits.
     pub(in crate::server) fn put(&self, mut recorded: Vec<Recorded>) {
-        recorded.retain(|r| r.t >= self.since);
+        let since = self.since.get();
+        recorded.retain(|r| r.t >= since);
         if !recorded.is_empty() {
             self.lanes.iter().for_each(|lane| lane.put(&recorded));
         }

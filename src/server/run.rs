@@ -147,6 +147,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let held_to = event_time.clone();
     dispatcher.keep_alive(move || held_to.get());
     let dispatcher = Arc::new(dispatcher);
+    tokio::spawn(told_since.clone().follow(clock::now));
     let recorded = Arc::new(RecordedLanes::start(&config, &metrics, dry_run, told_since)?);
     if !dry_run {
         recorded.restore(&recorded_before);
