@@ -63,7 +63,7 @@ pub struct Dispatcher {
 /// after the end of its alert.
 #[derive(Debug)]
 struct Repeating {
-    /// None where no sink needs repetitions.
+    /// None where all sinks are journals, which have it all.
     alerts: Option<Mutex<KeepAlive>>,
     /// The alerts of those sinks.
     wish: Wish,
@@ -185,12 +185,12 @@ impl std::ops::Drop for Dispatcher {
 
 impl Repeating {
     fn begin(senders: &[Sender], context: &SinkContext, outbox: Option<&Arc<Outbox>>) -> Self {
-        let wanted = senders.iter().any(|sender| sender.mailbox.policy().repeats);
-        let order = Order::Newest;
+        // Those that get no repetitions have what waits refreshed by them.
+        let newest = || senders.iter().map(|sender| &sender.mailbox).filter(|m| m.policy().order == Order::Newest);
+        let (wanted, order) = (newest().next().is_some(), Order::Newest);
         let policy =
             Policy { capacity: 1, batch: 1, one_rule: false, repeats: true, resolved: true, points: false, order };
-        let repeating = senders.iter().map(|sender| sender.mailbox.wish()).filter(|wish| wish.policy.repeats);
-        let wish = Wish::of_any(policy, repeating.cloned().collect());
+        let wish = Wish::of_any(policy, newest().map(|mailbox| mailbox.wish().clone()).collect());
         let attached = outbox.filter(|_| wanted).and_then(|outbox| outbox.attach(KEPT_ALIVE, wish.clone()));
         let (slot, kept) = attached.map_or((None, vec![]), |(slot, kept)| (Some(slot), kept));
         let mut alerts = KeepAlive::new(context.queued_alerts);
@@ -223,6 +223,13 @@ impl Repeating {
         let Some(mut alerts) = self.lock() else { return };
         let due = alerts.due(event_time, now);
         settle(self.slot.as_ref(), &mut alerts);
+        if let Some(slot) = self.slot.as_ref().filter(|_| !due.is_empty()) {
+            slot.renew(due.iter().map(|(seq, _)| *seq), clock);
+        }
+        let newest: Vec<_> = self.mailboxes.iter().filter(|m| m.policy().order == Order::Newest).collect();
+        let needed = |t: &Transition| newest.iter().any(|mailbox| mailbox.needs_again(t));
+        let due = due.into_iter().map(|(_, transition)| Numbered { seq: 0, transition });
+        let due: Vec<Numbered> = due.filter(|again| needed(&again.transition)).collect();
         if due.is_empty() {
             return;
         }
@@ -235,12 +242,7 @@ impl Repeating {
             );
         }
         self.metrics.kept_alive(due.len());
-        if let Some(slot) = &self.slot {
-            slot.renew(due.iter().map(|(seq, _)| *seq), clock);
-        }
-        let due: Vec<Numbered> = due.into_iter().map(|(_, transition)| Numbered { seq: 0, transition }).collect();
-        let newest = self.mailboxes.iter().filter(|mailbox| mailbox.policy().order == Order::Newest);
-        newest.for_each(|mailbox| mailbox.put(&due, clock));
+        newest.iter().for_each(|mailbox| mailbox.put(&due, clock));
     }
 
     fn lock(&self) -> Option<MutexGuard<'_, KeepAlive>> {
@@ -380,3 +382,7 @@ impl<'a> Starter<'a> {
         self.senders.push(Sender { mailbox, task, kind: self.kind });
     }
 }
+
+#[cfg(test)]
+#[path = "dispatcher_tests.rs"]
+mod tests;

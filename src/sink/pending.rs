@@ -181,6 +181,12 @@ impl Pending {
         self.entries.len()
     }
 
+    /// Whether something of the alert waits, is under way, or is kept aside.
+    #[must_use]
+    pub fn holds(&self, key: AlertKey) -> bool {
+        self.entries.contains_key(&key) || self.aside.contains_key(&key)
+    }
+
     /// Lets go of what this sink has no use for.
     pub fn release(&mut self, seq: u64) {
         self.released.push(seq);

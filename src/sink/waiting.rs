@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::alert::Transition;
 use crate::base::Millis;
 
+use super::AlertKey;
 use super::journal::Journal;
 use super::pending::{Order, Outgoing, Pending, Policy};
 
@@ -47,6 +48,14 @@ impl Waiting {
         match self {
             Self::Newest(pending) => pending.len(),
             Self::Every(journal) => journal.len(),
+        }
+    }
+
+    /// Whether something of the alert waits that a repetition keeps from expiring.
+    pub(super) fn refreshes(&self, key: AlertKey) -> bool {
+        match self {
+            Self::Newest(pending) => pending.holds(key),
+            Self::Every(_) => false,
         }
     }
 

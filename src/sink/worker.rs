@@ -149,6 +149,11 @@ impl Mailbox {
         &self.wish.policy
     }
 
+    /// Whether a repetition by the clock is of any use: the sink gets repetitions of the alert, or something of it still waits.
+    pub(super) fn needs_again(&self, transition: &Transition) -> bool {
+        self.wish.wants(transition) || self.lock().waiting.refreshes(AlertKey::of(transition))
+    }
+
     /// Keeps to the capacity, and lets go of what is settled.
     fn tidy(&self, inner: &mut Inner) {
         self.meter.dropped(Drop::QueueFull, inner.waiting.shed());
