@@ -1,7 +1,6 @@
 //! Where recorded samples go: to the lanes of all sinks that want them.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::base::{LabelsRef, Record, Recorded};
@@ -95,14 +94,15 @@ impl RecordedLanes {
         }
     }
 
-    /// Sends what waits, all lanes at once, for at most `limit`.
-    pub(in crate::server) async fn shutdown(self: Arc<Self>, limit: Duration, is_kept: bool) {
-        let Some(all) = Arc::into_inner(self) else { return };
-        let mut ends = tokio::task::JoinSet::new();
-        for lane in all.lanes {
-            ends.spawn(lane.shutdown(limit, is_kept));
+    /// Sends what waits, all lanes at once, for at most `limit`, whoever still holds them.
+    pub(in crate::server) async fn shutdown(&self, limit: Duration, is_kept: bool) {
+        let end = Instant::now() + limit;
+        for lane in &self.lanes {
+            lane.close();
         }
-        ends.join_all().await;
+        for lane in &self.lanes {
+            lane.shutdown(end.saturating_duration_since(Instant::now()), is_kept).await;
+        }
     }
 }
 

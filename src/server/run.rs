@@ -258,18 +258,14 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
             others.spawn(end.within(CLOSE));
         }
         // What the last checkpoint has kept would be sent a second time at the next start.
-        others.spawn(recorded.shutdown(if keeps { Duration::ZERO } else { FLUSH }, keeps));
+        let recorded = recorded.shutdown(if keeps { Duration::ZERO } else { FLUSH }, keeps);
         let alerts = async {
-            let Some(dispatcher) = Arc::into_inner(dispatcher) else {
-                tracing::warn!("the engine has not ended: what it said last may not be delivered");
-                return;
-            };
             let left = dispatcher.shutdown(FLUSH).await;
             if left > 0 {
                 tracing::warn!(alerts = left, "alerts were not delivered before the end");
             }
         };
-        tokio::join!(others.join_all(), alerts);
+        tokio::join!(others.join_all(), recorded, alerts);
         if let Some(exporting) = exporting {
             // A panic there is told of already.
             let _ = tokio::task::spawn_blocking(|| exporting.end()).await;

@@ -25,7 +25,7 @@ use super::outbox::{KEPT_ALIVE, Numbered, Outbox, OutboxSlot};
 use super::pending::{Order, Policy};
 use super::stdout::Printer;
 use super::webhook::Webhook;
-use super::worker::{Gate, Mailbox, Receiver, SinkState, supervise, wall_clock};
+use super::worker::{Gate, Mailbox, Receiver, SinkState, Task, supervise, wall_clock};
 use super::{SinkConfig, SinkError};
 
 /// How long the end may wait for the last write of the outbox.
@@ -77,14 +77,9 @@ struct Repeating {
 #[derive(Debug)]
 struct Sender {
     mailbox: Arc<Mailbox>,
-    task: JoinHandle<()>,
+    /// None once somebody waits for its end.
+    task: Mutex<Option<Task>>,
     kind: &'static str,
-}
-
-impl std::ops::Drop for Sender {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
 }
 
 impl Dispatcher {
@@ -145,24 +140,25 @@ impl Dispatcher {
         move || sinks.iter().map(|(mailbox, kind)| mailbox.status(kind)).collect()
     }
 
-    /// Delivers what waits, for at most `limit`, and ends all sinks. Gives the number of alerts left undelivered; with an
-    /// outbox these wait for the next start.
-    pub async fn shutdown(mut self, limit: Duration) -> usize {
+    /// Delivers what waits, for at most `limit`, and ends all sinks, whoever still holds them: an engine that is busy to the end
+    /// holds up no delivery. Gives the number of alerts left undelivered; with an outbox these wait for the next start.
+    pub async fn shutdown(&self, limit: Duration) -> usize {
         let end = tokio::time::Instant::now() + limit;
-        if let Some(repeater) = self.repeater.take() {
+        if let Some(repeater) = &self.repeater {
             repeater.abort();
         }
         for sender in &self.senders {
             sender.mailbox.close();
         }
-        let mut left = 0;
-        for mut sender in std::mem::take(&mut self.senders) {
-            if tokio::time::timeout_at(end, &mut sender.task).await.is_err() {
-                sender.task.abort();
-                left += sender.mailbox.abandon();
+        for sender in &self.senders {
+            let task = sender.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(mut task) = task {
+                // Past its time it ends with its owner.
+                let _ = tokio::time::timeout_at(end, &mut task.0).await;
             }
         }
-        if let Some(outbox) = self.outbox.take() {
+        let left = self.senders.iter().map(|sender| sender.mailbox.abandon()).sum();
+        if let Some(outbox) = self.outbox.clone() {
             // Blocks for one write, and a dead disk must not hold the runtime.
             let flushed = tokio::task::spawn_blocking(move || outbox.flush(FLUSH)).await;
             if !matches!(flushed, Ok(true)) {
@@ -379,7 +375,7 @@ impl<'a> Starter<'a> {
         let (slot, due) = attached.map_or((None, vec![]), |(slot, due)| (Some(slot), due));
         let mailbox = Arc::new(Mailbox::with_outbox(wish, meter, slot, due));
         let task = tokio::spawn(supervise(Arc::clone(&mailbox), Arc::new(receiver), self.context.backoff));
-        self.senders.push(Sender { mailbox, task, kind: self.kind });
+        self.senders.push(Sender { mailbox, task: Mutex::new(Some(Task(task))), kind: self.kind });
     }
 }
 

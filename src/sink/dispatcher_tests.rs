@@ -85,3 +85,21 @@ async fn what_waits_for_a_webhook_outlives_its_life_while_event_time_stands_stil
     assert_eq!(*peer.heard.lock().unwrap(), ["a Firing"], "once");
     has(&registry, "forewarn_sink_kept_alive_total 5");
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_end_delivers_or_counts_what_waits_though_a_busy_engine_holds_the_sinks() {
+    for up in [true, false] {
+        let (sinks, peer, registry) = sinks(QUIET);
+        peer.up.store(up, Relaxed);
+        sinks.send(&firing("a"));
+        let sinks = Arc::new(sinks);
+        let engine = Arc::clone(&sinks);
+        let (began, limit) = (tokio::time::Instant::now(), Duration::from_secs(5));
+        assert_eq!(sinks.shutdown(limit).await, usize::from(!up));
+        assert!(began.elapsed() <= limit, "{:?}", began.elapsed());
+        assert_eq!(peer.heard.lock().unwrap().len(), usize::from(up));
+        has(&registry, &format!(r#"forewarn_sink_dropped_total{{reason="shutdown",sink="hook"}} {}"#, u8::from(!up)));
+        // What it says now is for nobody, and harms nobody.
+        engine.send(&firing("late"));
+    }
+}

@@ -238,6 +238,7 @@ pub(super) async fn supervise<R: Receiver>(mailbox: Arc<Mailbox>, receiver: Arc<
 }
 
 /// A task that ends with its owner.
+#[derive(Debug)]
 pub(super) struct Task(pub(super) tokio::task::JoinHandle<()>);
 
 impl std::ops::Drop for Task {
