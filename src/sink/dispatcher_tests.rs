@@ -8,6 +8,7 @@ use super::super::failure::Verdict;
 use super::super::pending::Outgoing;
 use super::super::testing;
 use super::*;
+use crate::alert::Reason;
 
 const START: Millis = 1_700_000_000_000;
 /// A webhook's.
@@ -41,7 +42,7 @@ impl Receiver for Peer {
 }
 
 /// Sinks with one receiver, and their metrics.
-fn sinks(policy: Policy) -> (Dispatcher, Peer, Registry) {
+fn sinks(policy: Policy, outbox: Option<Arc<Outbox>>) -> (Dispatcher, Peer, Registry) {
     testing::simulate_clock(START);
     let (peer, registry) = (Peer::default(), Registry::new());
     let context = SinkContext {
@@ -50,7 +51,7 @@ fn sinks(policy: Policy) -> (Dispatcher, Peer, Registry) {
         backoff: Backoff::default(),
         dry_run: false,
         metrics: SinkMetrics::register(&registry).unwrap(),
-        outbox: None,
+        outbox,
     };
     (Dispatcher::start_with("hook", peer.clone(), policy, &context), peer, registry)
 }
@@ -66,7 +67,7 @@ fn firing(alert: &str) -> Arc<[Transition]> {
 
 #[tokio::test(start_paused = true)]
 async fn what_waits_for_a_webhook_outlives_its_life_while_event_time_stands_still() {
-    let (sinks, peer, registry) = sinks(QUIET);
+    let (sinks, peer, registry) = sinks(QUIET, None);
     sinks.send(&firing("a"));
     let begun = Instant::now();
     let look = async |from: u64, upto: u64| {
@@ -89,7 +90,7 @@ async fn what_waits_for_a_webhook_outlives_its_life_while_event_time_stands_stil
 #[tokio::test(start_paused = true)]
 async fn the_end_delivers_or_counts_what_waits_though_a_busy_engine_holds_the_sinks() {
     for up in [true, false] {
-        let (sinks, peer, registry) = sinks(QUIET);
+        let (sinks, peer, registry) = sinks(QUIET, None);
         peer.up.store(up, Relaxed);
         sinks.send(&firing("a"));
         let sinks = Arc::new(sinks);
@@ -102,4 +103,32 @@ async fn the_end_delivers_or_counts_what_waits_though_a_busy_engine_holds_the_si
         // What it says now is for nobody, and harms nobody.
         engine.send(&firing("late"));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_grows_old_however_often_it_is_repeated() {
+    let dir = tempfile::tempdir().unwrap();
+    let outbox = Arc::new(Outbox::open(&dir.path().join("outbox.redb"), &Registry::new()).unwrap());
+    let (sinks, peer, _) = sinks(Policy { repeats: true, ..QUIET }, Some(outbox));
+    let oldest = || sinks.states()()[0].kept.clone().unwrap().oldest;
+    let repeat = || {
+        let now = testing::simulated_clock().unwrap();
+        let resent =
+            Transition { at: now, reason: Reason::Resent, ends_at: now + 240_000, ..testing::firing("a", START) };
+        sinks.send(&vec![resent].into());
+        now
+    };
+    sinks.send(&firing("a"));
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        repeat();
+    }
+    assert_eq!((sinks.states()()[0].waiting, oldest()), (1, Some(START)));
+    peer.up.store(true, Relaxed);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!((peer.heard.lock().unwrap().len(), oldest()), (1, None));
+    peer.up.store(false, Relaxed);
+    let again = repeat();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(oldest(), Some(again), "the outage before is over");
 }

@@ -12,6 +12,7 @@
 
 mod alertmanager;
 mod alertmanager_payload;
+mod aside;
 mod backoff;
 mod dispatcher;
 mod dry_run;

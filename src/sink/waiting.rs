@@ -111,6 +111,14 @@ impl Waiting {
         }
     }
 
+    /// Numbers of the outbox that were not delivered, and those that have taken their place.
+    pub(super) fn take_heirs(&mut self) -> Vec<(u64, u64)> {
+        match self {
+            Self::Newest(pending) => pending.take_heirs(),
+            Self::Every(_) => Vec::new(),
+        }
+    }
+
     /// Numbers of the outbox that are needed no longer.
     pub(super) fn take_released(&mut self) -> Vec<u64> {
         match self {

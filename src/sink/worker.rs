@@ -158,8 +158,9 @@ impl Mailbox {
     fn tidy(&self, inner: &mut Inner) {
         self.meter.dropped(Drop::QueueFull, inner.waiting.shed());
         self.meter.queued(inner.waiting.len());
-        let released = inner.waiting.take_released();
-        if let Some(slot) = self.slot.as_ref().filter(|_| !released.is_empty()) {
+        let (heirs, released) = (inner.waiting.take_heirs(), inner.waiting.take_released());
+        if let Some(slot) = self.slot.as_ref().filter(|_| !released.is_empty() || !heirs.is_empty()) {
+            slot.inherit(&heirs);
             slot.settle(&released);
         }
     }

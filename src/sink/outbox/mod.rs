@@ -80,6 +80,12 @@ impl OutboxSlot {
 }
 
 impl OutboxSlot {
+    /// Of each pair the second takes the place of the first before that was delivered: it has waited for as long.
+    pub(super) fn inherit(&self, heirs: &[(u64, u64)]) {
+        let mut image = self.outbox.image();
+        heirs.iter().for_each(|(seq, heir)| image.inherit(self.index, *seq, *heir));
+    }
+
     /// These count as having come in at `received`. Does not wait for the disk.
     pub(super) fn renew(&self, seqs: impl Iterator<Item = u64>, received: Millis) {
         let mut image = self.outbox.image();
@@ -156,7 +162,7 @@ impl Outbox {
         let mut image = self.image();
         let index = image.sink(name)?;
         let due = &image.sinks()[usize::from(index)].due;
-        let restored = due.iter().filter_map(|seq| {
+        let restored = due.keys().filter_map(|seq| {
             let entry = image.entry(*seq)?;
             Some(Restored { seq: *seq, transition: Arc::clone(&entry.transition), received: entry.received })
         });
@@ -179,7 +185,7 @@ impl Outbox {
                 continue;
             }
             dropped.push((tally.name.clone(), tally.due.len()));
-            for seq in tally.due.clone() {
+            for seq in tally.due.keys().copied().collect::<Vec<_>>() {
                 image.settle(index, seq);
             }
         }
