@@ -45,7 +45,7 @@ impl RecordedLanes {
                 if let SinkConfig::Kafka(kafka) = sink
                     && kafka.recorded.is_some()
                 {
-                    lanes.extend(start_recorded(kafka, &kafka.name, &counted));
+                    lanes.extend(start_recorded(kafka, &kafka.name, &origin, &counted));
                 }
             }
         }
