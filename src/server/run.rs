@@ -10,9 +10,10 @@ use tokio::task::JoinSet;
 
 use crate::http_client::NamedFile;
 use crate::rules::selectors_of;
+use crate::sink::outbox::LAST_COMMIT;
 use crate::source::host::host_name;
 use crate::source::{clock, remote_write};
-use crate::telemetry::{Exporting, Metrics, Register, Traces};
+use crate::telemetry::{Exporting, LAST_SPANS, Metrics, Register, Traces};
 
 use super::board::Board;
 use super::config::{Config, base_dir};
@@ -34,9 +35,6 @@ use super::warm_up::{Past, totals};
 use super::web::{Access, TlsFault};
 use super::welcome::welcome;
 
-// All of the end together takes less than the 30 s that supervisors commonly wait before they kill: requests (`FLUSH`), the
-// engine (`LAST_CHECKPOINT`), alerts, recorded samples and sources at once (`FLUSH`), own spans (3 s).
-
 /// How long alerts may take to leave at the end.
 const FLUSH: Duration = Duration::from_secs(5);
 /// How long a source with a thread of its own may take to end after the engine has.
@@ -44,6 +42,14 @@ const CLOSE: Duration = Duration::from_secs(3);
 /// How long what is queued may take at the end where state is kept: the last checkpoint is part of it. What does not get
 /// done is in the log.
 const LAST_CHECKPOINT: Duration = Duration::from_secs(11);
+
+/// All of the end together: requests, the engine, alerts with recorded samples and sources beside them, the outbox and its
+/// thread, own spans.
+const END: Duration = Duration::from_secs(
+    FLUSH.as_secs() + LAST_CHECKPOINT.as_secs() + FLUSH.as_secs() + 2 * LAST_COMMIT.as_secs() + LAST_SPANS.as_secs(),
+);
+// Supervisors commonly wait for 30 s before they kill.
+const _: () = assert!(END.as_secs() <= 28 && CLOSE.as_secs() <= FLUSH.as_secs());
 
 /// Exit code after a second signal: as of a process that was interrupted.
 const SECOND_SIGNAL: i32 = 130;

@@ -21,15 +21,13 @@ use super::keep_alive::{KeepAlive, LONGEST};
 use super::matching::Wish;
 use super::metrics::{Drop, SinkMeter, SinkMetrics};
 use super::origin::Origin;
-use super::outbox::{KEPT_ALIVE, Numbered, Outbox, OutboxSlot};
+use super::outbox::{KEPT_ALIVE, LAST_COMMIT, Numbered, Outbox, OutboxSlot};
 use super::pending::{Order, Policy};
 use super::stdout::Printer;
 use super::webhook::Webhook;
 use super::worker::{Gate, Mailbox, Receiver, SinkState, Task, supervise, wall_clock};
 use super::{SinkConfig, SinkError};
 
-/// How long the end may wait for the last write of the outbox.
-const FLUSH: Duration = Duration::from_secs(5);
 /// How often it is looked at what has to be repeated by the clock.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -160,7 +158,7 @@ impl Dispatcher {
         let left = self.senders.iter().map(|sender| sender.mailbox.abandon()).sum();
         if let Some(outbox) = self.outbox.clone() {
             // Blocks for one write, and a dead disk must not hold the runtime.
-            let flushed = tokio::task::spawn_blocking(move || outbox.flush(FLUSH)).await;
+            let flushed = tokio::task::spawn_blocking(move || outbox.flush(LAST_COMMIT)).await;
             if !matches!(flushed, Ok(true)) {
                 tracing::warn!(
                     "the last acknowledgements are not on disk: those alerts are sent again at the next start"

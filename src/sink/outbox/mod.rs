@@ -45,6 +45,9 @@ pub(super) const KEPT_ALIVE: &str = "(kept alive)";
 /// Longest that the engine waits for a disk. After that it waits no more until the disk works again.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long the end of the process may wait for the last commit, and as long again for the thread that writes.
+pub const LAST_COMMIT: Duration = Duration::from_secs(2);
+
 /// A transition with its number in the outbox; 0 without an outbox.
 #[derive(Clone, Debug)]
 pub(super) struct Numbered {
