@@ -22,6 +22,7 @@ mod sink_status;
 mod sinks;
 mod sources;
 mod teller;
+mod told_since;
 mod topic_loop;
 mod trace_links;
 mod warm_up;

@@ -10,9 +10,10 @@ use tokio::task::JoinSet;
 
 use crate::http_client::NamedFile;
 use crate::rules::selectors_of;
+use crate::sink::outbox::LAST_COMMIT;
 use crate::source::host::host_name;
 use crate::source::{clock, remote_write};
-use crate::telemetry::{Exporting, Metrics, Register, Traces};
+use crate::telemetry::{Exporting, LAST_SPANS, Metrics, Register, Traces};
 
 use super::board::Board;
 use super::changed_config::ConfigAtStart;
@@ -35,9 +36,6 @@ use super::warm_up::{Past, totals};
 use super::web::{Access, TlsFault};
 use super::welcome::welcome;
 
-// All of the end together takes less than the 30 s that supervisors commonly wait before they kill: requests (`FLUSH`), the
-// engine (`LAST_CHECKPOINT`), alerts, recorded samples and sources at once (`FLUSH`), own spans (3 s).
-
 /// How long alerts may take to leave at the end.
 const FLUSH: Duration = Duration::from_secs(5);
 /// How long a source with a thread of its own may take to end after the engine has.
@@ -45,6 +43,22 @@ const CLOSE: Duration = Duration::from_secs(3);
 /// How long what is queued may take at the end where state is kept: the last checkpoint is part of it. What does not get
 /// done is in the log.
 const LAST_CHECKPOINT: Duration = Duration::from_secs(11);
+
+/// How long tasks of sources may take to let go: they are told to wherever they wait.
+const SOURCES: Duration = Duration::from_secs(1);
+
+/// All of the end together: sources, requests, the engine, alerts with recorded samples and sources beside them, the outbox and its
+/// thread, own spans.
+const END: Duration = Duration::from_secs(
+    SOURCES.as_secs()
+        + FLUSH.as_secs()
+        + LAST_CHECKPOINT.as_secs()
+        + FLUSH.as_secs()
+        + 2 * LAST_COMMIT.as_secs()
+        + LAST_SPANS.as_secs(),
+);
+// Supervisors commonly wait for 30 s before they kill.
+const _: () = assert!(END.as_secs() <= 29 && CLOSE.as_secs() <= FLUSH.as_secs());
 
 /// Exit code after a second signal, or one during the start: as of a process that was interrupted.
 const INTERRUPTED: i32 = 130;
@@ -162,6 +176,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let held_to = event_time.clone();
     dispatcher.keep_alive(move || held_to.get());
     let dispatcher = Arc::new(dispatcher);
+    tokio::spawn(told_since.clone().follow(clock::now));
     let recorded = Arc::new(RecordedLanes::start(&config, &metrics, dry_run, told_since)?);
     if !dry_run {
         recorded.restore(&recorded_before);
@@ -255,7 +270,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     past.clear();
     ready.send_replace(Readiness::ShuttingDown);
     let in_order = async move {
-        if tokio::time::timeout(FLUSH, tasks.shutdown()).await.is_err() {
+        if tokio::time::timeout(SOURCES, tasks.shutdown()).await.is_err() {
             tracing::warn!("a source does not end; it is left behind");
         }
         reloads.abort();
@@ -276,18 +291,14 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
             others.spawn(end.within(CLOSE));
         }
         // What the last checkpoint has kept would be sent a second time at the next start.
-        others.spawn(recorded.shutdown(if keeps { Duration::ZERO } else { FLUSH }, keeps));
+        let recorded = recorded.shutdown(if keeps { Duration::ZERO } else { FLUSH }, keeps);
         let alerts = async {
-            let Some(dispatcher) = Arc::into_inner(dispatcher) else {
-                tracing::warn!("the engine has not ended: what it said last may not be delivered");
-                return;
-            };
             let left = dispatcher.shutdown(FLUSH).await;
             if left > 0 {
                 tracing::warn!(alerts = left, "alerts were not delivered before the end");
             }
         };
-        tokio::join!(others.join_all(), alerts);
+        tokio::join!(others.join_all(), recorded, alerts);
         if let Some(exporting) = exporting {
             // A panic there is told of already.
             let _ = tokio::task::spawn_blocking(|| exporting.end()).await;
