@@ -67,7 +67,7 @@ impl Decoder {
     /// A decoder for one partition.
     #[must_use]
     pub fn start(self, otlp: &OtlpSettings, created: CreatedTimestamps, limits: &Limits) -> Decoding {
-        let otlp = |encoding| Form::Otlp(Box::new(MetricsDecoder::new(otlp.clone(), created, limits)), encoding);
+        let otlp = |encoding| Form::Otlp(Box::new(MetricsDecoder::resuming(otlp.clone(), created, limits)), encoding);
         let form = match self {
             Self::OtlpProto => otlp(OtlpEncoding::Protobuf),
             Self::OtlpJson => otlp(OtlpEncoding::Json),
