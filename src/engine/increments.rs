@@ -33,14 +33,14 @@ pub(super) fn grown(store: &mut Store, slot: u32, t: Millis, by: f64) -> Option<
 /// process, which either has them counted, or has taken them for too old. Added up they could go above it, and it would be
 /// taken for a reset. None where there is no increment at all.
 pub(super) fn overtaken<'a>(waiting: impl Iterator<Item = &'a Arrival> + Clone, until: Millis) -> Option<Overtaken> {
-    let increments = || waiting.clone().filter(|arrival| arrival.adds);
+    let mut increments = waiting.clone().filter(|arrival| arrival.adds).peekable();
+    increments.peek()?;
+    let ready: Vec<(u32, Millis)> =
+        increments.filter(|arrival| arrival.t <= until).map(|arrival| (arrival.slot, arrival.t)).collect();
     // What follows in each series, and whether it is a total that goes on.
     let mut others: HashMap<u32, Vec<(Millis, bool)>, FxBuildHasher> =
-        increments().map(|arrival| (arrival.slot, Vec::new())).collect();
-    if others.is_empty() {
-        return None;
-    }
-    for &Arrival { slot, t, v, .. } in waiting.clone().filter(|arrival| !arrival.adds) {
+        ready.iter().map(|(slot, _)| (*slot, Vec::new())).collect();
+    for &Arrival { slot, t, v, .. } in waiting.filter(|arrival| !arrival.adds) {
         let goes_on = match CounterStart::of(v) {
             None => !is_stale(v),
             Some(CounterStart::Anew) => false,
@@ -51,12 +51,9 @@ pub(super) fn overtaken<'a>(waiting: impl Iterator<Item = &'a Arrival> + Clone, 
         }
     }
     others.values_mut().for_each(|others| others.sort_unstable());
-    let is_overtaken = |arrival: &&Arrival| {
-        others.get(&arrival.slot).is_some_and(|others| {
-            let next = others.partition_point(|(t, _)| *t <= arrival.t);
-            others.get(next).is_some_and(|(_, goes_on)| *goes_on)
-        })
+    let is_overtaken = |(slot, t): &(u32, Millis)| {
+        let next = others.get(slot).and_then(|others| others.get(others.partition_point(|(other, _)| other <= t)));
+        next.is_some_and(|(_, goes_on)| *goes_on)
     };
-    let ready = increments().filter(|arrival| arrival.t <= until);
-    Some(ready.filter(is_overtaken).map(|arrival| (arrival.slot, arrival.t)).collect())
+    Some(ready.into_iter().filter(is_overtaken).collect())
 }

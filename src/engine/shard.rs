@@ -110,12 +110,7 @@ impl Shard {
 
     /// Takes in what waits up to an instant: in order of time, so that the order of arrival does not matter.
     pub fn take_in(&mut self, until: Millis) {
-        let mut overtaken_increments = Overtaken::default();
-        if self.has_increments {
-            let overtaken = overtaken(self.later.iter().chain(&self.fresh), until);
-            self.has_increments = overtaken.is_some();
-            overtaken_increments = overtaken.unwrap_or_default();
-        }
+        let overtaken = self.overtaken(until);
         // Arrivals are mostly in order already, which this sort uses.
         self.fresh.sort_by(Arrival::order);
         let ready = self.fresh.partition_point(|a| a.t <= until);
@@ -132,7 +127,7 @@ impl Shard {
             let Arrival { slot, adds, t, .. } = arrival;
             let store = &mut self.evaluator.store;
             let has_it = || store.series[slot as usize].newest().t == t;
-            if adds && overtaken_increments.contains(&(slot, t)) && !has_it() {
+            if adds && overtaken.contains(&(slot, t)) && !has_it() {
                 self.refused.out_of_order += 1;
             } else {
                 append(store, &mut self.refused, arrival);
@@ -156,6 +151,15 @@ impl Shard {
     /// Appends at once what a rule has recorded.
     pub fn record(&mut self, slot: u32, t: Millis, v: f64) {
         append(&mut self.evaluator.store, &mut self.refused, Arrival { slot, adds: false, t, v });
+    }
+
+    fn overtaken(&mut self, until: Millis) -> Overtaken {
+        if !self.has_increments {
+            return Overtaken::default();
+        }
+        let found = overtaken(self.later.iter().chain(&self.fresh), until);
+        self.has_increments = found.is_some();
+        found.unwrap_or_default()
     }
 
     /// Evaluates local nodes.

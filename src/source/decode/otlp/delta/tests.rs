@@ -160,7 +160,7 @@ fn deltas_that_may_have_been_counted_are_told_one_by_one() {
 #[test]
 fn one_of_them_that_was_refused_is_told_though_another_has_come_meanwhile() {
     let mut totals = DeltaTotals::since(&Limits::default(), TimeSpan { oldest: 0, newest: 99 });
-    let mut add = |totals: &mut DeltaTotals, time: u64, value| {
+    let add = |totals: &mut DeltaTotals, time: u64, value| {
         let added = totals.add(1, Delta { start: 1, time: time * MS, value, is_counter: true });
         (added.map(|added| (added.value, added.standing)), totals.changes())
     };
