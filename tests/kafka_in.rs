@@ -387,3 +387,112 @@ async fn a_producer_whose_clock_is_ahead_holds_up_nobody_for_long() {
     assert_eq!(values, [0.0, 2.0, 4.0, 5.0, 7.0], "each once");
     reading.end(SOON).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_is_away_for_longer_than_a_session_lasts_holds_time_back() {
+    let Some(mut broker) = Kafka::own().await else { return };
+    broker.topic("away", 2).await;
+    let write = async |broker: &Kafka, n: usize| {
+        broker.write("none", "away", (n % 2) as i32, &[message(n, now())]).await;
+    };
+    write(&broker, 0).await;
+    write(&broker, 1).await;
+    let config = format!(
+        "{{brokers: ['{}'], start: earliest, topics: [{{name: away, decoder: remote_write}}], idle_timeout: 1s, \
+         lateness: 1s, options: {{session.timeout.ms: '6000', heartbeat.interval.ms: '1000'}}}}",
+        broker.plain
+    );
+    let mut reading = Reading::start(&config, Positions::new());
+    reading.samples(2, SOON).await;
+    reading.until("time to go on", SOON, |r| r.told("at end") >= 3 && r.marks.current(now()).is_some()).await;
+    broker.kill();
+    let lost = r#"forewarn_kafka_rebalances_total{kind="lost",source="kafka"}"#;
+    reading.until("the end of the session", SOON, |r| r.metric(lost) == Some(1.0)).await;
+    reading.take_for(Duration::from_secs(1)).await;
+    let held_to = reading.marks.current(now());
+    reading.take_for(Duration::from_secs(4)).await;
+    assert_eq!(reading.marks.current(now()), held_to, "{:?}", reading.told);
+    assert_eq!(reading.positions.len(), 2, "they stay in checkpoints: {:?}", reading.positions);
+    broker.revive().await;
+    write(&broker, 2).await;
+    write(&broker, 3).await;
+    reading.samples(4, Duration::from_secs(60)).await;
+    let numbers: BTreeSet<usize> = reading.samples.iter().map(|(_, _, v)| *v as usize).collect();
+    assert_eq!((numbers.len(), reading.samples.len()), (4, 4), "{:?}", reading.samples);
+    reading.until("time to go on", SOON, |r| r.marks.current(now()) > held_to).await;
+    reading.end(SOON).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_was_paused_when_it_left_is_read_when_it_comes_back() {
+    let Some(broker) = Kafka::shared().await else { return };
+    broker.topic("back", 2).await;
+    const MESSAGES: usize = 500;
+    const EACH: usize = 200;
+    for partition in 0..2 {
+        let payloads: Vec<Vec<u8>> = (0..MESSAGES).map(|n| messages_of(n, now(), EACH)).collect();
+        broker.write("lz4", "back", partition, &payloads).await;
+    }
+    let config = format!(
+        "{{brokers: ['{}'], group_id: back, fetched_ahead_kib: 8, topics: [{{name: back, decoder: remote_write}}], \
+         options: {{fetch.message.max.bytes: '4096'}}}}",
+        broker.plain
+    );
+    let mut first = Reading::start(&config, Positions::new());
+    let held_up = r#"forewarn_kafka_held_up{source="kafka"}"#;
+    let end = std::time::Instant::now() + SOON;
+    while first.metric(held_up) != Some(1.0) {
+        assert!(std::time::Instant::now() < end, "never held up");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // One of the two goes while all are paused.
+    let mut second = Reading::start(&config, Positions::new());
+    second.until("a partition", SOON, |r| r.told("open") >= 1).await;
+    assert_eq!(first.metric(held_up), Some(1.0));
+    first.until("room", SOON, |r| r.metric(held_up) == Some(0.0)).await;
+    second.end(SOON).await;
+    // Of both partitions there is nothing left to read.
+    let lag = |r: &Reading, n: usize| {
+        r.metric(&format!(r#"forewarn_kafka_lag_messages{{partition="{n}",source="kafka",topic="back"}}"#))
+    };
+    first.until("both partitions", SOON, |r| (0..2).all(|n| lag(r, n) == Some(0.0))).await;
+    for partition in 0..2 {
+        broker.write("none", "back", partition as i32, &[message(1_000_000 + partition, now())]).await;
+    }
+    first.until("the last of both", SOON, |r| r.samples.iter().filter(|s| s.2 >= 1e6).count() == 2).await;
+    first.end(SOON).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_engine_is_crowded_what_time_does_not_wait_for_waits() {
+    let Some(broker) = Kafka::shared().await else { return };
+    broker.topic("crowd", 2).await;
+    let t = now() - 60_000;
+    let config = format!(
+        "{{brokers: ['{}'], group_id: crowd, start: earliest, lateness: 1s, patience: 2s, \
+         idle_timeout: 4s, topics: [{{name: crowd, decoder: remote_write}}]}}",
+        broker.plain
+    );
+    let mut reading = Reading::start(&config, Positions::new());
+    let write = async |partition: i32, n: usize, at: i64| {
+        broker.write("none", "crowd", partition, &[message(n, at)]).await;
+    };
+    write(0, 0, t).await;
+    write(1, 1, t + 30_000).await;
+    reading.samples(2, SOON).await;
+    reading.event_time.set(t);
+    reading.event_time.set_crowded(true);
+    reading.take_for(Duration::from_secs(2)).await;
+    write(0, 2, t + 500).await;
+    write(1, 3, t + 30_500).await;
+    reading.samples(3, SOON).await;
+    // Longer than patience: it is not taken for one that cannot be read. The first is idle by then.
+    reading.take_for(Duration::from_secs(5)).await;
+    let mut values: Vec<f64> = reading.samples.iter().map(|s| s.2).collect();
+    values.sort_by(f64::total_cmp);
+    assert_eq!(values, [0.0, 1.0, 2.0], "time does not wait for the other partition");
+    assert_eq!(reading.marks.current(now()), Some(t + 29_000));
+    reading.event_time.set(t + 29_500);
+    reading.samples(4, SOON).await;
+    reading.end(SOON).await;
+}

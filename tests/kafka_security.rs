@@ -139,3 +139,35 @@ async fn a_certificate_that_comes_later_is_named_until_then() {
     reading.until("no trouble", SOON, |r| r.told.iter().any(|t| t == "trouble: None")).await;
     reading.end(SOON).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewed_password_is_taken_up_by_all_clients_that_have_trouble() {
+    let Some(broker) = Kafka::shared().await else { return };
+    for topic in ["in-300", "dead-300", "alerts-300"] {
+        broker.topic(topic, 1).await;
+    }
+    broker.write("none", "in-300", 0, &[message(7, now()), b"poison".to_vec()]).await;
+    let dir = tempfile::tempdir().unwrap();
+    let password_file = dir.path().join("password");
+    std::fs::write(&password_file, "that of another day").unwrap();
+    let settings = Settings { broker, password_file: &password_file }.sasl("SCRAM-SHA-512");
+    let sinks = sink(&broker.sasl, &settings, 300);
+    sinks.send([alerts::firing("Any", now())]);
+    let mut reading = Reading::start(&source(&broker.sasl, &settings, 300), Positions::new());
+    reading.until("trouble", SOON, |r| r.told.iter().any(|t| t.starts_with("trouble: Some"))).await;
+    eventually("the sink's trouble", SOON, async || {
+        (sinks.metric("forewarn_sink_errors_total", &["authentication"]) >= 1.0).then_some(())
+    })
+    .await;
+    std::fs::write(&password_file, kafka::USER.1).unwrap();
+    reading.samples(1, SOON).await;
+    reading.until("no trouble", SOON, |r| r.told.iter().any(|t| t == "trouble: None")).await;
+    reading
+        .until("the dead letter", SOON, |r| {
+            r.metric(r#"forewarn_kafka_dead_letters_total{outcome="written",source="kafka"}"#) == Some(1.0)
+        })
+        .await;
+    eventually("the alert", SOON, async || (broker.read("alerts-300").len() == 1).then_some(())).await;
+    reading.end(SOON).await;
+    assert_eq!(sinks.dispatcher.shutdown(SOON).await, 0);
+}

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Bounds on input. What exceeds one is refused or dropped, and counted under the bound's name.
+/// Bounds on input. What exceeds one is refused, dropped or made to wait; `docs/configuration.md` says which metric shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
@@ -12,11 +12,11 @@ pub struct Limits {
     pub label_name_bytes: usize,
     /// Bytes of one label value.
     pub label_value_bytes: usize,
-    /// Bytes of one HTTP request body as received (compressed).
+    /// Bytes of one HTTP request body as received (compressed), and of one message of Kafka.
     pub request_bytes: usize,
     /// Bytes of all HTTP request bodies that are being read or worked on at a time; further senders wait, then come again.
     pub requests_bytes: usize,
-    /// Bytes of one remote-write request after decompression.
+    /// Bytes of one remote-write request after decompression, and of the labels of one request or message.
     pub decompressed_bytes: usize,
     /// Bytes of one OTLP message after decompression.
     pub otlp_bytes: usize,
@@ -26,7 +26,7 @@ pub struct Limits {
     pub span_series: usize,
     /// Names of spans of one service; further ones share one.
     pub span_names: usize,
-    /// Bytes of one scrape's body after decompression.
+    /// Bytes of one scrape's body after decompression, and of one answer to a warm-up's query.
     pub scrape_bytes: usize,
     /// Samples of one scrape.
     pub scrape_samples: usize,
@@ -36,13 +36,13 @@ pub struct Limits {
     pub models: usize,
     /// Batches waiting for the engine; a full queue pushes back on the sources.
     pub queued_batches: usize,
-    /// Samples waiting for the watermark; more are dropped.
+    /// Samples waiting for the watermark; more are dropped. Also samples of one request or message.
     pub pending_samples: usize,
     /// Seconds a sample may lie in the future of the receiving host's clock.
     pub future_seconds: u64,
     /// Seconds a live sample may lie in the past of that clock. Recorded files know no such limit.
     pub past_seconds: u64,
-    /// Bytes of one rule or configuration file.
+    /// Bytes of one rule, profile or test file.
     pub file_bytes: usize,
     /// Bytes of one expanded template.
     pub template_bytes: usize,
@@ -52,7 +52,7 @@ pub struct Limits {
     pub template_query_samples: usize,
     /// Alerts waiting for one sink; past it the oldest resolved ones go first.
     pub queued_alerts: usize,
-    /// Concurrent HTTP requests served.
+    /// Connections open at once on each port; further clients wait in the kernel's queue.
     pub http_connections: usize,
 }
 

@@ -69,11 +69,9 @@ fn of_server(url: &Url, config: &HttpClientConfig, what: &str) -> Result<Vec<Str
         let request = client.map_err(|e| e.to_string())?.request(Method::GET, url).await.map_err(|e| e.to_string())?;
         let answer = request.send().await.map_err(describe)?;
         if answer.status() == StatusCode::UNAUTHORIZED {
-            return Err(
-                "name and password are asked for: give --http.config.file, or write them into the URL, as \
+            return Err("name and password are asked for: give --http.config.file, or write them into the URL, as \
                  http://NAME:PASSWORD@host"
-                    .to_owned()
-            );
+                .to_owned());
         }
         let body = answer.bytes().await.map_err(describe)?;
         serde_json::from_slice(&body).map_err(|e| format!("not an answer of forewarn: {e}"))

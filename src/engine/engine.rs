@@ -288,7 +288,13 @@ impl Engine {
         self.shards.iter().filter_map(Shard::oldest_waiting).min()
     }
 
-    /// Samples waiting for their tick, of `limits.pending_samples`.
+    /// How many samples may wait for their tick.
+    #[must_use]
+    pub fn waiting_max(&self) -> usize {
+        self.options.limits.pending_samples
+    }
+
+    /// Samples waiting for their tick, of [`Engine::waiting_max`].
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.shards.iter().map(Shard::waiting).sum()

@@ -1,4 +1,4 @@
-//! The HTTP client of sinks and scrapes: credentials, TLS and proxy as Prometheus' configuration has them.
+//! The HTTP client of sinks, scrapes, history and own traces: credentials, TLS and proxy as Prometheus' configuration has them.
 //!
 //! Files with secrets or certificates are read at every request, so that a rotated one is used at once. Knows nothing of
 //! what is sent, never retries, and never lets a secret into a message.

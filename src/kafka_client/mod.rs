@@ -5,7 +5,9 @@
 mod config;
 mod faults;
 mod options;
+mod secrets;
 
 pub use config::{Connection, KafkaConfigError, Mechanism, Sasl};
 pub use faults::{FaultLog, REASONS, reason_of, reason_told};
 pub use options::Role;
+pub use secrets::Secrets;

@@ -181,6 +181,7 @@ impl Host {
                 _ = look.tick() => {}
             }
             self.advance();
+            self.tell_crowded();
             self.look_around();
             if self.recorded.is_empty() {
                 self.warm.send_if_modified(|warm| !std::mem::replace(warm, true));
@@ -242,6 +243,7 @@ impl Host {
             SourceEvent::Reached(position) => self.reached(position),
             SourceEvent::Left(stream) => drop(self.positions.remove(&stream)),
             SourceEvent::Quiet(id, upto) => self.marks.quiet(id, upto, clock::now()),
+            SourceEvent::Waits(id) => self.marks.waits(id, clock::now()),
             SourceEvent::Open(part) => self.open(part),
             SourceEvent::Close(id) => {
                 self.marks.close(id);
@@ -250,6 +252,10 @@ impl Host {
             SourceEvent::AtEnd(id, at_end) => self.marks.at_end(id, at_end, clock::now()),
             SourceEvent::Trouble(id, trouble) => self.board.trouble(id, trouble),
             SourceEvent::Batch(id, batch) => self.ingest(id, &batch),
+            SourceEvent::Read(id, batch, position) => {
+                self.ingest(id, &batch);
+                self.reached(position);
+            }
             SourceEvent::Unlogged(id, batch) => {
                 self.ingest(id, &batch);
                 self.note_unlogged();

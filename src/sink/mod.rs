@@ -1,14 +1,16 @@
-//! Sinks: what becomes of the engine's transitions. One file each.
+//! Sinks: what becomes of the engine's transitions and of the samples that rules record. One file or folder each.
 //!
 //! ```text
 //! Dispatcher::send ─► outbox ─┬─► mailbox (newest state of each alert) ─► worker ─► Alertmanager a
 //!                             ├─► mailbox                              ─► worker ─► Alertmanager b
 //!                             ├─► mailbox                              ─► worker ─► webhook
 //!                             └─► mailbox (every transition)           ─► worker ─► standard output
+//! RecordedLane::put ─► queue ─► remote write, topic
 //! ```
 //!
-//! `send` waits for no sink, only for one write of the outbox if there is one; a sink that hangs or is dead delays no other. What waits is bounded, and what is given up is
-//! counted with its reason. Knows transitions, protocols and the wall clock; knows nothing of rules, expressions or sources.
+//! `send` waits for no sink, only for one write of the outbox if there is one; a sink that hangs or is dead delays no other.
+//! What waits is bounded, and what is given up is counted with its reason. Knows transitions, protocols, selectors and the wall
+//! clock; knows nothing of rules, evaluation or sources.
 
 mod alertmanager;
 mod alertmanager_payload;

@@ -1,37 +1,51 @@
-//! The host's clock, for live sources.
+//! The host's clock, for live sources, and how far event time has come beside it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::base::Millis;
 
-/// How far event time has come. Clones share it.
+/// How far event time has come, and whether too much waits for it. Clones share it.
 #[derive(Clone, Debug)]
-pub struct EventTime(Arc<AtomicI64>);
+pub struct EventTime {
+    watermark: Arc<AtomicI64>,
+    crowded: Arc<AtomicBool>,
+}
 
 impl EventTime {
     /// As it was at a checkpoint; None if it has not begun.
     #[must_use]
     pub fn at(watermark: Option<Millis>) -> Self {
-        Self(Arc::new(AtomicI64::new(watermark.unwrap_or(Millis::MIN))))
+        Self { watermark: Arc::new(AtomicI64::new(watermark.unwrap_or(Millis::MIN))), crowded: Arc::default() }
     }
 
     /// Says how far it has come.
     pub fn set(&self, watermark: Millis) {
-        self.0.store(watermark, Relaxed);
+        self.watermark.store(watermark, Relaxed);
     }
 
     /// How far it has come; None if it has not begun.
     #[must_use]
     pub fn get(&self) -> Option<Millis> {
-        Some(self.0.load(Relaxed)).filter(|watermark| *watermark != Millis::MIN)
+        Some(self.watermark.load(Relaxed)).filter(|watermark| *watermark != Millis::MIN)
     }
 
     /// Whether it has come further than the clock: then the clock was set back, and cannot say what is the future.
     #[must_use]
     pub fn is_ahead_of(&self, now: Millis) -> bool {
-        self.0.load(Relaxed) > now
+        self.watermark.load(Relaxed) > now
+    }
+
+    /// Says whether so many samples wait for it that what can be read later had better be.
+    pub fn set_crowded(&self, crowded: bool) {
+        self.crowded.store(crowded, Relaxed);
+    }
+
+    /// Whether so many wait.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        self.crowded.load(Relaxed)
     }
 }
 

@@ -43,10 +43,15 @@ pub enum SourceEvent {
     Batch(SourceId, Batch),
     /// Samples have arrived and are in the segment log; the number is the log's position after them.
     Logged(SourceId, Batch, u64),
+    /// Samples have arrived of a stream that can be read again, up to this position. Both at once: what a checkpoint has of one
+    /// it has of the other.
+    Read(SourceId, Batch, Position),
     /// Samples have arrived that the segment log has refused, of a source that nobody asks again: only a checkpoint keeps them.
     Unlogged(SourceId, Batch),
     /// Nothing at or before this instant will come any more from the source.
     Quiet(SourceId, Millis),
+    /// Its silence is its reader's doing, which lets it wait: it has more to send.
+    Waits(SourceId),
     /// The source has ended and will never send again (a file at its end).
     End(SourceId),
     /// All before this position has been sent in the events before this one: a restart goes on from here.

@@ -188,6 +188,14 @@ impl Watermarks {
         }
     }
 
+    /// Takes note that a source has more to send, and waits. It goes on holding the others to what it has sent: if they came
+    /// further meanwhile, what it still has would be late.
+    pub fn waits(&mut self, id: SourceId, now: Millis) {
+        if let Some(source) = self.sources.iter_mut().find(|s| s.id == id && !s.idle(now)) {
+            source.heard = now;
+        }
+    }
+
     /// What is kept of a source over a restart: its newest event time, and what it has promised to be quiet up to.
     #[must_use]
     pub fn kept(&self, id: SourceId) -> (Option<Millis>, Option<Millis>) {

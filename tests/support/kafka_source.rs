@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use forewarn::base::encode::{compress, encode_write_request, encode_write_request_v2};
 use forewarn::base::{Batch, BatchBuilder, Labels, Limits, Millis};
+use forewarn::source::clock::EventTime;
 use forewarn::source::exemplars::Exemplars;
 use forewarn::source::kafka::{self, Closing, KafkaConfig, KafkaParts};
 use forewarn::source::watermark::Watermarks;
@@ -27,6 +28,8 @@ pub struct Reading {
     pub metrics: Metrics,
     /// Traces of exemplars.
     pub exemplars: Exemplars,
+    /// What it is told of event time.
+    pub event_time: EventTime,
     events: mpsc::Receiver<SourceEvent>,
     durable: watch::Sender<Arc<Positions>>,
     task: tokio::task::JoinHandle<()>,
@@ -49,13 +52,13 @@ impl Reading {
         marks.register(id, kafka::pace(&config), now());
         let (queue, events) = mpsc::channel(limits.queued_batches);
         let (durable, followed) = watch::channel(Arc::default());
-        let exemplars = Exemplars::default();
+        let (exemplars, event_time) = (Exemplars::default(), EventTime::default());
         let parts = KafkaParts {
             source: metrics.source.of(&config.name),
             metrics: metrics.kafka.clone(),
             limits: Arc::new(limits),
             durable: followed,
-            event_time: Default::default(),
+            event_time: event_time.clone(),
             exemplars: exemplars.clone(),
             created_timestamps: Default::default(),
             dry_run: false,
@@ -68,7 +71,19 @@ impl Reading {
         let task = tokio::spawn(task);
         let (samples, told) = (Vec::new(), Vec::new());
         let positions = BTreeMap::new();
-        Self { samples, positions, marks, told, metrics, exemplars, events, durable, task, closing: Some(closing) }
+        Self {
+            samples,
+            positions,
+            marks,
+            told,
+            metrics,
+            exemplars,
+            event_time,
+            events,
+            durable,
+            task,
+            closing: Some(closing),
+        }
     }
 
     /// Takes in what comes until `enough` says so; panics with `what` after `limit`.
@@ -101,7 +116,8 @@ impl Reading {
 
     fn take(&mut self, event: SourceEvent) {
         match event {
-            SourceEvent::Batch(id, batch) => {
+            SourceEvent::Read(id, batch, position) => {
+                self.positions.insert(position.stream, position.next);
                 self.marks.observe(id, batch.newest().unwrap(), now());
                 for run in batch.runs() {
                     let series = batch.labels(run).to_string();
@@ -110,6 +126,7 @@ impl Reading {
             }
             SourceEvent::Reached(position) => drop(self.positions.insert(position.stream, position.next)),
             SourceEvent::Left(stream) => drop(self.positions.remove(&stream)),
+            SourceEvent::Waits(id) => self.marks.waits(id, now()),
             SourceEvent::Open(part) => {
                 self.marks.register(part.id, part.pace, now());
                 self.told.push(if part.id == part.of { "joining" } else { "open" }.to_owned());

@@ -1,6 +1,7 @@
-//! What tests share: real peers (Prometheus, Alertmanager, node_exporter), an HTTP receiver that records, and alerts.
+//! What tests share: real peers (Prometheus, Alertmanager, node_exporter, Kafka, a Collector), an HTTP receiver that records,
+//! and alerts.
 //!
-//! Peers are Debian's programs. Where one is missing a test says `SKIPPED` on standard error and passes, unless `CI=true` or
+//! Peers are Debian's programs, or what the scripts have fetched. Where one is missing a test says `SKIPPED` on standard error and passes, unless `CI=true` or
 //! `FOREWARN_REQUIRE_PEERS=1` is set: then it fails.
 
 // Every test binary uses its own part of this module; where it cannot go on, the test has failed.

@@ -133,7 +133,7 @@ impl Host {
     fn replay_one(&mut self, entry: &Entry, batch: &Batch) {
         // Others that have to be read again come first: time waits for them, but not for so long that samples which were
         // acknowledged find no room.
-        let crowded = || self.engine.waiting() + batch.all_samples().len() > self.pending_max() / 2;
+        let crowded = || self.engine.waiting() + batch.all_samples().len() > self.engine.waiting_max() / 2;
         if let Some(watermark) = entry.watermark
             && (self.log_is_alone() || crowded())
         {
@@ -163,10 +163,6 @@ impl Host {
         if !self.recorded.is_empty() {
             metrics.checkpoint_time.set(now.div_euclid(1000));
         }
-    }
-
-    fn pending_max(&self) -> usize {
-        self.keeping.as_ref().map_or(usize::MAX, |keeping| keeping.limits.pending_samples)
     }
 
     /// Takes note of how far a stream has been read.
@@ -247,6 +243,12 @@ impl Host {
             tracing::info!("the rules are not those of the checkpoint: what both have goes on");
         }
         keeping.rules = fingerprint;
+    }
+
+    /// Tells the sources whether the engine's room for samples is half taken, until it is so to a quarter.
+    pub(super) fn tell_crowded(&self) {
+        let part = if self.event_time.is_crowded() { 4 } else { 2 };
+        self.event_time.set_crowded(self.engine.waiting() > self.engine.waiting_max() / part);
     }
 
     /// Tells the log and the sources how far event time has come.

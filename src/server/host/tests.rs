@@ -113,3 +113,33 @@ async fn what_is_held_and_for_whom_time_waits_is_shown_while_time_stands_still()
         "and not of who is heard"
     );
 }
+
+#[tokio::test]
+async fn sources_are_told_while_too_much_waits_for_event_time() {
+    let metrics = Metrics::new().unwrap();
+    let options =
+        EngineOptions { limits: Limits { pending_samples: 8, ..Limits::default() }, ..EngineOptions::default() };
+    let (engine, sent) = (Engine::new(options), outlet(|_: Arc<[Transition]>| {}));
+    let event_time = crate::source::clock::EventTime::default();
+    let host = Host::new(engine, Box::new(Inline), vec![], metrics.engine.clone(), Board::default(), sent);
+    let mut host = host.tells(event_time.clone());
+    let (groups, _) = load_file("rules.yml", "groups: [{name: g, rules: [{alert: Down, expr: up == 0}]}]");
+    let rules = RuleSet { groups: groups.into_iter().map(Arc::new).collect() };
+    host.obey(Command::Load { rules, profiles: builtin_profiles(), reply: oneshot::channel().0 });
+    let sample = |host: &mut Host, t| {
+        let mut batch = BatchBuilder::new(&Limits::default());
+        batch.series(Labels::from_pairs([("__name__", "up")]).as_ref());
+        batch.sample(t, 1.0);
+        host.ingest(SourceId(0), &batch.finish());
+        host.tell_crowded();
+        event_time.is_crowded()
+    };
+    let minute = 60_000;
+    let crowded: Vec<bool> = (1..=5).map(|n| sample(&mut host, n * minute)).collect();
+    assert_eq!(crowded, [false, false, false, false, true]);
+    // As long as more than a quarter of the room is taken.
+    host.advance_to(2 * minute);
+    assert!(sample(&mut host, 6 * minute));
+    host.advance_to(5 * minute);
+    assert!(!sample(&mut host, 7 * minute));
+}

@@ -2,8 +2,9 @@
 //! failed for good; it is let go of on a thread of its own, since that may take its time.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -12,7 +13,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 
-use crate::kafka_client::{Connection, FaultLog, reason_of, reason_told};
+use crate::kafka_client::{Connection, FaultLog, Secrets, reason_of, reason_told};
 
 use super::super::failure::{Failure, Verdict};
 use super::config::KafkaSinkConfig;
@@ -38,10 +39,13 @@ pub struct Producer {
     compression: &'static str,
     /// After this those who send learn from the log that they wait.
     patience: Duration,
-    client: Mutex<Option<FutureProducer<Quiet>>>,
+    client: Client,
     /// What the client has told of its connections since it was last acknowledged something.
     trouble: Trouble,
 }
+
+/// The client, once it is set up.
+type Client = Arc<Mutex<Option<FutureProducer<Quiet>>>>;
 
 /// Reason and text of an error.
 type Trouble = Arc<Mutex<Option<(&'static str, String)>>>;
@@ -56,7 +60,7 @@ impl Producer {
             connection: config.connection(),
             compression: config.compression.name(),
             patience: config.timeout,
-            client: Mutex::new(None),
+            client: Client::default(),
             trouble: Trouble::default(),
         }
     }
@@ -151,9 +155,11 @@ impl Producer {
         let settings =
             [("enable.idempotence", "true"), ("message.timeout.ms", "0"), ("compression.codec", self.compression)];
         let defaults = [("reconnect.backoff.max.ms", "2000")];
+        // Looks at the files before they are read.
+        let quiet = self.quiet();
         let config = self.connection.client(&defaults, &settings).map_err(|e| setup(e.0))?;
         let made: FutureProducer<Quiet> =
-            config.create_with_context(self.quiet()).map_err(|e| setup(self.connection.refused(&e).0))?;
+            config.create_with_context(quiet).map_err(|e| setup(self.connection.refused(&e).0))?;
         *client = Some(made.clone());
         Ok(made)
     }
@@ -172,7 +178,13 @@ impl Producer {
     }
 
     fn quiet(&self) -> Quiet {
-        Quiet { name: self.name.clone(), trouble: Arc::clone(&self.trouble) }
+        Quiet {
+            name: self.name.clone(),
+            trouble: Arc::clone(&self.trouble),
+            client: Arc::downgrade(&self.client),
+            secrets: Mutex::new(Secrets::of(&self.connection)),
+            is_over: AtomicBool::new(false),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<FutureProducer<Quiet>>> {
@@ -214,10 +226,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A context that says little: failed deliveries are told of by the worker.
+/// A context that says little: failed deliveries are told of by the worker. Lets go of its client where that has trouble and
+/// the files with its credentials have changed: those who send then set up another.
 struct Quiet {
     name: String,
     trouble: Trouble,
+    client: Weak<Mutex<Option<FutureProducer<Self>>>>,
+    secrets: Mutex<Secrets>,
+    /// Whether the client was let go of; the one that stands in its place is not this one's.
+    is_over: AtomicBool,
 }
 
 impl ClientContext for Quiet {
@@ -232,6 +249,12 @@ impl ClientContext for Quiet {
         let mut trouble = lock(&self.trouble);
         if reason != "all_brokers_down" || trouble.is_none() {
             *trouble = Some((reason, text.to_owned()));
+        }
+        drop(trouble);
+        let is_renewed = lock(&self.secrets).have_changed(Instant::now());
+        if is_renewed && let Some(client) = self.client.upgrade().filter(|_| !self.is_over.swap(true, Relaxed)) {
+            tracing::info!(sink = self.name, "the credentials have changed: another Kafka client is set up");
+            let_go(lock(&client).take());
         }
     }
 }

@@ -32,7 +32,7 @@ pub type TopicPartition = (String, i32);
 pub enum Notice {
     /// Partitions are ours; with the position at which their reading begins, where that is known.
     Assigned(Vec<(TopicPartition, Option<i64>)>),
-    /// Partitions are not ours any more; `all` if others will be given at once.
+    /// Partitions are not ours any more; `all` if they are given anew, at once or when the cluster is there again.
     Revoked { partitions: Vec<TopicPartition>, all: bool },
     /// How partitions stand, how many each topic of theirs has, whoever's they are, and whether any broker is connected.
     Standing { partitions: Vec<Report>, sizes: Vec<(String, usize)>, connected: bool },
@@ -117,12 +117,23 @@ impl Context {
     }
 
     fn revoked(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) {
-        let all = !matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
-        let done = if all { consumer.unassign() } else { consumer.incremental_unassign(partitions) };
-        self.report(done);
-        let kind = if consumer.assignment_lost() { "lost" } else { "revoked" };
-        self.metrics.rebalanced(&self.name, kind);
-        self.tell(Notice::Revoked { partitions: names(partitions), all });
+        let names = names(partitions);
+        // Afterwards librdkafka does not know any more. What is lost because the cluster was away for too long is given anew.
+        let lost = consumer.assignment_lost();
+        // A partition that comes back would still be paused.
+        self.report(pause(consumer, &names, false));
+        let all = match consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => {
+                self.report(consumer.incremental_unassign(partitions));
+                lost
+            }
+            _ => {
+                self.report(consumer.unassign());
+                true
+            }
+        };
+        self.metrics.rebalanced(&self.name, if lost { "lost" } else { "revoked" });
+        self.tell(Notice::Revoked { partitions: names, all });
     }
 
     /// The offsets in librdkafka's terms; None leaves it to the group's. The group waits meanwhile, so all of them are asked for

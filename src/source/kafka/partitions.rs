@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::align::{Standing, align};
+use super::config::KafkaConfig;
 use super::context::{Report, TopicPartition};
 use super::decoder::Decoding;
 use super::future::FutureWatch;
@@ -128,19 +129,24 @@ impl Partition {
         (self.committed, self.commits_since) = (self.confirmed, None);
     }
 
+    /// Takes note that it waits, with what comes meanwhile; says whether it was at its end until then.
+    pub fn leaves_end(&mut self) -> bool {
+        std::mem::take(&mut self.at_end)
+    }
+
     /// Whether all of it had been read at the last report.
     #[must_use]
     pub fn is_at_end(&self) -> bool {
         self.at_end
     }
 
-    /// Puts what was gathered into `out`: the batch, then the position behind it.
+    /// Puts what was gathered into `out`, with the position behind it.
     pub fn hand_over(&mut self, out: &mut Vec<SourceEvent>) {
         let Some((batch, next)) = self.gather.take() else { return };
-        if !batch.is_empty() {
-            out.push(SourceEvent::Batch(self.id, batch));
-        }
-        out.extend(reached(&self.stream, next));
+        out.extend(position(&self.stream, next).map(|position| match batch.is_empty() {
+            true => SourceEvent::Reached(position),
+            false => SourceEvent::Read(self.id, batch, position),
+        }));
     }
 }
 
@@ -149,10 +155,9 @@ pub fn stream(source: &str, (topic, number): &TopicPartition) -> Arc<str> {
     format!("kafka/{source}/{topic}/{number}").into()
 }
 
-/// The event that says how far a stream was read.
-pub fn reached(stream: &Arc<str>, next: i64) -> Option<SourceEvent> {
-    let next = u64::try_from(next).ok()?;
-    Some(SourceEvent::Reached(Position { stream: Arc::clone(stream), next }))
+/// How far a stream was read. Offsets of messages are not negative.
+pub fn position(stream: &Arc<str>, next: i64) -> Option<Position> {
+    Some(Position { stream: Arc::clone(stream), next: u64::try_from(next).ok()? })
 }
 
 /// All of them, by topic and number.
@@ -204,20 +209,22 @@ impl Partitions {
         sizes.iter().filter_map(|(topic, all)| Some(all.saturating_sub(ours(topic)?))).sum()
     }
 
-    /// Decides who must wait for the others; gives those that stop and those that go on.
+    /// Decides who must wait for the others, or for event time where the engine is crowded, see [`align()`]; gives those that
+    /// stop and those that go on.
     pub fn align(
         &mut self,
-        drift: Millis,
-        patience: Duration,
+        config: &KafkaConfig,
+        far: Option<Millis>,
         now: Instant,
     ) -> (Vec<TopicPartition>, Vec<TopicPartition>) {
         let standing = |p: &Partition| Standing {
             newest: p.newest,
-            is_behind: !p.at_end && now.saturating_duration_since(p.heard) < patience,
+            is_behind: !p.at_end && now.saturating_duration_since(p.heard) < config.patience.0,
             waits: p.waits,
+            is_idle: p.at_end && now.saturating_duration_since(p.heard) >= config.idle_timeout.0,
         };
         let standings: Vec<Standing> = self.iter_mut().map(|(_, _, p)| standing(p)).collect();
-        let wait = align(&standings, drift);
+        let wait = align(&standings, config.max_drift.millis(), far);
         let (mut stopped, mut going) = (Vec::new(), Vec::new());
         for ((topic, number, partition), waits) in self.iter_mut().zip(wait) {
             if partition.waits != waits {
@@ -234,7 +241,7 @@ mod tests {
     use super::super::decoder::Decoder;
     use super::super::future::{HostClock, Stamped};
     use super::*;
-    use crate::base::Limits;
+    use crate::base::{BatchBuilder, Labels, Limits};
     use crate::source::decode::CreatedTimestamps;
 
     fn partition(id: usize) -> Partition {
@@ -265,19 +272,21 @@ mod tests {
     #[test]
     fn who_waits_changes_once_each_way() {
         let (mut all, now, minute) = (Partitions::default(), Instant::now(), Duration::from_secs(60));
+        let config = "{brokers: ['k:9092'], topics: [], max_drift: 5s, patience: 1m}";
+        let config: KafkaConfig = serde_saphyr::from_str(config).unwrap();
         for n in 0..2 {
             all.insert(("t".to_owned(), n), partition(n as usize));
         }
         all.get_mut("t", 0).unwrap().read(Some(10_000), 1, now);
         all.get_mut("t", 1).unwrap().read(Some(1_000), 1, now);
         let first = ("t".to_owned(), 0);
-        assert_eq!(all.align(5_000, minute, now), (vec![first.clone()], vec![]));
-        assert_eq!(all.align(5_000, minute, now), (vec![], vec![]));
+        assert_eq!(all.align(&config, None, now), (vec![first.clone()], vec![]));
+        assert_eq!(all.align(&config, None, now), (vec![], vec![]));
         // The slow one cannot be read: nobody waits for ever.
-        assert_eq!(all.align(5_000, minute, now + minute), (vec![], vec![first.clone()]));
-        assert_eq!(all.align(5_000, minute, now), (vec![first.clone()], vec![]));
+        assert_eq!(all.align(&config, None, now + minute), (vec![], vec![first.clone()]));
+        assert_eq!(all.align(&config, None, now), (vec![first.clone()], vec![]));
         all.get_mut("t", 1).unwrap().read(Some(9_000), 2, now);
-        assert_eq!(all.align(5_000, minute, now), (vec![], vec![first.clone()]));
+        assert_eq!(all.align(&config, None, now), (vec![], vec![first.clone()]));
         assert!(all.remove(&first).is_some() && all.remove(&first).is_none());
         assert_eq!((all.len(), all.names()), (1, vec![("t".to_owned(), 1)]));
     }
@@ -324,11 +333,18 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_goes_before_its_position() {
+    fn a_batch_goes_with_its_position() {
         let (mut p, mut out) = (partition(0), Vec::new());
         p.gather.skip(6);
         p.hand_over(&mut out);
         p.hand_over(&mut out);
         assert!(matches!(&out[..], [SourceEvent::Reached(position)] if position.next == 6));
+        out.clear();
+        let mut batch = BatchBuilder::new(&Limits::default());
+        batch.series(Labels::from_pairs([("__name__", "up")]).as_ref());
+        batch.sample(1, 1.0);
+        p.gather.add(batch.finish(), 7, &Limits::default());
+        p.hand_over(&mut out);
+        assert!(matches!(&out[..], [SourceEvent::Read(SourceId(0), _, position)] if position.next == 7));
     }
 }

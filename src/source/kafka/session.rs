@@ -12,14 +12,15 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 
-use super::Kafka;
 use super::awaited::Awaited;
 use super::context::{self, Context, Notice, TopicPartition};
 use super::dead_letter::DeadLetters;
 use super::decoder::Read;
 use super::future::Stamped;
-use super::partitions::{Partition, Partitions, reached, stream};
+use super::partitions::{Partition, Partitions, position, stream};
 use super::shared::Shared;
+use super::thread::Kafka;
+use crate::kafka_client::Secrets;
 use crate::source::{Part, SourceEvent, clock};
 
 /// How long a poll waits for a message.
@@ -43,6 +44,8 @@ pub enum End {
     Closed,
     /// The client is of no use any more; another may be.
     Failed(String),
+    /// The files that the client was set up with have changed, and it has trouble: this. Another reads them.
+    Renewed(Option<String>),
 }
 
 /// A client with its partitions.
@@ -62,18 +65,21 @@ pub struct Session<'a> {
     trouble: Option<String>,
     trouble_until: Option<Instant>,
     shared: Shared,
-    awaited: Option<Awaited>,
+    /// What event time waits for, beside the partitions that are ours. Outlives the session.
+    awaited: &'a mut Option<Awaited>,
+    secrets: Secrets,
 }
 
 impl<'a> Session<'a> {
-    /// Begins with a client that has subscribed; `trouble` is what the one before it ended with, `awaited` what event time waits
-    /// for beside the partitions that it is given first.
+    /// Begins with a client that has subscribed, set up with `secrets`; `trouble` is what the one before it ended with, `awaited`
+    /// what event time waits for beside the partitions that it is given first.
     pub fn new(
         kafka: &'a Kafka,
         consumer: &'a BaseConsumer<Context>,
         letters: DeadLetters,
+        secrets: Secrets,
         trouble: Option<String>,
-        awaited: Option<Awaited>,
+        awaited: &'a mut Option<Awaited>,
     ) -> Self {
         Self {
             kafka,
@@ -90,6 +96,7 @@ impl<'a> Session<'a> {
             trouble_until: None,
             shared: Shared::default(),
             awaited,
+            secrets,
         }
     }
 
@@ -103,7 +110,7 @@ impl<'a> Session<'a> {
         match end {
             End::Closed => self.commit_last(),
             // The next client goes on behind what was read: that has to be on its way first.
-            End::Failed(_) => self.hand_over(),
+            End::Failed(_) | End::Renewed(_) => self.hand_over(),
         }
         for (topic, number, partition) in self.partitions.iter_mut() {
             self.kafka.metrics.set_lag(&self.kafka.config.name, topic, number, None);
@@ -111,7 +118,7 @@ impl<'a> Session<'a> {
                 self.consumer.context().remember(&(topic.to_owned(), number), next);
             }
         }
-        if let End::Failed(_) = end {
+        if !matches!(end, End::Closed) {
             let ids: Vec<_> = self.partitions.iter_mut().map(|(_, _, p)| p.id).collect();
             self.out.extend(ids.into_iter().map(SourceEvent::Close));
             self.out.push(self.joining());
@@ -137,6 +144,7 @@ impl<'a> Session<'a> {
             self.align();
             self.look_at_clock()?;
             self.go_on_without_awaited();
+            self.renew()?;
             if self.kafka.is_closed() {
                 return Err(End::Closed);
             }
@@ -259,8 +267,7 @@ impl<'a> Session<'a> {
                 Notice::Assigned(partitions) => self.assigned(partitions),
                 Notice::Revoked { partitions, all } => self.revoked(&partitions, all),
                 Notice::Standing { partitions, sizes, connected } => {
-                    let elsewhere = self.partitions.elsewhere(&sizes);
-                    self.shared.others_have(elsewhere, &self.kafka.config, &self.kafka.metrics, Instant::now());
+                    self.show_elsewhere(self.partitions.elsewhere(&sizes));
                     for report in partitions {
                         self.report(&report);
                     }
@@ -297,7 +304,7 @@ impl<'a> Session<'a> {
             let decoding = topic.decoder.start(&otlp, self.kafka.created_timestamps, limits);
             let partition = Partition::new(ids.next(), stream, decoding, begin, Instant::now());
             self.out.push(SourceEvent::Open(Part { id: partition.id, of: *inlet_id, pace }));
-            self.out.extend(begin.and_then(|next| reached(&partition.stream, next)));
+            self.out.extend(begin.and_then(|next| position(&partition.stream, next)).map(SourceEvent::Reached));
             self.awaited.iter_mut().for_each(|awaited| awaited.given(&name));
             self.partitions.insert(name, partition);
         }
@@ -308,7 +315,7 @@ impl<'a> Session<'a> {
         }
         let awaited = self.awaited.as_ref().map_or(0, |awaited| awaited.waits_for(Instant::now()));
         if awaited == 0 {
-            self.awaited = None;
+            *self.awaited = None;
             // From now on they hold time back, where they have to.
             self.out.push(SourceEvent::AtEnd(*inlet_id, true));
         } else {

@@ -3,9 +3,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::config::KafkaConfig;
-use crate::telemetry::KafkaMetrics;
-
 /// How long others may have partitions before it is told: while a group is being rearranged they may.
 const PASSING: Duration = Duration::from_secs(20);
 
@@ -17,22 +14,8 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Shows how many they have, and warns once when that lasts.
-    pub fn others_have(&mut self, partitions: usize, config: &KafkaConfig, metrics: &KafkaMetrics, now: Instant) {
-        metrics.set_elsewhere(&config.name, partitions);
-        if self.is_news(partitions, now) {
-            let (source, group) = (&config.name, &config.group_id);
-            tracing::warn!(
-                source,
-                group,
-                partitions,
-                "other members of the group read some partitions: rules see only the series in ours; a forewarn that is to see \
-                 all needs a group_id of its own"
-            );
-        }
-    }
-
-    fn is_news(&mut self, partitions: usize, now: Instant) -> bool {
+    /// Takes note of how many they have; says once that it lasts.
+    pub fn is_news(&mut self, partitions: usize, now: Instant) -> bool {
         if partitions == 0 {
             *self = Self::default();
             return false;

@@ -282,3 +282,24 @@ fn logs_come_and_go_while_time_goes_on() {
     marks.close(B);
     assert_eq!(marks.current(9_000), Some(70), "nobody is left to tell the time");
 }
+
+#[test]
+fn a_log_whose_reader_lets_it_wait_is_not_taken_for_silent() {
+    let mut marks = Watermarks::default();
+    let log = Pace::Log { lateness: 0, idle_timeout: 100, patience: 200 };
+    marks.register(A, log, 0);
+    marks.register(B, Pace::Live { lateness: 0, idle_timeout: 10_000 }, 0);
+    marks.observe(A, 50, 50);
+    for now in (100..1_000).step_by(100) {
+        marks.observe(B, now, now);
+        marks.waits(A, now);
+        assert_eq!(marks.current(now), Some(50));
+    }
+    // When it can no longer be read, patience begins.
+    assert_eq!(marks.current(1_099), Some(50));
+    marks.observe(B, 1_100, 1_100);
+    assert_eq!(marks.current(1_100), Some(1_100));
+    marks.waits(A, 1_100);
+    marks.observe(B, 1_200, 1_200);
+    assert_eq!(marks.current(1_200), Some(1_200), "it was passed over already");
+}

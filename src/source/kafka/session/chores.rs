@@ -9,7 +9,7 @@ use rdkafka::consumer::Consumer;
 use super::super::context::{TopicPartition, commit};
 use super::super::future::Cause;
 use super::{End, PASSING, Session};
-use crate::base::{format_duration, format_rfc3339};
+use crate::base::{Millis, format_duration, format_rfc3339};
 use crate::source::{SourceEvent, clock};
 
 /// How long a client may take to go back to a position.
@@ -54,11 +54,22 @@ impl Session<'_> {
 
     pub(super) fn align(&mut self) {
         let config = &self.kafka.config;
-        let (stop, go) = self.partitions.align(config.max_drift.millis(), config.patience.0, Instant::now());
+        // A partition that event time waits for has not been read further than its lateness beyond it.
+        let event_time = &self.kafka.event_time;
+        let far = event_time.is_crowded().then(|| {
+            event_time.get().map_or(Millis::MIN, |watermark| watermark.saturating_add(config.lateness.millis()))
+        });
+        let (stop, go) = self.partitions.align(config, far, Instant::now());
         self.pause(&stop, true);
         let may_go = |name: &TopicPartition| self.partitions.get_mut(&name.0, name.1).is_some_and(|p| p.goes());
         let go: Vec<_> = go.into_iter().filter(may_go).collect();
         self.pause(&go, false);
+        for (_, _, partition) in self.partitions.iter_mut().filter(|(_, _, partition)| partition.waits) {
+            if partition.leaves_end() {
+                self.out.push(SourceEvent::AtEnd(partition.id, false));
+            }
+            self.out.push(SourceEvent::Waits(partition.id));
+        }
         if !stop.is_empty() {
             let drift = format_duration(config.max_drift.millis());
             tracing::debug!(source = config.name, ?stop, drift, "partitions wait for others to catch up");
@@ -71,6 +82,31 @@ impl Session<'_> {
         {
             self.out.push(SourceEvent::AtEnd(self.kafka.inlet_id, true));
         }
+    }
+
+    /// Shows how many partitions others of the group read.
+    pub(super) fn show_elsewhere(&mut self, partitions: usize) {
+        let config = &self.kafka.config;
+        self.kafka.metrics.set_elsewhere(&config.name, partitions);
+        if self.shared.is_news(partitions, Instant::now()) {
+            let (source, group) = (&config.name, &config.group_id);
+            tracing::warn!(
+                source,
+                group,
+                partitions,
+                "other members of the group read some partitions: rules see only the series in ours; a forewarn that is to see \
+                 all needs a group_id of its own"
+            );
+        }
+    }
+
+    /// Has another client set up where the files with credentials have changed and this one has trouble: librdkafka reads them
+    /// when a client is set up, and not again.
+    pub(super) fn renew(&mut self) -> Result<(), End> {
+        if self.trouble.is_some() && self.secrets.have_changed(Instant::now()) {
+            return Err(End::Renewed(self.trouble.clone()));
+        }
+        Ok(())
     }
 
     /// Goes on with what waits for the clock once that is right, or known to be right.
