@@ -250,6 +250,17 @@ mod tests {
     }
 
     #[test]
+    fn deltas_that_another_process_may_have_read_are_told_one_by_one() {
+        let limits = Limits::default();
+        let message = br#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"c","sum":{"isMonotonic":true,
+            "aggregationTemporality":1,"dataPoints":[{"timeUnixNano":"1700000000000000000","asInt":"5"}]}}]}]}]}"#;
+        let mut decoding = Decoder::OtlpJson.start(&OtlpSettings::default(), CreatedTimestamps::Ignore, &limits);
+        let batch = decoding.decode(message, 1_700_000_001_000, &limits, &mut Vec::new()).unwrap().decoded.batch;
+        let starts: Vec<_> = batch.all_samples().iter().map(|s| CounterStart::of(s.v)).collect();
+        assert_eq!(starts[..2], [Some(CounterStart::Increment), None]);
+    }
+
+    #[test]
     fn poison_is_told_apart() {
         let small = Limits { request_bytes: 100, decompressed_bytes: 1_000, pending_samples: 3, ..Limits::default() };
         let reason = |message: &[u8]| {

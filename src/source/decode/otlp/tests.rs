@@ -156,6 +156,23 @@ fn a_total_that_begins_says_so_for_a_minute() {
     assert_eq!(counter(&first), ["c_total Created @0", "c_total Anew @9.999", "c_total 5 @10"]);
 }
 
+#[test]
+fn a_stream_that_goes_on_is_told_delta_by_delta_up_to_where_nobody_can_have_read() {
+    let at = |seconds: u64| (1_700_000_000 + seconds) * 1_000_000_000;
+    let mut decoder = MetricsDecoder::resuming(OtlpSettings::default(), CreatedTimestamps::Ignore, &Limits::default());
+    let mut counter = |seconds: u64, newest: i64| {
+        let accepted = TimeSpan { oldest: 0, newest: 1_700_000_000_000 + newest };
+        let message = delta(at(seconds), 3, 1);
+        let taken = decoder.decode(message.as_bytes(), OtlpEncoding::Json, accepted).unwrap();
+        lines(&taken).into_iter().filter(|line| line.starts_with("c_total")).collect::<Vec<_>>()
+    };
+    assert_eq!(counter(10, 20_000), ["c_total Increment @10", "c_total 5 @10"]);
+    // The first message says how far another process can have come; later ones are read later.
+    assert_eq!(counter(20, 90_000), ["c_total Increment @20", "c_total 5 @20"]);
+    assert_eq!(counter(30, 90_000), ["c_total Anew @29.999", "c_total 5 @30"]);
+    assert_eq!(counter(40, 90_000), ["c_total Anew @29.999", "c_total 10 @40"]);
+}
+
 /// Points of all types with a start time; of the counters among them it says where they began.
 const STARTED: &str = r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[
   {"name":"c","sum":{"isMonotonic":true,"aggregationTemporality":2,"dataPoints":[
