@@ -399,6 +399,31 @@ fn an_increment_is_left_out_where_a_total_has_overtaken_it() {
 }
 
 #[test]
+fn a_series_goes_on_where_an_increment_says_that_it_began_later() {
+    let run = |points: &[Point]| {
+        let mut engine = engine();
+        let mut totals = decoder(CreatedTimestamps::ZeroSample);
+        feed(&mut engine, &decode(&mut totals, &request(true, (1.0, 15.0, 100.0))));
+        for point in points {
+            let mut resuming =
+                MetricsDecoder::resuming(Default::default(), CreatedTimestamps::ZeroSample, &Limits::default());
+            engine.ingest(&decode(&mut resuming, &request(true, *point)).decoded.batch);
+            engine = restored(&engine);
+        }
+        finish(&mut engine, points);
+        samples(&mut engine).remove(0).1
+    };
+    // A new one has a zero; one that is there stands where it does, and no zero is between it and what it has grown by.
+    let [begin, first] = [(1_000, 0.0), (15_000, 100.0)];
+    assert_eq!(run(&[(20.0, 30.0, 8.0)]), [begin, first, (30_000, 108.0)]);
+    assert_eq!(run(&[(20.0, 30.0, 8.0), (40.0, 45.0, 5.0)]), [begin, first, (30_000, 108.0), (45_000, 113.0)]);
+    let mut engine = engine();
+    let mut resuming = MetricsDecoder::resuming(Default::default(), CreatedTimestamps::ZeroSample, &Limits::default());
+    feed(&mut engine, &decode(&mut resuming, &request(true, (1.0, 15.0, 100.0))));
+    assert_eq!(samples(&mut engine).remove(0).1, [begin, first]);
+}
+
+#[test]
 fn a_total_begins_anew_though_its_first_delta_is_late_or_was_refused() {
     let mut engine = engine();
     feed(&mut engine, &decode(&mut decoder(CreatedTimestamps::Ignore), &request(true, (1.0, 15.0, 100.0))));

@@ -167,7 +167,9 @@ impl Engine {
                     let is_news = !is_increment && sample.t > newest.t && sample.t >= -FAR;
                     if is_news && behind.is_some_and(is_on_time) && room > 1 {
                         room -= 1;
-                        shard.receive(Arrival { slot, adds: false, t: sample.t, v: sample.v });
+                        let next = samples.get(i + 1).and_then(|next| CounterStart::of(next.v));
+                        let adds = next == Some(CounterStart::Increment);
+                        shard.receive(Arrival { slot, adds, t: sample.t, v: sample.v });
                     }
                 } else if self.watermark.is_some_and(|w| sample.t <= w) {
                     report.late += 1;

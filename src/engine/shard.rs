@@ -17,7 +17,8 @@ use super::store::{Refused, Store};
 pub struct Arrival {
     /// Slot of the series.
     pub slot: u32,
-    /// Whether the value is an increment, to be added to what the series stands at.
+    /// Whether the value is an increment, to be added to what the series stands at; or says where one begins, which is of use
+    /// where the series has nothing.
     pub adds: bool,
     /// Event time.
     pub t: Millis,
@@ -124,11 +125,11 @@ impl Shard {
             };
             let next = if take_waited { self.later.pop_front() } else { fresh.next() };
             let Some(arrival) = next else { break };
-            let Arrival { slot, adds, t, .. } = arrival;
+            let Arrival { slot, adds, t, v } = arrival;
             let store = &mut self.evaluator.store;
             let has_it = || store.series[slot as usize].newest().t == t;
             if adds && overtaken.contains(&(slot, t)) && !has_it() {
-                self.refused.out_of_order += 1;
+                self.refused.out_of_order += u64::from(CounterStart::of(v).is_none());
             } else {
                 append(store, &mut self.refused, arrival);
             }
@@ -193,8 +194,13 @@ fn append(store: &mut Store, refused: &mut RefusedCounts, Arrival { slot, adds, 
             None => return refused.duplicate += 1,
         },
         None => v,
-        Some(start) if store.series[slot as usize].begins(t, start) => 0.0,
-        Some(_) => return,
+        Some(start) => {
+            let series = &store.series[slot as usize];
+            if !series.begins(t, start) || adds && series.any {
+                return;
+            }
+            0.0
+        }
     };
     match store.append(slot, t, v) {
         Ok(()) => {}
