@@ -262,6 +262,9 @@ impl Config {
             );
         }
         self.web.validate().map_err(|e| ConfigError(format!("web.{e}")))?;
+        if let Some(host) = &self.sources.host {
+            host.validate().map_err(|e| ConfigError(format!("sources.host.{e}")))?;
+        }
         for sink in self.all_sinks() {
             sink.validate().map_err(|e| ConfigError(e.to_string()))?;
         }

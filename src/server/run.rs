@@ -25,7 +25,7 @@ use super::named_files::named_files;
 use super::otlp::OtlpPorts;
 use super::parts::{LastReload, summary};
 use super::recorded::RecordedLanes;
-use super::rules::{Reloaded, RuleLoader, RuleSource};
+use super::rules::{Read, Reloaded, RuleLoader, RuleSource};
 use super::signals::{Signals, interrupted, interrupted_again};
 use super::sinks;
 use super::sources::{self, Started};
@@ -45,8 +45,8 @@ const CLOSE: Duration = Duration::from_secs(3);
 /// done is in the log.
 const LAST_CHECKPOINT: Duration = Duration::from_secs(11);
 
-/// Exit code after a second signal: as of a process that was interrupted.
-const SECOND_SIGNAL: i32 = 130;
+/// Exit code after a second signal, or one during the start: as of a process that was interrupted.
+const INTERRUPTED: i32 = 130;
 
 /// What `forewarn run` was told.
 #[derive(Clone, Debug)]
@@ -84,6 +84,9 @@ pub enum StartError {
     /// The operating system.
     #[error("{0}")]
     System(String),
+    /// A bug: what reads a source panicked, and would be read no more. Its message is above.
+    #[error("a source has failed; this is a bug, please report it with the message above")]
+    SourceFailed,
     /// A bug: the engine's thread panicked. Its message is above.
     #[error("the engine has failed; this is a bug, please report it with the message above")]
     EngineFailed,
@@ -117,11 +120,20 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     }
     let dir = base_dir(&options.config_file);
     let started_at = clock::now();
+    let early = tokio::spawn(end_early(Signals::catch().map_err(|e| StartError::System(format!("signals: {e}")))?));
     let metrics = Metrics::new().map_err(|e| StartError::System(e.to_string()))?;
     let exporting = start_traces(&config, &metrics, options.traces.as_ref())?;
     let access = Access::new(&config.web, &config.limits).counted_by(&metrics.http, &config.limits);
     let port = access.listen(&config.web.listen_address, "web.listen_address", Protocol::Http1).await?;
     let otlp_ports = OtlpPorts::bind(config.sources.otlp.as_ref(), &access).await?;
+
+    // Before anything is opened: a start that fails because of them leaves nothing behind.
+    let rules = rule_source(&config, &dir);
+    let read = rules.read_aside().await.map_err(StartError::Rules)?;
+    let faults = read.faults();
+    if !faults.is_empty() {
+        return Err(StartError::Rules(faults));
+    }
 
     let dry_run = options.dry_run || config.sinks.is_log_only();
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
@@ -138,6 +150,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         lock,
     } = durable::begin(&config, &engine_options, &metrics, started_at)?;
     restart.dry_run = dry_run;
+    let restored_rules = core.groups().iter().map(|group| group.rules.len()).sum();
 
     if dry_run {
         teller.lock().unwrap_or_else(PoisonError::into_inner).run_dry();
@@ -160,7 +173,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let (followed, durable) = watch::channel(Arc::default());
     let followed = durable::follow(checkpoints, followed);
     let Started { known, remote_write, otlp, traces, mut tasks, closing, progress, described } =
-        sources::start(&config, &dir, warm_up_selectors(&config, &dir).await?, queue, restart, durable, &metrics)?;
+        sources::start(&config, &dir, warm_up_selectors(&config, &read), queue, restart, durable, &metrics)?;
     for (name, description) in &described {
         let of_name = || known.iter().filter(|source| source.metrics.name() == name);
         let silence_max = of_name().map(|source| source.silence_max).max().unwrap_or(0);
@@ -192,10 +205,11 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         host.keep(kept, config.limits.clone(), Box::new(move || dry_run || outbox.is_durable()));
     }
     let warm = host.warm();
-    let mut loader = RuleLoader::new(rule_source(&config, &dir), engine.clone(), metrics.engine.clone());
+    let mut loader = RuleLoader::new(rules, engine.clone(), metrics.engine.clone());
     let mut engine_ended = host.spawn(Inputs { events, commands }).map_err(|e| StartError::System(e.to_string()))?;
-    let loaded = loader.load().await.map_err(StartError::Rules)?;
+    let loaded = loader.begin(read, restored_rules).await.map_err(StartError::Rules)?;
     report_warnings(&loaded);
+    early.abort();
 
     let last_reload: LastReload = Arc::default();
     let (reloader, requests) = Reloader::new();
@@ -232,13 +246,16 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
 
     let outcome = tokio::select! {
         ended = &mut engine_ended => ended.map_err(|_| StartError::EngineFailed),
+        () = panicked(&mut tasks) => Err(StartError::SourceFailed),
         () = live(&config, &engine, &past, &progress, warm, &ready, &described, loaded) => Ok(()),
         () = interrupted(&mut interrupt, &mut terminate) => Ok(()),
     };
     past.clear();
     ready.send_replace(Readiness::ShuttingDown);
     let in_order = async move {
-        tasks.shutdown().await;
+        if tokio::time::timeout(FLUSH, tasks.shutdown()).await.is_err() {
+            tracing::warn!("a source does not end; it is left behind");
+        }
         reloads.abort();
         drop(stop_http);
         let servers = async { tokio::join!(otlp_servers.stop(), http) };
@@ -279,11 +296,29 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         () = interrupted_again(&mut interrupt, &mut terminate) => {
             tracing::warn!("told to end a second time: ended at once; what was not finished is made up for at the next start");
             // What still holds threads must not hold the process.
-            std::process::exit(SECOND_SIGNAL);
+            std::process::exit(INTERRUPTED);
         }
     }
     drop(lock);
     outcome
+}
+
+/// Ends the process when it is told to before it can end in order: nothing has been taken in yet that a kill would lose.
+async fn end_early(signals: Signals) {
+    let Signals { mut interrupt, mut terminate, .. } = signals;
+    interrupted(&mut interrupt, &mut terminate).await;
+    tracing::warn!("told to end during the start");
+    std::process::exit(INTERRUPTED);
+}
+
+/// Waits for the first task that panics; those that end have nothing more to do.
+async fn panicked(tasks: &mut JoinSet<()>) {
+    while let Some(ended) = tasks.join_next().await {
+        if ended.is_err_and(|e| e.is_panic()) {
+            return;
+        }
+    }
+    std::future::pending().await
 }
 
 /// Shows the warm-up, says hello, and then waits for ever.
@@ -362,13 +397,11 @@ fn report_warnings(loaded: &Reloaded) {
 }
 
 /// What is fetched before the start: the series that the rules read which are there now.
-async fn warm_up_selectors(config: &Config, dir: &Path) -> Result<Vec<String>, StartError> {
+fn warm_up_selectors(config: &Config, read: &Read) -> Vec<String> {
     if config.warm_up.prometheus.is_none() {
-        return Ok(vec![]);
+        return vec![];
     }
-    let source = rule_source(config, dir);
-    let read = tokio::task::spawn_blocking(move || source.read()).await;
-    Ok(selectors_of(&read.map_err(|e| StartError::System(e.to_string()))?.loaded.rule_set))
+    selectors_of(&read.loaded.rule_set)
 }
 
 fn rule_source(config: &Config, dir: &Path) -> RuleSource {
