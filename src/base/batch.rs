@@ -208,6 +208,10 @@ impl BatchBuilder {
 
     #[inline]
     fn push(&mut self, name: &[u8], value: &[u8]) {
+        // What follows a fault would be forgotten; a wire format may name the same long strings without end.
+        if self.open.error.is_some() {
+            return;
+        }
         let Some(first) = name.first().filter(|_| name.len() <= self.name_bytes) else {
             return self.fail(LabelError::Name);
         };
@@ -407,6 +411,18 @@ mod tests {
         builder.label_bytes(b"b", b"\xc3");
         builder.label_bytes(b"c", b"\xa9");
         assert_eq!(builder.end_labels(), Err(LabelError::Utf8));
+    }
+
+    #[test]
+    fn nothing_is_kept_behind_a_fault() {
+        let mut builder = BatchBuilder::new(&Limits { labels_per_series: 4, ..Limits::default() });
+        for _ in 0..1_000 {
+            builder.label_bytes(b"a", &[b'x'; 100]);
+            builder.label("a", "x");
+        }
+        assert!(builder.label_bytes_len() < 600, "{}", builder.label_bytes_len());
+        assert_eq!(builder.end_labels(), Err(LabelError::TooMany));
+        assert_eq!(builder.label_bytes_len(), 0);
     }
 
     #[test]

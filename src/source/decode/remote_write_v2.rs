@@ -42,7 +42,7 @@ pub fn is_version_2(message: &[u8]) -> bool {
 /// The message is malformed or breaks a limit; nothing of it is taken.
 pub fn decode_message(message: &[u8], limits: &Limits, created: CreatedTimestamps) -> Result<Decoded, DecodeError> {
     let (builder, symbols) = (BatchBuilder::new(limits), symbols(message)?);
-    let mut out = Out { builder, dropped: Dropped::default(), traces: vec![], symbols, created };
+    let mut out = Out { builder, dropped: Dropped::default(), traces: vec![], symbols, created, label_bytes: 0 };
     out.builder.reserve(message.len(), message.len() / 32, message.len() / 32);
     let mut reader = Reader::new(message);
     while let Some((field, value)) = reader.field()? {
@@ -54,8 +54,8 @@ pub fn decode_message(message: &[u8], limits: &Limits, created: CreatedTimestamp
             if out.builder.sample_count() > limits.pending_samples {
                 return Err(DecodeError::TooManySamples(limits.pending_samples));
             }
-            // One byte can stand for a label of thousands.
-            if out.builder.label_bytes_len() > limits.decompressed_bytes {
+            // One byte can stand for a label of thousands, also in series that are refused.
+            if out.label_bytes > limits.decompressed_bytes {
                 return Err(DecodeError::TooManyLabels(limits.decompressed_bytes));
             }
         }
@@ -93,6 +93,8 @@ struct Out<'a> {
     traces: Vec<TraceExemplar>,
     symbols: Vec<&'a [u8]>,
     created: CreatedTimestamps,
+    /// Bytes of all labels that series have named.
+    label_bytes: usize,
 }
 
 impl<'a> Out<'a> {
@@ -103,8 +105,11 @@ impl<'a> Out<'a> {
         while let Some((field, value)) = reader.field()? {
             match field {
                 series::LABELS_REFS => {
-                    let Self { symbols, builder, .. } = self;
-                    refs.read(field, value, symbols, |name, value| builder.label_bytes(name, value))?;
+                    let Self { symbols, builder, label_bytes, .. } = self;
+                    refs.read(field, value, symbols, |name, value| {
+                        *label_bytes += name.len() + value.len();
+                        builder.label_bytes(name, value);
+                    })?;
                 }
                 series::SAMPLES => samples += 1,
                 series::HISTOGRAMS => self.dropped.histograms += 1,
@@ -373,6 +378,17 @@ mod tests {
             decode_message(&message, &limits, CreatedTimestamps::Ignore),
             Err(DecodeError::TooManyLabels(_))
         ));
+        // Nor can one series, nor many that are refused.
+        let one: &[(u32, &[u8])] = &[(1, &[1, 2].repeat(100))];
+        let refused: &[(u32, &[u8])] = &[(1, &[1, 2, 1, 2])];
+        for series in [&[one][..], &[refused; 50]] {
+            assert!(matches!(
+                decode_message(&request(&["", "a", &long], series), &limits, CreatedTimestamps::Ignore),
+                Err(DecodeError::TooManyLabels(_))
+            ));
+        }
+        let got = decode_message(&request(&["", "a", &long], &[one]), &Limits::default(), CreatedTimestamps::Ignore);
+        assert_eq!(got.unwrap().batch.measured(), 0);
     }
 
     proptest! {

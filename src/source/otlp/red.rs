@@ -79,8 +79,7 @@ impl RedSeries {
 
     /// Counts a span that arrived at `now`.
     pub(super) fn count(&mut self, span: &EndedSpan<'_>, now: Millis) -> Counted {
-        let key = self.place(span);
-        let is_overflow = key.name != span.name;
+        let (key, is_overflow) = self.place(span);
         let red = match self.series.get_mut(&key) {
             Some(red) => red,
             None => self.series.entry(key.clone()).or_default(),
@@ -114,30 +113,29 @@ impl RedSeries {
         builder.finish()
     }
 
-    /// Which series a span belongs to: its own if there is room, else the overflow of its service or of all services.
-    fn place(&mut self, span: &EndedSpan<'_>) -> Key {
-        let job = match span.namespace.as_ref() {
-            "" => span.service.to_string(),
-            namespace => format!("{namespace}/{}", span.service),
+    /// Which series a span belongs to: its own if there is room, else the overflow of its service or of all services; and
+    /// whether it is an overflow.
+    fn place(&mut self, span: &EndedSpan<'_>) -> (Key, bool) {
+        let bytes_max = self.limits.label_value_bytes;
+        let job_bytes = match span.namespace {
+            "" => span.service.len(),
+            namespace => namespace.len().saturating_add(1 + span.service.len()),
         };
-        let (service, name) = (span.service.to_string(), span.name.to_owned());
-        let mut key = Key { job, service, name, kind: span.kind, status: span.status };
-        if self.series.contains_key(&key) {
-            return key;
+        // Measured before anything is copied: what a resource says once, all its spans repeat.
+        if job_bytes.max(span.name.len()) <= bytes_max {
+            let key = Key::own(span);
+            if self.series.contains_key(&key) {
+                return (key, false);
+            }
+            let names = self.names.get(&key.service);
+            let has_room = names.is_none_or(|names| names.len() < self.names_max || names.contains_key(&key.name));
+            if self.series.len() < self.series_max && has_room {
+                *self.names.entry(key.service.clone()).or_default().entry(key.name.clone()).or_default() += 1;
+                return (key, false);
+            }
         }
-        let names = self.names.get(&key.service);
-        let has_room = names.is_none_or(|names| names.len() < self.names_max || names.contains_key(&key.name));
-        let is_short = key.name.len().max(key.job.len()) <= self.limits.label_value_bytes;
-        if self.series.len() < self.series_max && has_room && is_short {
-            *self.names.entry(key.service.clone()).or_default().entry(key.name.clone()).or_default() += 1;
-            return key;
-        }
-        let is_known = names.is_some();
-        key.name = OVERFLOW.to_owned();
-        if !is_known {
-            (key.job, key.service) = (OVERFLOW.to_owned(), OVERFLOW.to_owned());
-        }
-        key
+        let is_known = span.service.len() <= bytes_max && self.names.contains_key(span.service);
+        (Key::overflow(if is_known { span.service } else { OVERFLOW }, span), true)
     }
 
     fn forget(&mut self, key: &Key) {
@@ -156,6 +154,21 @@ impl RedSeries {
 }
 
 impl Key {
+    fn own(span: &EndedSpan<'_>) -> Self {
+        let job = match span.namespace {
+            "" => span.service.to_owned(),
+            namespace => format!("{namespace}/{}", span.service),
+        };
+        let (service, name) = (span.service.to_owned(), span.name.to_owned());
+        Self { job, service, name, kind: span.kind, status: span.status }
+    }
+
+    /// What all spans of a service share for which there is no room.
+    fn overflow(service: &str, span: &EndedSpan<'_>) -> Self {
+        let [job, service, name] = [service, service, OVERFLOW].map(str::to_owned);
+        Self { job, service, name, kind: span.kind, status: span.status }
+    }
+
     fn parts(&self) -> (&str, &str, &str, &str, &str) {
         (&self.job, &self.service, &self.name, self.kind, self.status)
     }
@@ -216,8 +229,8 @@ mod tests {
 
     fn span<'a>(service: &'a str, name: &'a str, ms: f64, failed: bool) -> EndedSpan<'a> {
         EndedSpan {
-            service: service.into(),
-            namespace: "".into(),
+            service,
+            namespace: "",
             name,
             kind: "SPAN_KIND_SERVER",
             status: if failed { "STATUS_CODE_ERROR" } else { "STATUS_CODE_UNSET" },
@@ -275,6 +288,22 @@ mod tests {
         assert_eq!(place("c", "x"), is(OVERFLOW, OVERFLOW, true));
         assert_eq!(place("a", "x"), is("a", "x", false));
         assert_eq!(red.series.len(), 6);
+    }
+
+    #[test]
+    fn overlong_texts_are_not_copied_for_each_span() {
+        let mut red = RedSeries::new(&Limits::default());
+        red.count(&span("shop", "x", 1.0, false), 0);
+        let (long, begun) = ("x".repeat(8 << 20), std::time::Instant::now());
+        for _ in 0..10_000 {
+            for of in [span(&long, "x", 1.0, false), EndedSpan { namespace: &long, ..span("bank", "x", 1.0, false) }] {
+                assert!(red.count(&of, 0).is_overflow);
+            }
+        }
+        assert!(red.count(&span("shop", &long, 1.0, false), 0).is_overflow);
+        assert_eq!(red.series.len(), 3);
+        // Copies would be hundreds of gigabytes.
+        assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
     }
 
     #[test]

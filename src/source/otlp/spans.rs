@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 
-use super::super::decode::otlp::{OtlpEncoding, read_traces, spans};
+use super::super::decode::otlp::{OtlpEncoding, each_span, read_traces};
 use super::super::decode::trace_id;
 use super::super::exemplars::Exemplars;
 use super::super::schedule::{following_slot, promise_quiet, tell_set_back};
@@ -62,18 +62,18 @@ impl SpanCounter {
         let now = clock::now();
         let accepted = TimeSpan::around(now, &self.limits);
         let (mut counted, mut overflow, mut rejected) = (0, 0, 0);
-        for span in spans(request) {
+        each_span(request, |span| {
             if !accepted.contains(span.end) {
                 rejected += 1;
-                continue;
+                return;
             }
             counted += 1;
-            let outcome = red.count(&span, now);
+            let outcome = red.count(span, now);
             overflow += u64::from(outcome.is_overflow);
             if let (Some(labels), Some(trace)) = (outcome.worth_a_look, trace_id(span.trace_id)) {
                 self.exemplars.keep(labels, trace, span.end);
             }
-        }
+        });
         for (outcome, n) in OUTCOMES.into_iter().zip([counted - overflow, overflow, rejected]) {
             self.metrics.spans(outcome, n);
         }

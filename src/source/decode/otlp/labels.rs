@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
 use super::attributes::{find, text};
 use super::names::label_name;
 use super::settings::OtlpSettings;
-use crate::base::LabelError;
+use crate::base::{LabelError, Limits};
 
 /// Labels by name.
 pub(super) type LabelMap<'a> = BTreeMap<Cow<'a, str>, Cow<'a, str>>;
@@ -18,65 +18,112 @@ const NAMESPACE: &str = "service.namespace";
 const NAME: &str = "service.name";
 const INSTANCE: &str = "service.instance.id";
 
-/// What all points of one scope of a resource share.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Shared<'a> {
-    /// Resource attributes that are labels; a point's own attribute stands against them.
-    promoted: Vec<(Cow<'a, str>, Cow<'a, str>)>,
-    /// `otel_scope_…`, `job` and `instance`, which stand against everything.
-    fixed: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+/// What a resource adds to the labels of all its points, held to the limits once: its points repeat it.
+#[derive(Debug)]
+pub(super) struct OfResource<'a> {
+    /// Attributes that are labels; a point's own attribute stands against them.
+    promoted: LabelMap<'a>,
+    /// `job` and `instance`, which stand against everything.
+    identity: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
-impl<'a> Shared<'a> {
-    /// What a resource adds.
-    pub(super) fn of_resource(attributes: &'a [KeyValue], settings: &OtlpSettings) -> Self {
-        let mut promoted: Vec<_> = attributes.iter().filter(|a| settings.promotes(&a.key)).collect();
-        promoted.sort_by(|a, b| a.key.cmp(&b.key));
-        let promoted = promoted.into_iter().map(|a| labelled(a, settings)).collect();
-        Self { promoted, fixed: identity(attributes) }
+/// What all points of one scope of a resource share.
+#[derive(Debug)]
+pub(super) struct Shared<'a> {
+    resource: &'a OfResource<'a>,
+    /// `otel_scope_…`, which stand against all but the resource's identity.
+    scope: LabelMap<'a>,
+}
+
+impl<'a> OfResource<'a> {
+    /// What these attributes add.
+    ///
+    /// # Errors
+    /// No series could have these labels.
+    pub(super) fn new(
+        attributes: &'a [KeyValue],
+        settings: &OtlpSettings,
+        limits: &Limits,
+    ) -> Result<Self, LabelError> {
+        let mut sorted: Vec<_> = attributes.iter().filter(|a| settings.promotes(&a.key)).collect();
+        sorted.sort_by(|a, b| a.key.cmp(&b.key));
+        let mut promoted = LabelMap::new();
+        for attribute in sorted {
+            let (name, value) = labelled(attribute, settings);
+            promoted.entry(name).or_insert(value);
+        }
+        let identity = identity(attributes);
+        check(promoted.iter().chain(identity.iter().map(|(name, value)| (name, value))), limits)?;
+        Ok(Self { promoted, identity })
     }
 
     /// The same with what a scope adds.
+    ///
+    /// # Errors
+    /// No series could have these labels.
     pub(super) fn with_scope(
-        &self,
+        &'a self,
         scope: Option<&'a InstrumentationScope>,
         schema_url: &'a str,
         settings: &OtlpSettings,
-    ) -> Self {
-        let mut shared = self.clone();
+        limits: &Limits,
+    ) -> Result<Shared<'a>, LabelError> {
+        let mut labels = LabelMap::new();
         if let Some(scope) = scope.filter(|s| settings.promote_scope_metadata && !s.name.is_empty()) {
-            let mut of_scope: Vec<(Cow<'a, str>, Cow<'a, str>)> = vec![
-                ("otel_scope_name".into(), scope.name.as_str().into()),
-                ("otel_scope_version".into(), scope.version.as_str().into()),
-                ("otel_scope_schema_url".into(), schema_url.into()),
-            ];
+            labels.insert("otel_scope_name".into(), scope.name.as_str().into());
+            labels.insert("otel_scope_version".into(), scope.version.as_str().into());
+            labels.insert("otel_scope_schema_url".into(), schema_url.into());
             for attribute in &scope.attributes {
                 let name = format!("otel_scope_{}", attribute.key);
                 let name = label_name(&name, settings.translation_strategy).into_owned();
-                of_scope.push((name.into(), text(attribute.value.as_ref())));
+                labels.insert(name.into(), text(attribute.value.as_ref()));
             }
-            shared.fixed.splice(0..0, of_scope);
+            check(labels.iter(), limits)?;
         }
-        shared
+        Ok(Shared { resource: self, scope: labels })
     }
+}
 
-    /// The labels of a point, without a name.
+impl<'a> Shared<'a> {
+    /// The labels of a point, without a name. What is shared is borrowed, not copied.
     ///
     /// # Errors
     /// More attributes than a series may have labels: refused before work is put into them.
     pub(super) fn point(
-        &self,
+        &'a self,
         attributes: &'a [KeyValue],
         settings: &OtlpSettings,
         labels_max: usize,
     ) -> Result<LabelMap<'a>, LabelError> {
         let mut labels = own(attributes.iter(), settings, labels_max)?;
-        for (name, value) in &self.promoted {
-            labels.entry(name.clone()).or_insert_with(|| value.clone());
+        for (name, value) in &self.resource.promoted {
+            labels.entry(Cow::Borrowed(name)).or_insert(Cow::Borrowed(value));
         }
-        labels.extend(self.fixed.iter().cloned());
+        let identity = self.resource.identity.iter().map(|(name, value)| (name, value));
+        for (name, value) in self.scope.iter().chain(identity) {
+            labels.insert(Cow::Borrowed(name), Cow::Borrowed(value));
+        }
         Ok(labels)
     }
+}
+
+/// Whether a series may have these labels.
+fn check<'l, 'a: 'l>(
+    labels: impl Iterator<Item = (&'l Cow<'a, str>, &'l Cow<'a, str>)>,
+    limits: &Limits,
+) -> Result<(), LabelError> {
+    let mut count = 0;
+    for (name, value) in labels {
+        if name.is_empty() || name.len() > limits.label_name_bytes {
+            return Err(LabelError::Name);
+        }
+        if value.len() > limits.label_value_bytes {
+            return Err(LabelError::Value);
+        }
+        // An empty label is none.
+        count += usize::from(!value.is_empty());
+    }
+    if count > limits.labels_per_series { Err(LabelError::TooMany) } else { Ok(()) }
 }
 
 /// The labels of a resource's `target_info`; none if it would say nothing, or not of whom.
@@ -136,4 +183,45 @@ fn own<'a>(
 
 fn labelled<'a>(attribute: &'a KeyValue, settings: &OtlpSettings) -> (Cow<'a, str>, Cow<'a, str>) {
     (label_name(&attribute.key, settings.translation_strategy), text(attribute.value.as_ref()))
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::common::v1::AnyValue;
+    use opentelemetry_proto::tonic::common::v1::any_value::Value;
+
+    use super::*;
+
+    fn attribute(key: &str, value: &str) -> KeyValue {
+        let value = Some(AnyValue { value: Some(Value::StringValue(value.to_owned())) });
+        KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
+    }
+
+    #[test]
+    fn what_is_shared_is_held_to_the_limits_once() {
+        let settings = OtlpSettings {
+            promote_all_resource_attributes: true,
+            promote_scope_metadata: true,
+            ..OtlpSettings::default()
+        };
+        let limits = Limits { labels_per_series: 4, label_value_bytes: 8, label_name_bytes: 24, ..Limits::default() };
+        let fault = |attributes: &[KeyValue]| OfResource::new(attributes, &settings, &limits).err();
+        assert_eq!(fault(&[attribute("a", "12345678")]), None);
+        assert_eq!(fault(&[attribute("a", "123456789")]), Some(LabelError::Value));
+        assert_eq!(fault(&[attribute(&"a".repeat(25), "")]), Some(LabelError::Name));
+        let named = [attribute(NAMESPACE, "1234"), attribute(NAME, "1234")];
+        assert_eq!(fault(&named), Some(LabelError::Value), "job is both");
+        let many: Vec<_> = (0..5).map(|i| attribute(&format!("a{i}"), "x")).collect();
+        assert_eq!(fault(&many), Some(LabelError::TooMany));
+        let again = vec![attribute("a", "x"); 1_000];
+        let resource = OfResource::new(&again, &settings, &limits).unwrap();
+        assert_eq!(resource.promoted.len(), 1);
+        let scope = |attributes: Vec<KeyValue>| {
+            let scope = InstrumentationScope { name: "s".to_owned(), attributes, ..Default::default() };
+            resource.with_scope(Some(&scope), "", &settings, &limits).err()
+        };
+        assert_eq!(scope(again.clone()), None);
+        assert_eq!(scope(many), Some(LabelError::TooMany));
+        assert_eq!(scope(vec![attribute("a", "123456789")]), Some(LabelError::Value));
+    }
 }

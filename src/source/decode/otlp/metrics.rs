@@ -1,6 +1,7 @@
 //! A message of metrics into a batch. Pure: the running totals of delta series are an argument; knows no transport and no clock.
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, Exemplar, Metric, ResourceMetrics};
 use prost::Message as _;
@@ -8,9 +9,9 @@ use prost::Message as _;
 use super::super::trace_exemplar::{TRACES_MAX, trace_id};
 use super::super::{CreatedTimestamps, Decoded, Dropped, TraceExemplar};
 use super::delta::{DeltaChanges, DeltaTotals};
-use super::labels::{LabelMap, Shared, target_info};
+use super::labels::{LabelMap, OfResource, Shared, target_info};
 use super::names::{MetricKind, metric_name};
-use super::points::{Refused, Writer, millis};
+use super::points::{Names, Refused, Writer, millis};
 use super::settings::OtlpSettings;
 use super::{OtlpEncoding, OtlpError, density, json};
 use crate::base::{BatchBuilder, LabelError, Limits, Millis, TimeSpan};
@@ -102,6 +103,7 @@ impl MetricsReader {
             deltas,
             created: self.created,
             accepted,
+            label_bytes: 0,
             label_bytes_max: self.limits.decompressed_bytes,
             is_full: false,
         };
@@ -139,18 +141,15 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn resource(&mut self, resource: &ResourceMetrics) -> Result<(), OtlpError> {
         let attributes = resource.resource.as_ref().map_or(&[][..], |r| r.attributes.as_slice());
-        let of_resource = Shared::of_resource(attributes, self.settings);
+        let of_resource = OfResource::new(attributes, self.settings, self.limits);
         let mut span: Option<(Millis, Millis)> = None;
         for scope in &resource.scope_metrics {
-            let shared = of_resource.with_scope(scope.scope.as_ref(), &scope.schema_url, self.settings);
+            let shared = of_resource.as_ref().map_err(|fault| *fault).and_then(|resource| {
+                resource.with_scope(scope.scope.as_ref(), &scope.schema_url, self.settings, self.limits)
+            });
             for metric in &scope.metrics {
                 self.metric(metric, &shared);
-                if self.writer.builder.sample_count() > self.limits.pending_samples {
-                    return Err(OtlpError::TooManySamples(self.limits.pending_samples));
-                }
-                if self.writer.is_full {
-                    return Err(OtlpError::TooManyLabels(self.limits.decompressed_bytes));
-                }
+                self.within_limits()?;
                 for t in times(metric) {
                     let (first, last) = span.unwrap_or((t, t));
                     span = Some((first.min(t), last.max(t)));
@@ -159,6 +158,16 @@ impl Walk<'_> {
         }
         if let Some((first, last)) = span {
             self.target_info(resource, first.max(self.writer.accepted.oldest), last.min(self.writer.accepted.newest));
+        }
+        self.within_limits()
+    }
+
+    fn within_limits(&self) -> Result<(), OtlpError> {
+        if self.writer.builder.sample_count() > self.limits.pending_samples {
+            return Err(OtlpError::TooManySamples(self.limits.pending_samples));
+        }
+        if self.writer.is_full {
+            return Err(OtlpError::TooManyLabels(self.limits.decompressed_bytes));
         }
         Ok(())
     }
@@ -180,7 +189,7 @@ impl Walk<'_> {
         }
     }
 
-    fn metric(&mut self, metric: &Metric, shared: &Shared<'_>) {
+    fn metric(&mut self, metric: &Metric, shared: &Result<Shared<'_>, LabelError>) {
         let Some(data) = &metric.data else { return };
         let strategy = self.settings.translation_strategy;
         let kind = match data {
@@ -192,7 +201,14 @@ impl Walk<'_> {
         if name.is_empty() {
             return self.refuse(count(data), |dropped, n| dropped.series(LabelError::Name, n));
         }
-        let (settings, labels_max) = (self.settings, self.limits.labels_per_series);
+        if name.len() > self.limits.label_value_bytes {
+            return self.refuse(count(data), |dropped, n| dropped.series(LabelError::Value, n));
+        }
+        let shared = match shared {
+            Ok(shared) => shared,
+            Err(fault) => return self.refuse(count(data), |dropped, n| dropped.series(*fault, n)),
+        };
+        let names = Names::new(name);
         match data {
             Data::Sum(sum) if !is_usable(sum.aggregation_temporality) => self.refuse_temporality(data),
             Data::Histogram(histogram) if !is_usable(histogram.aggregation_temporality) => {
@@ -200,51 +216,58 @@ impl Walk<'_> {
             }
             Data::Gauge(gauge) => {
                 for point in &gauge.data_points {
-                    let labels = shared.point(&point.attributes, settings, labels_max);
                     let write = |writer: &mut Writer<'_>, labels: &LabelMap<'_>| {
-                        writer.number(&name, labels, point, (CUMULATIVE, false))
+                        writer.number(&names.plain, labels, point, (CUMULATIVE, false))
                     };
-                    self.point(labels, point.time_unix_nano, &point.exemplars, write);
+                    self.point(shared, &point.attributes, point.time_unix_nano, &point.exemplars, write);
                 }
             }
             Data::Sum(sum) => {
                 for point in &sum.data_points {
-                    let labels = shared.point(&point.attributes, settings, labels_max);
                     let kind = (sum.aggregation_temporality, sum.is_monotonic);
-                    let write =
-                        |writer: &mut Writer<'_>, labels: &LabelMap<'_>| writer.number(&name, labels, point, kind);
-                    self.point(labels, point.time_unix_nano, &point.exemplars, write);
+                    let write = |writer: &mut Writer<'_>, labels: &LabelMap<'_>| {
+                        writer.number(&names.plain, labels, point, kind)
+                    };
+                    self.point(shared, &point.attributes, point.time_unix_nano, &point.exemplars, write);
                 }
             }
             Data::Histogram(histogram) => {
                 for point in &histogram.data_points {
-                    let labels = shared.point(&point.attributes, settings, labels_max);
                     let temporality = histogram.aggregation_temporality;
                     let write = |writer: &mut Writer<'_>, labels: &LabelMap<'_>| {
-                        writer.histogram(&name, labels, point, temporality)
+                        writer.histogram(&names, labels, point, temporality)
                     };
-                    self.point(labels, point.time_unix_nano, &point.exemplars, write);
+                    self.point(shared, &point.attributes, point.time_unix_nano, &point.exemplars, write);
                 }
             }
             Data::Summary(summary) => {
                 for point in &summary.data_points {
-                    let labels = shared.point(&point.attributes, settings, labels_max);
-                    let write = |writer: &mut Writer<'_>, labels: &LabelMap<'_>| writer.summary(&name, labels, point);
-                    self.point(labels, point.time_unix_nano, &[], write);
+                    let write = |writer: &mut Writer<'_>, labels: &LabelMap<'_>| writer.summary(&names, labels, point);
+                    self.point(shared, &point.attributes, point.time_unix_nano, &[], write);
                 }
             }
             Data::ExponentialHistogram(_) => self.refuse(count(data), |dropped, n| dropped.histograms += n),
         }
     }
 
-    fn point<'b>(
+    fn point(
         &mut self,
-        labels: Result<LabelMap<'b>, LabelError>,
+        shared: &Shared<'_>,
+        attributes: &[KeyValue],
         time: u64,
         exemplars: &[Exemplar],
-        write: impl FnOnce(&mut Writer<'_>, &LabelMap<'b>) -> Result<(), Refused>,
+        write: impl FnOnce(&mut Writer<'_>, &LabelMap<'_>) -> Result<(), Refused>,
     ) {
+        // The message is refused.
+        if self.writer.is_full {
+            return;
+        }
         self.points += 1;
+        // One out of time is refused before its labels are looked at: no work for them.
+        let labels = match self.writer.accepted.contains(millis(time)) {
+            true => shared.point(attributes, self.settings, self.limits.labels_per_series),
+            false => Ok(LabelMap::new()),
+        };
         let outcome = match labels {
             Ok(labels) => write(&mut self.writer, &labels).inspect(|()| self.trace(time, exemplars)),
             Err(fault) => {

@@ -31,7 +31,7 @@ pub use delta::{Added, Delta, DeltaChanges, DeltaFault, DeltaTotals, Standing};
 pub use metrics::{MetricsReader, TakenMetrics, has_deltas};
 pub use names::{MetricKind, label_name, metric_name};
 pub use settings::{OtlpSettings, TranslationStrategy};
-pub use traces::{EndedSpan, read_traces, spans};
+pub use traces::{EndedSpan, each_span, read_traces};
 
 /// Why a payload was refused; nothing of it was taken.
 #[derive(Debug, thiserror::Error)]

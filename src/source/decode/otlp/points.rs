@@ -24,10 +24,29 @@ pub(super) struct Writer<'a> {
     pub(super) created: CreatedTimestamps,
     /// Between which times samples are taken.
     pub(super) accepted: TimeSpan,
-    /// Most bytes of labels. What a resource says once, each of its points repeats.
+    /// Bytes of all labels so far, those of series that were refused among them: they are work as well.
+    pub(super) label_bytes: usize,
+    /// Most of them. What a resource says once, each of its points repeats.
     pub(super) label_bytes_max: usize,
     /// Whether they were reached: the message is then refused.
     pub(super) is_full: bool,
+}
+
+/// The names of a metric's series, made once for all its points.
+#[derive(Debug)]
+pub(super) struct Names {
+    pub(super) plain: String,
+    sum: String,
+    count: String,
+    bucket: String,
+}
+
+impl Names {
+    /// Those of a metric of this name.
+    pub(super) fn new(plain: String) -> Self {
+        let [sum, count, bucket] = ["sum", "count", "bucket"].map(|ending| format!("{plain}_{ending}"));
+        Self { plain, sum, count, bucket }
+    }
 }
 
 /// What a point says of all its series.
@@ -75,7 +94,7 @@ impl Writer<'_> {
     /// A point of a histogram with explicit bounds. Its buckets count what lies in each; Prometheus' what lies below.
     pub(super) fn histogram(
         &mut self,
-        name: &str,
+        names: &Names,
         labels: &LabelMap<'_>,
         point: &HistogramDataPoint,
         temporality: i32,
@@ -83,10 +102,10 @@ impl Writer<'_> {
         let moment = Moment::new(point.start_time_unix_nano, point.time_unix_nano, point.flags, temporality);
         let mut outcome = Ok(());
         if let Some(sum) = point.sum {
-            outcome = self.series(&format!("{name}_sum"), labels, None, moment, sum);
+            outcome = self.series(&names.sum, labels, None, moment, sum);
         }
-        outcome = outcome.and(self.series(&format!("{name}_count"), labels, None, moment, point.count as f64));
-        let bucket = format!("{name}_bucket");
+        outcome = outcome.and(self.series(&names.count, labels, None, moment, point.count as f64));
+        let bucket = &names.bucket;
         let mut below = 0u64;
         for (bound, count) in point.explicit_bounds.iter().zip(&point.bucket_counts) {
             below = below.saturating_add(*count);
@@ -95,25 +114,25 @@ impl Writer<'_> {
                 continue;
             }
             let le = format_value(*bound);
-            outcome = outcome.and(self.series(&bucket, labels, Some(("le", &le)), moment, below as f64));
+            outcome = outcome.and(self.series(bucket, labels, Some(("le", &le)), moment, below as f64));
         }
-        outcome.and(self.series(&bucket, labels, Some(("le", "+Inf")), moment, point.count as f64))
+        outcome.and(self.series(bucket, labels, Some(("le", "+Inf")), moment, point.count as f64))
     }
 
     /// A point of a summary.
     pub(super) fn summary(
         &mut self,
-        name: &str,
+        names: &Names,
         labels: &LabelMap<'_>,
         point: &SummaryDataPoint,
     ) -> Result<(), Refused> {
         let moment = Moment::new(point.start_time_unix_nano, point.time_unix_nano, point.flags, 0);
-        let mut outcome = self.series(&format!("{name}_sum"), labels, None, moment, point.sum);
-        outcome = outcome.and(self.series(&format!("{name}_count"), labels, None, moment, point.count as f64));
+        let mut outcome = self.series(&names.sum, labels, None, moment, point.sum);
+        outcome = outcome.and(self.series(&names.count, labels, None, moment, point.count as f64));
         let moment = Moment { is_counter: false, ..moment };
         for at in &point.quantile_values {
             let quantile = format_value(at.quantile);
-            outcome = outcome.and(self.series(name, labels, Some(("quantile", &quantile)), moment, at.value));
+            outcome = outcome.and(self.series(&names.plain, labels, Some(("quantile", &quantile)), moment, at.value));
         }
         outcome
     }
@@ -182,15 +201,14 @@ impl Writer<'_> {
     /// Begins a series. The name stands against an attribute of that name; one called `le` makes a bucket ambiguous, and
     /// is refused as Prometheus refuses it.
     fn begin(&mut self, name: &str, labels: &LabelMap<'_>, extra: Option<(&str, &str)>) -> Result<(), Refused> {
-        if self.builder.label_bytes_len() > self.label_bytes_max {
+        if self.label_bytes > self.label_bytes_max {
             self.is_full = true;
             return Err(Refused);
         }
-        self.builder.label(METRIC_NAME, name);
-        if let Some((name, value)) = extra {
-            self.builder.label(name, value);
-        }
-        for (label, value) in labels.iter().filter(|(label, _)| *label != METRIC_NAME) {
+        let others = labels.iter().filter(|(label, _)| *label != METRIC_NAME);
+        let others = others.map(|(label, value)| (label.as_ref(), value.as_ref()));
+        for (label, value) in std::iter::once((METRIC_NAME, name)).chain(extra).chain(others) {
+            self.label_bytes += label.len() + value.len();
             self.builder.label(label, value);
         }
         self.builder.end_labels().map_err(|fault| {

@@ -279,6 +279,38 @@ fn limits_hold() {
 }
 
 #[test]
+fn what_is_said_once_and_too_long_is_refused_before_each_point_repeats_it() {
+    let limits = Limits { label_value_bytes: 9, decompressed_bytes: 2_000, ..Limits::default() };
+    let message = |service: &str, name: &str, points: usize| {
+        let point = r#"{"timeUnixNano":"1700000010000000000","count":"1","sum":1,"bucketCounts":["1"]}"#;
+        format!(
+            r#"{{"resourceMetrics":[{{"resource":{{"attributes":[{{"key":"service.name","value":{{"stringValue":"{service}"}}}}]}},
+            "scopeMetrics":[{{"metrics":[{{"name":"{name}","histogram":{{"aggregationTemporality":2,"dataPoints":[{}]}}}}]}}]}}]}}"#,
+            vec![point; points].join(",")
+        )
+    };
+    let taken = |service: &str, name: &str| {
+        let taken = json(&mut decoder(&limits), &message(service, name, 2));
+        assert_eq!((taken.points, taken.rejected_points), (2, 2));
+        taken.decoded.dropped.iter().collect::<Vec<_>>()
+    };
+    // A point that was looked at would be three series.
+    assert_eq!(taken("overlong-service", "m"), [("label_value_too_long", 2)]);
+    assert_eq!(taken("shop", "overlong_metric"), [("label_value_too_long", 2)]);
+    // Series that are refused are work, and bounded as those that are taken.
+    let text = message("shop", "eight_ch", 100);
+    let refused = decoder(&limits).decode(text.as_bytes(), OtlpEncoding::Json, TimeSpan::ALL);
+    assert!(matches!(refused, Err(OtlpError::TooManyLabels(2_000))), "{refused:?}");
+    // What is out of time needs no labels.
+    let crowded = Limits { labels_per_series: 2, past_seconds: 0, ..Limits::default() };
+    let late = TimeSpan::around(1_800_000_000_000, &crowded);
+    let three = COLLECTOR.replace(r#"{"key":"state""#, r#"{"key":"a"},{"key":"b"},{"key":"state""#);
+    let taken = decoder(&crowded).decode(three.as_bytes(), OtlpEncoding::Json, late).unwrap();
+    let reasons: Vec<_> = taken.decoded.dropped.iter().map(|(reason, _)| reason).collect();
+    assert_eq!(reasons, ["native_histogram", "too_old"]);
+}
+
+#[test]
 fn a_hollow_message_is_refused_before_memory_is_taken() {
     let points = [0x0a, 0x00].repeat(100_000);
     let field = |number: u8, bytes: &[u8]| {

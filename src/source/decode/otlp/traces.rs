@@ -1,8 +1,6 @@
 //! A message of spans, one span after the other, with what a rate, an error ratio and a latency need of each. Knows no
 //! series and no clock.
 
-use std::borrow::Cow;
-
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
@@ -17,9 +15,9 @@ use crate::base::{Limits, Millis};
 #[derive(Clone, Debug, PartialEq)]
 pub struct EndedSpan<'a> {
     /// `service.name`; empty if its resource has none.
-    pub service: Cow<'a, str>,
+    pub service: &'a str,
     /// `service.namespace`.
-    pub namespace: Cow<'a, str>,
+    pub namespace: &'a str,
     /// Its name.
     pub name: &'a str,
     /// `SPAN_KIND_SERVER` and so on.
@@ -66,27 +64,27 @@ pub fn read_traces(
     })
 }
 
-/// The spans of a message, in its order.
-pub fn spans(request: &ExportTraceServiceRequest) -> impl Iterator<Item = EndedSpan<'_>> {
-    request.resource_spans.iter().flat_map(|resource| {
+/// Visits the spans of a message, in its order. What a resource says is text once for all its spans.
+pub fn each_span(request: &ExportTraceServiceRequest, mut visit: impl FnMut(&EndedSpan<'_>)) {
+    for resource in &request.resource_spans {
         let attributes = resource.resource.as_ref().map_or(&[][..], |r| r.attributes.as_slice());
-        let of = |key| find(attributes, key).map_or(Cow::Borrowed(""), |a| text(a.value.as_ref()));
+        let of = |key| find(attributes, key).map(|a| text(a.value.as_ref())).unwrap_or_default();
         let (service, namespace) = (of("service.name"), of("service.namespace"));
-        resource.scope_spans.iter().flat_map(|scope| &scope.spans).map(move |span| {
+        for span in resource.scope_spans.iter().flat_map(|scope| &scope.spans) {
             let status = span.status.as_ref().map_or(0, |status| status.code);
             let nanos = span.end_time_unix_nano.saturating_sub(span.start_time_unix_nano);
-            EndedSpan {
-                service: service.clone(),
-                namespace: namespace.clone(),
+            visit(&EndedSpan {
+                service: &service,
+                namespace: &namespace,
                 name: &span.name,
                 kind: SpanKind::try_from(span.kind).unwrap_or(SpanKind::Unspecified).as_str_name(),
                 status: StatusCode::try_from(status).unwrap_or(StatusCode::Unset).as_str_name(),
                 duration_ms: nanos as f64 / 1e6,
                 end: millis(span.end_time_unix_nano),
                 trace_id: &span.trace_id,
-            }
-        })
-    })
+            });
+        }
+    }
 }
 
 #[cfg(test)]
@@ -107,15 +105,27 @@ mod tests {
         let limits = Limits::default();
         let request = read_traces(JSON.as_bytes(), OtlpEncoding::Json, &limits).unwrap();
         let again = read_traces(&request.encode_to_vec(), OtlpEncoding::Protobuf, &limits).unwrap();
-        let all: Vec<EndedSpan<'_>> = spans(&request).collect();
-        assert_eq!(all, spans(&again).collect::<Vec<_>>());
-        assert_eq!((all[0].kind, all[0].status), ("SPAN_KIND_SERVER", "STATUS_CODE_ERROR"));
-        assert_eq!((all[0].service.as_ref(), all[0].name, all[0].duration_ms), ("shop", "GET /", 250.0));
-        assert_eq!(all[0].trace_id.len(), 16);
-        assert!(all[0].is_error());
-        assert_eq!((all[1].kind, all[1].status), ("SPAN_KIND_CLIENT", "STATUS_CODE_UNSET"));
+        let all = |request| {
+            let mut all = Vec::new();
+            each_span(request, |span| all.push(format!("{span:?} {}", span.is_error())));
+            all
+        };
+        assert_eq!(all(&request), all(&again));
+        let first = EndedSpan {
+            service: "shop",
+            namespace: "",
+            name: "GET /",
+            kind: "SPAN_KIND_SERVER",
+            status: "STATUS_CODE_ERROR",
+            duration_ms: 250.0,
+            end: 1_700_000_000_250,
+            trace_id: b"\x5b\x8e\xff\xf7\x98\x03\x81\x03\xd2\x69\xb6\x33\x81\x3f\xc6\x0c",
+        };
+        let (name, kind, status) = ("later", "SPAN_KIND_CLIENT", "STATUS_CODE_UNSET");
         // Two clocks that disagree make no negative latency.
-        assert_eq!((all[1].duration_ms, all[1].end), (0.0, 1_700_000_000_000));
+        let (duration_ms, end) = (0.0, 1_700_000_000_000);
+        let later = EndedSpan { name, kind, status, duration_ms, end, trace_id: &[], ..first.clone() };
+        assert_eq!(all(&request), [format!("{first:?} true"), format!("{later:?} false")]);
     }
 
     #[test]
