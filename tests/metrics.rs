@@ -126,6 +126,10 @@ async fn every_counter_that_the_rule_pack_takes_a_rate_of_is_there_before_it_cou
             name if name.starts_with("forewarn_sink_") => missing(&asked, "sink", &sinks, &series),
             name if name.starts_with("forewarn_source_") => missing(&asked, "source", &sources, &series),
             "forewarn_kafka_faults_total" => missing(&asked, "client", &kafka, &series),
+            "forewarn_http_refused_total" => {
+                let gone = |reason: &&str| !values("forewarn_http_refused_total", "reason").contains(*reason);
+                asked.matchers.iter().flat_map(|m| m.value.split('|')).filter(gone).map(str::to_owned).collect()
+            }
             name if name.starts_with("forewarn_kafka_") => missing(&asked, "source", &kafka, &series),
             // Without a label that says whose it is.
             name => {
