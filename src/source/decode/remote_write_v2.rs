@@ -158,8 +158,9 @@ impl<'a> Out<'a> {
         Ok(())
     }
 
+    /// Keeps the newest trace of a series.
     fn exemplars(&mut self, message: &'a [u8]) -> Result<(), DecodeError> {
-        let mut reader = Reader::new(message);
+        let (mut reader, mut newest) = (Reader::new(message), None);
         while let Some((field, value)) = reader.field()? {
             if field != series::EXEMPLARS {
                 continue;
@@ -178,10 +179,12 @@ impl<'a> Out<'a> {
                 }
             }
             refs.end()?;
-            let Some(trace) = trace.filter(|id| is_trace_id(id)) else { continue };
-            if let Some(labels) = self.builder.last_labels().filter(|_| self.traces.len() < TRACES_MAX) {
-                self.traces.push(TraceExemplar::new(labels, trace.to_owned(), at));
-            }
+            newest = newest.max(trace.filter(|id| is_trace_id(id)).map(|id| (at, id)));
+        }
+        if let (Some((at, trace)), Some(labels)) = (newest, self.builder.last_labels())
+            && self.traces.len() < TRACES_MAX
+        {
+            self.traces.extend(TraceExemplar::new(labels, trace.to_owned(), at));
         }
         Ok(())
     }
@@ -303,6 +306,21 @@ mod tests {
         for other in ["", "abc", &TRACE[..31], "../../../0123456", "0123456789abcde&", "0123456789abcdéf"] {
             assert_eq!(taken(other), 0, "{other}");
         }
+    }
+
+    #[test]
+    fn the_newest_trace_of_a_series_is_kept_unless_its_labels_are_long() {
+        let other = TRACE.replace('0', "f");
+        let traces = |job: &str| {
+            let symbols = ["", "__name__", "up", "job", job, "trace_id", TRACE, &other];
+            let [old, new, between] = [(6, 7), (7, 9), (6, 8)].map(|(trace, at)| [0x0a, 2, 5, trace, 0x18, at]);
+            let series: &[(u32, &[u8])] = &[(1, LABELS), (2, SAMPLE), (4, &old), (4, &new), (4, &between)];
+            read(&request(&symbols, &[series])).unwrap().traces
+        };
+        let kept: Vec<_> = traces("j").into_iter().map(|trace| (trace.trace_id, trace.at)).collect();
+        assert_eq!(kept, [(other.clone(), 9)]);
+        assert_eq!(traces(&"j".repeat(4_000)).len(), 1);
+        assert!(traces(&"j".repeat(4_100)).is_empty());
     }
 
     #[test]
