@@ -233,10 +233,16 @@ impl<'a> Refs<'a> {
     }
 }
 
+/// The table. A symbol takes sixteen bytes here, which two in the message can ask for; four do where symbols differ, as the
+/// specification demands, but for the empty one and 128 of one character.
 fn symbols(message: &[u8]) -> Result<Vec<&[u8]>, DecodeError> {
+    let symbols_max = 64 + message.len() / 4;
     let (mut reader, mut symbols) = (Reader::new(message), Vec::new());
     while let Some((field, value)) = reader.field()? {
         if field == request::SYMBOLS {
+            if symbols.len() >= symbols_max {
+                return Err(DecodeError::Symbols("it has more symbols than can differ in so many bytes"));
+            }
             symbols.push(value.bytes(field)?);
         }
     }
@@ -344,6 +350,21 @@ mod tests {
         let twice = with(&[1, 2, 1, 2]).unwrap();
         assert_eq!(twice.dropped.iter().collect::<Vec<_>>(), [("duplicate_label", 1)]);
         assert!(twice.batch.is_empty());
+    }
+
+    #[test]
+    fn more_symbols_than_can_differ_are_refused() {
+        let with = |symbols: &[&str]| read(&request(symbols, &[]));
+        assert!(matches!(with(&[""; 1_000]), Err(DecodeError::Symbols(_))));
+        assert!(matches!(with(&["", "a"].repeat(1_000)), Err(DecodeError::Symbols(_))));
+        // All that there are of no more than two characters.
+        let of_one: Vec<String> = (0..128u8).map(|c| char::from(c).to_string()).collect();
+        let of_two: Vec<String> = of_one.iter().flat_map(|a| of_one.iter().map(move |b| format!("{a}{b}"))).collect();
+        let mut all = vec![""];
+        all.extend(of_one.iter().map(String::as_str));
+        assert!(with(&all).is_ok());
+        all.extend(of_two.iter().map(String::as_str));
+        assert!(with(&all).is_ok());
     }
 
     /// A sample of value 1 at `t`, of a counter that began at `start`; 0 where its sender does not say.
