@@ -42,7 +42,8 @@ pub fn is_version_2(message: &[u8]) -> bool {
 /// The message is malformed or breaks a limit; nothing of it is taken.
 pub fn decode_message(message: &[u8], limits: &Limits, created: CreatedTimestamps) -> Result<Decoded, DecodeError> {
     let (builder, symbols) = (BatchBuilder::new(limits), symbols(message)?);
-    let mut out = Out { builder, dropped: Dropped::default(), traces: vec![], symbols, created, label_bytes: 0 };
+    let mut out =
+        Out { builder, dropped: Dropped::default(), traces: vec![], symbols, created, exemplars: 0, label_bytes: 0 };
     out.builder.reserve(message.len(), message.len() / 32, message.len() / 32);
     let mut reader = Reader::new(message);
     while let Some((field, value)) = reader.field()? {
@@ -60,7 +61,7 @@ pub fn decode_message(message: &[u8], limits: &Limits, created: CreatedTimestamp
             }
         }
     }
-    Ok(Decoded { batch: out.builder.finish(), dropped: out.dropped, traces: out.traces })
+    Ok(Decoded { batch: out.builder.finish(), dropped: out.dropped, traces: out.traces, exemplars: out.exemplars })
 }
 
 // Field numbers of prometheus/prometheus prompb/io/prometheus/write/v2/types.proto.
@@ -93,6 +94,8 @@ struct Out<'a> {
     traces: Vec<TraceExemplar>,
     symbols: Vec<&'a [u8]>,
     created: CreatedTimestamps,
+    /// Exemplars of series that were taken.
+    exemplars: u64,
     /// Bytes of all labels that series have named.
     label_bytes: usize,
 }
@@ -158,7 +161,7 @@ impl<'a> Out<'a> {
         Ok(())
     }
 
-    /// Keeps the newest trace of a series.
+    /// Counts the exemplars of a series, and keeps the newest trace that they name.
     fn exemplars(&mut self, message: &'a [u8]) -> Result<(), DecodeError> {
         let (mut reader, mut newest) = (Reader::new(message), None);
         while let Some((field, value)) = reader.field()? {
@@ -179,6 +182,7 @@ impl<'a> Out<'a> {
                 }
             }
             refs.end()?;
+            self.exemplars += 1;
             newest = newest.max(trace.filter(|id| is_trace_id(id)).map(|id| (at, id)));
         }
         if let (Some((at, trace)), Some(labels)) = (newest, self.builder.last_labels())
@@ -306,7 +310,9 @@ mod tests {
         let taken = |trace: &str| {
             let mut symbols = SYMBOLS;
             symbols[6] = trace;
-            read(&request(&symbols, &[&[(1, LABELS), (2, SAMPLE), (4, exemplar)]])).unwrap().traces.len()
+            let got = read(&request(&symbols, &[&[(1, LABELS), (2, SAMPLE), (4, exemplar)]])).unwrap();
+            assert_eq!(got.exemplars, 1, "{trace}");
+            got.traces.len()
         };
         assert_eq!((taken(TRACE), taken(&TRACE[..16])), (1, 1));
         for other in ["", "abc", &TRACE[..31], "../../../0123456", "0123456789abcde&", "0123456789abcdéf"] {

@@ -113,7 +113,7 @@ impl MetricsReader {
             walk.resource(resource)?;
         }
         let Walk { writer, traces, points, rejected: rejected_points, .. } = walk;
-        let decoded = Decoded { batch: writer.builder.finish(), dropped: writer.dropped, traces };
+        let decoded = Decoded { batch: writer.builder.finish(), dropped: writer.dropped, traces, ..Decoded::default() };
         Ok(TakenMetrics { decoded, points, rejected_points, ..TakenMetrics::default() })
     }
 }
