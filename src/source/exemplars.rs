@@ -52,7 +52,7 @@ struct Exemplar {
 
 impl Exemplars {
     /// Keeps the trace of a failing or slow span for the series of these labels, in place of an older one. One that says
-    /// nothing of its owner is not kept, nor one with labels of [`TraceExemplar::LABEL_BYTES_MAX`] or more.
+    /// nothing of its owner is not kept, nor one with more labels than [`TraceExemplar::LABEL_BYTES_MAX`].
     pub fn keep(&self, labels: Labels, trace_id: String, at: Millis) {
         self.lock().keep(labels, trace_id, at, true);
     }
