@@ -27,8 +27,10 @@ pub struct Decoded {
     pub batch: Batch,
     /// The samples left out.
     pub dropped: Dropped,
-    /// Traces that its exemplars name.
+    /// Traces that its exemplars name, as far as they are kept.
     pub traces: Vec<TraceExemplar>,
+    /// Exemplars of the series taken, whatever becomes of them: for who has to be told that they have come. Remote write 2.0's.
+    pub exemplars: u64,
 }
 
 /// Counts of what was left out, by reason.

@@ -2,6 +2,10 @@
 //!
 //! <https://github.com/Telefonica/prometheus-kafka-adapter>, section "output": the time as RFC 3339, the value as text, and
 //! all labels, `__name__` among them. A value that is a number and a time in Unix seconds are read as well: forks write them.
+//!
+//! Prometheus' staleness markers come as `NaN`, like any other NaN: the text has no room for the difference. Each is taken for a
+//! marker. A series whose value is no number for once is then absent until its next sample; the other way round every series
+//! that ended would make the sums over it NaN for as long as Prometheus looks back.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +14,7 @@ use serde_json::Value;
 
 use super::Decoded;
 use super::json_lines::{self, JsonLinesError, Samples};
-use crate::base::{Limits, METRIC_NAME, parse_instant, parse_value, unix_instant};
+use crate::base::{Limits, METRIC_NAME, parse_instant, parse_value, stale_nan, unix_instant};
 
 #[derive(Deserialize)]
 struct Document {
@@ -49,6 +53,7 @@ fn take(document: Document, samples: &mut Samples) -> Result<(), String> {
         _ => None,
     };
     let v = v.ok_or_else(|| format!("{} is no value", document.value))?;
+    let v = if v.is_nan() { stale_nan() } else { v };
     let mut labels = document.labels;
     if let Some(name) = document.name {
         labels.entry(METRIC_NAME.to_owned()).or_insert(name);
@@ -62,6 +67,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::base::is_stale;
 
     #[test]
     fn values_and_names() {
@@ -72,7 +78,14 @@ mod tests {
         };
         assert_eq!(one(r#"{"timestamp":"1970-01-01T00:00:01Z","value":"+Inf","name":"x","labels":{}}"#), "x inf @1000");
         assert_eq!(one(r#"{"timestamp":1,"value":2.5,"name":"x","labels":{"__name__":"y"}}"#), "y 2.5 @1000");
-        assert_eq!(one(r#"{"timestamp":1,"value":"NaN","labels":{"__name__":"y","a":"b"}}"#), "y{a=\"b\"} NaN @1000");
+        assert_eq!(one(r#"{"timestamp":1,"value":"-1","labels":{"__name__":"y","a":"b"}}"#), "y{a=\"b\"} -1 @1000");
+    }
+
+    #[test]
+    fn staleness_markers_come_as_nan() {
+        let text = br#"{"timestamp":1,"value":"NaN","labels":{"__name__":"y"}}{"timestamp":2,"value":"-Inf","labels":{"__name__":"y"}}"#;
+        let batch = decode(text, &Limits::default()).unwrap().batch;
+        assert_eq!(batch.all_samples().iter().map(|s| is_stale(s.v)).collect::<Vec<_>>(), [true, false]);
     }
 
     #[test]

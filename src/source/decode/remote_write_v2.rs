@@ -5,6 +5,9 @@
 //! Exemplars are kept if they name a trace, created timestamps if they are asked for. These stand with a series, or, since the
 //! specification's fourth candidate, with each of its samples.
 
+mod symbols;
+
+use self::symbols::{Refs, symbols};
 use super::protobuf::{Reader, Value, WireError};
 use super::remote_write::{DecodeError, decompress};
 use super::trace_exemplar::{TRACES_MAX, TraceExemplar, is_trace_id};
@@ -42,7 +45,8 @@ pub fn is_version_2(message: &[u8]) -> bool {
 /// The message is malformed or breaks a limit; nothing of it is taken.
 pub fn decode_message(message: &[u8], limits: &Limits, created: CreatedTimestamps) -> Result<Decoded, DecodeError> {
     let (builder, symbols) = (BatchBuilder::new(limits), symbols(message)?);
-    let mut out = Out { builder, dropped: Dropped::default(), traces: vec![], symbols, created, label_bytes: 0 };
+    let mut out =
+        Out { builder, dropped: Dropped::default(), traces: vec![], symbols, created, exemplars: 0, label_bytes: 0 };
     out.builder.reserve(message.len(), message.len() / 32, message.len() / 32);
     let mut reader = Reader::new(message);
     while let Some((field, value)) = reader.field()? {
@@ -60,7 +64,7 @@ pub fn decode_message(message: &[u8], limits: &Limits, created: CreatedTimestamp
             }
         }
     }
-    Ok(Decoded { batch: out.builder.finish(), dropped: out.dropped, traces: out.traces })
+    Ok(Decoded { batch: out.builder.finish(), dropped: out.dropped, traces: out.traces, exemplars: out.exemplars })
 }
 
 // Field numbers of prometheus/prometheus prompb/io/prometheus/write/v2/types.proto.
@@ -93,6 +97,8 @@ struct Out<'a> {
     traces: Vec<TraceExemplar>,
     symbols: Vec<&'a [u8]>,
     created: CreatedTimestamps,
+    /// Exemplars of series that were taken.
+    exemplars: u64,
     /// Bytes of all labels that series have named.
     label_bytes: usize,
 }
@@ -158,8 +164,9 @@ impl<'a> Out<'a> {
         Ok(())
     }
 
+    /// Counts the exemplars of a series, and keeps the newest trace that they name.
     fn exemplars(&mut self, message: &'a [u8]) -> Result<(), DecodeError> {
-        let mut reader = Reader::new(message);
+        let (mut reader, mut newest) = (Reader::new(message), None);
         while let Some((field, value)) = reader.field()? {
             if field != series::EXEMPLARS {
                 continue;
@@ -178,68 +185,15 @@ impl<'a> Out<'a> {
                 }
             }
             refs.end()?;
-            let Some(trace) = trace.filter(|id| is_trace_id(id)) else { continue };
-            if let Some(labels) = self.builder.last_labels().filter(|_| self.traces.len() < TRACES_MAX) {
-                self.traces.push(TraceExemplar::new(labels, trace.to_owned(), at));
-            }
+            self.exemplars += 1;
+            newest = newest.max(trace.filter(|id| is_trace_id(id)).map(|id| (at, id)));
+        }
+        if let (Some((at, trace)), Some(labels)) = (newest, self.builder.last_labels())
+            && self.traces.len() < TRACES_MAX
+        {
+            self.traces.extend(TraceExemplar::new(labels, trace.to_owned(), at));
         }
         Ok(())
-    }
-}
-
-/// Numbers of symbols, two for each label; packed, or one a field.
-#[derive(Default)]
-struct Refs<'a> {
-    name: Option<&'a [u8]>,
-}
-
-impl<'a> Refs<'a> {
-    fn read(
-        &mut self,
-        field: u32,
-        value: Value<'a>,
-        symbols: &[&'a [u8]],
-        mut label: impl FnMut(&'a [u8], &'a [u8]),
-    ) -> Result<(), DecodeError> {
-        let mut one = |number: u64| {
-            let symbol = usize::try_from(number).ok().and_then(|i| symbols.get(i).copied());
-            let symbol = symbol.ok_or(DecodeError::Symbols("a series names a symbol that is not there"))?;
-            match self.name.take() {
-                None => self.name = Some(symbol),
-                Some(name) => label(name, symbol),
-            }
-            Ok(())
-        };
-        match value {
-            Value::Varint(number) => one(number),
-            value => {
-                let mut packed = Reader::new(value.bytes(field)?);
-                while let Some(number) = packed.next_varint()? {
-                    one(number)?;
-                }
-                Ok(())
-            }
-        }
-    }
-
-    fn end(&self) -> Result<(), DecodeError> {
-        match self.name {
-            None => Ok(()),
-            Some(_) => Err(DecodeError::Symbols("a series names a label without a value")),
-        }
-    }
-}
-
-fn symbols(message: &[u8]) -> Result<Vec<&[u8]>, DecodeError> {
-    let (mut reader, mut symbols) = (Reader::new(message), Vec::new());
-    while let Some((field, value)) = reader.field()? {
-        if field == request::SYMBOLS {
-            symbols.push(value.bytes(field)?);
-        }
-    }
-    match symbols.first() {
-        None | Some([]) => Ok(symbols),
-        Some(_) => Err(DecodeError::Symbols("the first symbol is not empty")),
     }
 }
 
@@ -297,12 +251,29 @@ mod tests {
         let taken = |trace: &str| {
             let mut symbols = SYMBOLS;
             symbols[6] = trace;
-            read(&request(&symbols, &[&[(1, LABELS), (2, SAMPLE), (4, exemplar)]])).unwrap().traces.len()
+            let got = read(&request(&symbols, &[&[(1, LABELS), (2, SAMPLE), (4, exemplar)]])).unwrap();
+            assert_eq!(got.exemplars, 1, "{trace}");
+            got.traces.len()
         };
         assert_eq!((taken(TRACE), taken(&TRACE[..16])), (1, 1));
         for other in ["", "abc", &TRACE[..31], "../../../0123456", "0123456789abcde&", "0123456789abcdéf"] {
             assert_eq!(taken(other), 0, "{other}");
         }
+    }
+
+    #[test]
+    fn the_newest_trace_of_a_series_is_kept_unless_its_labels_are_long() {
+        let other = TRACE.replace('0', "f");
+        let traces = |job: &str| {
+            let symbols = ["", "__name__", "up", "job", job, "trace_id", TRACE, &other];
+            let [old, new, between] = [(6, 7), (7, 9), (6, 8)].map(|(trace, at)| [0x0a, 2, 5, trace, 0x18, at]);
+            let series: &[(u32, &[u8])] = &[(1, LABELS), (2, SAMPLE), (4, &old), (4, &new), (4, &between)];
+            read(&request(&symbols, &[series])).unwrap().traces
+        };
+        let kept: Vec<_> = traces("j").into_iter().map(|trace| (trace.trace_id, trace.at)).collect();
+        assert_eq!(kept, [(other.clone(), 9)]);
+        assert_eq!(traces(&"j".repeat(4_000)).len(), 1);
+        assert!(traces(&"j".repeat(4_100)).is_empty());
     }
 
     #[test]
@@ -326,6 +297,21 @@ mod tests {
         let twice = with(&[1, 2, 1, 2]).unwrap();
         assert_eq!(twice.dropped.iter().collect::<Vec<_>>(), [("duplicate_label", 1)]);
         assert!(twice.batch.is_empty());
+    }
+
+    #[test]
+    fn more_symbols_than_can_differ_are_refused() {
+        let with = |symbols: &[&str]| read(&request(symbols, &[]));
+        assert!(matches!(with(&[""; 1_000]), Err(DecodeError::Symbols(_))));
+        assert!(matches!(with(&["", "a"].repeat(1_000)), Err(DecodeError::Symbols(_))));
+        // All that there are of no more than two characters.
+        let of_one: Vec<String> = (0..128u8).map(|c| char::from(c).to_string()).collect();
+        let of_two: Vec<String> = of_one.iter().flat_map(|a| of_one.iter().map(move |b| format!("{a}{b}"))).collect();
+        let mut all = vec![""];
+        all.extend(of_one.iter().map(String::as_str));
+        assert!(with(&all).is_ok());
+        all.extend(of_two.iter().map(String::as_str));
+        assert!(with(&all).is_ok());
     }
 
     /// A sample of value 1 at `t`, of a counter that began at `start`; 0 where its sender does not say.

@@ -17,10 +17,14 @@ pub struct TraceExemplar {
 pub(super) const TRACES_MAX: usize = 1_000;
 
 impl TraceExemplar {
-    /// Of the series with these labels.
-    pub(super) fn new(series: LabelsRef<'_>, trace_id: String, at: Millis) -> Self {
+    /// Bytes of the labels of a series of which traces are kept: many are kept, and no series to alert about has more.
+    pub const LABEL_BYTES_MAX: usize = 4 << 10;
+
+    /// Of the series with these labels; None if they are too long.
+    pub(super) fn new(series: LabelsRef<'_>, trace_id: String, at: Millis) -> Option<Self> {
         let of_all = |name: &str| !["__name__", "le", "quantile"].contains(&name);
-        Self { labels: series.filter(of_all), trace_id, at }
+        let is_short = series.as_bytes().len() <= Self::LABEL_BYTES_MAX;
+        is_short.then(|| Self { labels: series.filter(of_all), trace_id, at })
     }
 }
 

@@ -35,6 +35,23 @@ pub struct Poison {
     pub text: String,
 }
 
+impl Poison {
+    /// Some faults quote the message, which may be as large as a message can be: for people its beginning says enough, and a
+    /// dead letter has to fit where the message did.
+    const TEXT_BYTES_MAX: usize = 500;
+
+    /// Because of this; a long text is cut.
+    #[must_use]
+    pub fn new(reason: &'static str, mut text: String) -> Self {
+        if text.len() > Self::TEXT_BYTES_MAX {
+            let end = (0..=Self::TEXT_BYTES_MAX).rfind(|at| text.is_char_boundary(*at)).unwrap_or(0);
+            text.truncate(end);
+            text.push('…');
+        }
+        Self { reason, text }
+    }
+}
+
 /// Why messages cannot be decoded, as metric label values.
 pub const UNDECODED: [&str; 5] = ["too_large", "too_many_samples", "malformed", "compression", "unknown_partition"];
 
@@ -101,7 +118,7 @@ impl Decoding {
     ) -> Result<Read, Poison> {
         if message.len() > limits.request_bytes {
             let text = format!("{} bytes, more than limits.request_bytes ({})", message.len(), limits.request_bytes);
-            return Err(Poison { reason: "too_large", text });
+            return Err(Poison::new("too_large", text));
         }
         let decoded = match &mut self.form {
             Form::Otlp(decoder, encoding) => {
@@ -146,7 +163,7 @@ fn any_remote_write(
         }
         (Err(plain), block) => {
             let poison = Poison::from(plain);
-            Err(Poison { text: format!("{}; nor is it compressed: {block}", poison.text), ..poison })
+            Err(Poison::new(poison.reason, format!("{}; nor is it compressed: {block}", poison.text)))
         }
     }
 }
@@ -160,7 +177,7 @@ impl From<remote_write::DecodeError> for Poison {
             E::Protobuf(_) | E::Symbols(_) => "malformed",
             E::TooManySamples(_) | E::TooManyLabels(_) => "too_many_samples",
         };
-        Self { reason, text: error.to_string() }
+        Self::new(reason, error.to_string())
     }
 }
 
@@ -171,7 +188,7 @@ impl From<OtlpError> for Poison {
             OtlpError::TooManySamples(_) | OtlpError::TooManyLabels(_) => "too_many_samples",
             OtlpError::Protobuf(_) | OtlpError::Wire(_) | OtlpError::Json(_) => "malformed",
         };
-        Self { reason, text: error.to_string() }
+        Self::new(reason, error.to_string())
     }
 }
 
@@ -182,7 +199,7 @@ impl From<json_lines::JsonLinesError> for Poison {
             E::Json { .. } | E::Value { .. } | E::Nothing => "malformed",
             E::TooManySamples(_) => "too_many_samples",
         };
-        Self { reason, text: error.to_string() }
+        Self::new(reason, error.to_string())
     }
 }
 
@@ -258,6 +275,27 @@ mod tests {
         let batch = decoding.decode(message, 1_700_000_001_000, &limits, &mut Vec::new()).unwrap().decoded.batch;
         let starts: Vec<_> = batch.all_samples().iter().map(|s| CounterStart::of(s.v)).collect();
         assert_eq!(starts[..2], [Some(CounterStart::Increment), None]);
+    }
+
+    #[test]
+    fn a_fault_that_quotes_the_message_is_cut() {
+        let limits = Limits::default();
+        let text = |decoder: Decoder, message: String| {
+            let mut decoding = decoder.start(&OtlpSettings::default(), CreatedTimestamps::Ignore, &limits);
+            decoding.decode(message.as_bytes(), 1_000, &limits, &mut Vec::new()).unwrap_err().text
+        };
+        for decoder in [Decoder::PrometheusKafkaAdapter, Decoder::TelegrafJson] {
+            for beginning in ["", "x"] {
+                let long = beginning.to_owned() + &"é".repeat(100_000);
+                let stamp = format!(r#"{{"name":"m","fields":{{}},"labels":{{}},"value":"1","timestamp":"{long}"}}"#);
+                let text = text(decoder, stamp);
+                assert!(text.starts_with("document 1: ") && text.ends_with("é…"), "{text}");
+                assert!((500..=503).contains(&text.len()), "{}", text.len());
+            }
+        }
+        let shape = format!(r#"{{"timestamp":1,"value":"1","labels":"{}"}}"#, "x".repeat(100_000));
+        let text = text(Decoder::PrometheusKafkaAdapter, shape);
+        assert!(text.contains("invalid type: string") && text.len() < 510, "{text}");
     }
 
     #[test]

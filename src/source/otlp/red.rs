@@ -134,8 +134,14 @@ impl RedSeries {
                 return (key, false);
             }
         }
-        let is_known = span.service.len() <= bytes_max && self.names.contains_key(span.service);
-        (Key::overflow(if is_known { span.service } else { OVERFLOW }, span), true)
+        if span.service.len() <= bytes_max && self.names.contains_key(span.service) {
+            let key = Key::overflow(span.service, span);
+            // A bound of its own, so that a service whose names are many is still told from others when all is full.
+            if self.series.len() < self.series_max.saturating_mul(2) || self.series.contains_key(&key) {
+                return (key, true);
+            }
+        }
+        (Key::overflow(OVERFLOW, span), true)
     }
 
     fn forget(&mut self, key: &Key) {
@@ -288,6 +294,27 @@ mod tests {
         assert_eq!(place("c", "x"), is(OVERFLOW, OVERFLOW, true));
         assert_eq!(place("a", "x"), is("a", "x", false));
         assert_eq!(red.series.len(), 6);
+    }
+
+    #[test]
+    fn namespaces_without_end_share_the_overflow_of_their_service() {
+        let mut red = RedSeries::new(&Limits { span_series: 10, ..Limits::default() });
+        for i in 0..1_000 {
+            let (service, namespace) = (format!("s{}", i % 20), format!("eu{i}"));
+            for kind in ["SPAN_KIND_SERVER", "SPAN_KIND_CLIENT"] {
+                red.count(&EndedSpan { namespace: &namespace, kind, ..span(&service, "x", 1.0, false) }, 0);
+            }
+        }
+        // Ten of their own, of five services; for either kind the overflow of all others, and that of as many as twice ten hold.
+        assert_eq!(red.series.len(), 10 + 2 + 4 * 2);
+        let long = "n".repeat(10_000);
+        let key = red.place(&EndedSpan { namespace: &long, ..span("s1", "x", 1.0, false) }).0;
+        assert_eq!((key.job.as_str(), key.service.as_str(), key.name.as_str()), ("s1", "s1", OVERFLOW));
+        for i in 0..20 {
+            let status = ["STATUS_CODE_OK", "STATUS_CODE_ERROR"][i % 2];
+            red.count(&EndedSpan { status, ..span(&format!("s{i}"), "y", 1.0, false) }, 0);
+        }
+        assert_eq!(red.series.len(), 20 + 2, "there is no room for further overflows but that of all");
     }
 
     #[test]

@@ -135,7 +135,7 @@ async fn wait_for(events: &mut mpsc::Receiver<SourceEvent>, name: &str, fits: im
 
 /// A version 2 request with samples of `up` at these times, each with an exemplar, of a counter that began a second before the
 /// first, and with a native histogram or not.
-fn v2_request(times: &[i64], with_histogram: bool) -> Vec<u8> {
+fn v2_request(times: &[i64], with_histogram: bool, exemplar_label: &str) -> Vec<u8> {
     let (mut series, mut request) = (Vec::new(), Vec::new());
     write_field(&mut series, 1, &[1, 2, 3, 4]);
     for t in times {
@@ -151,7 +151,7 @@ fn v2_request(times: &[i64], with_histogram: bool) -> Vec<u8> {
     if with_histogram {
         write_field(&mut series, 3, b"");
     }
-    for symbol in ["", "__name__", "up", "job", "j", "trace_id", "0123456789abcdef"] {
+    for symbol in ["", "__name__", "up", "job", "j", exemplar_label, "0123456789abcdef"] {
         write_field(&mut request, 4, symbol.as_bytes());
     }
     write_field(&mut request, 5, &series);
@@ -164,13 +164,14 @@ async fn version_2_is_told_what_was_written() {
     let client = crate::source::plain_client();
     let now = clock::now();
     let later = now + 3_600_000;
-    for (times, with_histogram, status, samples, exemplars) in [
-        (vec![now, now + 1], false, 204, "2", "2"),
-        (vec![now, now + 1], true, 400, "2", "2"),
-        (vec![now, later], false, 400, "1", "2"),
-        (vec![], false, 204, "0", "0"),
+    for (times, with_histogram, label, status, samples, exemplars) in [
+        (vec![now, now + 1], false, "trace_id", 204, "2", "2"),
+        (vec![now, now + 1], true, "trace_id", 400, "2", "2"),
+        (vec![now, later], false, "trace_id", 400, "1", "2"),
+        (vec![now, now + 1], false, "request_id", 204, "2", "2"),
+        (vec![], false, "trace_id", 204, "0", "0"),
     ] {
-        let mut request = client.post(&server.url).body(v2_request(&times, with_histogram));
+        let mut request = client.post(&server.url).body(v2_request(&times, with_histogram, label));
         for (name, value) in V2 {
             request = request.header(name, value);
         }

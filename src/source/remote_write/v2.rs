@@ -1,7 +1,8 @@
 //! Remote write 2.0: takes a request and says how much of it was written.
 //!
 //! <https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/>: an answer of 2xx says that everything was written; where
-//! something was left out for good it is 400, and the headers say how much was written nevertheless.
+//! something was left out for good it is 400, and the headers say how much was written nevertheless. All exemplars of series that
+//! were taken count as written: that only those of traces are of use here is no fault of the sender's, who would call others failed.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -28,11 +29,10 @@ pub(super) async fn take(state: &RemoteWrite, headers: &HeaderMap, body: Body) -
         remote_write_v2::decode(body, limits, created, scratch)
     };
     let decoded = decode(body, &state.limits, read).await?;
-    let Decoded { batch, dropped, traces } = in_time(state, decoded)?;
+    let Decoded { batch, dropped, traces, exemplars } = in_time(state, decoded)?;
     let samples = batch.measured();
     room.take(batch, None).await?;
     count(state, samples, &dropped);
-    let exemplars = traces.len() as u64;
     state.exemplars.keep_all(traces);
     let reasons: Vec<String> = dropped.iter().map(|(reason, n)| format!("{reason}: {n}")).collect();
     Ok(Written { samples, exemplars, left_out: reasons.join(", ") })

@@ -7,8 +7,9 @@ use super::OtlpError;
 /// The least bytes of a part with content: an attribute with a name and an empty value takes seven.
 const BYTES_PER_PART: usize = 6;
 
-/// The least bytes of an object in JSON with content: an attribute takes some twenty for each of its two.
-const BYTES_PER_OBJECT: usize = 10;
+/// The least bytes of an object or array in JSON with content: an attribute takes some twenty for each of its two objects, and
+/// arrays are fewer than objects.
+const BYTES_PER_BRACKET: usize = 10;
 
 /// Which fields of a message hold messages that are worth counting.
 struct Shape(&'static [(u32, &'static Shape)]);
@@ -39,10 +40,11 @@ pub(super) fn check_traces(message: &[u8]) -> Result<(), OtlpError> {
     check(message, &TRACES)
 }
 
-/// The same of a message in JSON. Braces within strings count as well; no real message has so many.
+/// The same of a message in JSON, where the reader takes an empty array for an empty object. Brackets within strings count as
+/// well; no real message has so many.
 pub(super) fn check_json(text: &[u8]) -> Result<(), OtlpError> {
-    let parts = text.iter().filter(|c| **c == b'{').count();
-    if parts > 64 + text.len() / BYTES_PER_OBJECT {
+    let parts = text.iter().filter(|c| matches!(**c, b'{' | b'[')).count();
+    if parts > 64 + text.len() / BYTES_PER_BRACKET {
         return Err(OtlpError::Hollow { parts, bytes: text.len() });
     }
     Ok(())
@@ -68,4 +70,30 @@ fn count(message: &[u8], shape: &Shape) -> Result<usize, WireError> {
         }
     }
     Ok(parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_objects_and_arrays_are_hollow_and_short_ones_are_not() {
+        let parts = |part: &str| {
+            let text = vec![part; 10_000].join(",");
+            check_json(format!(r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{text}]}}]}}]}}"#).as_bytes())
+                .is_ok()
+        };
+        assert!(!parts("{}") && !parts("[]") && !parts("[[]]"));
+        assert!(parts(r#"{"name":"a"}"#));
+        // The shortest that says anything: of one attribute, with an array of short numbers, in a histogram without attributes.
+        assert!(parts(
+            r#"{"name":"a","gauge":{"dataPoints":[{"attributes":[{"key":"k","value":{"intValue":1}}],"asInt":1}]}}"#
+        ));
+        assert!(parts(
+            r#"{"key":"a","value":{"arrayValue":{"values":[{"intValue":1},{"intValue":2},{"intValue":3}]}}}"#
+        ));
+        assert!(parts(
+            r#"{"name":"h","histogram":{"dataPoints":[{"count":1,"bucketCounts":[1],"explicitBounds":[]}]}}"#
+        ));
+    }
 }

@@ -1,7 +1,8 @@
 //! What metrics and traces in JSON share: resources, scopes and attributes. Knows neither metrics nor spans.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use opentelemetry_proto::tonic::common::v1 as proto;
 use opentelemetry_proto::tonic::resource::v1 as resource;
 use serde::{Deserialize, Deserializer};
@@ -67,9 +68,17 @@ struct Values<T> {
     values: Vec<T>,
 }
 
+/// Base64 with padding or without, as protobuf's JSON mapping demands of who reads it.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
 fn base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<u8>>, D::Error> {
     let text: Option<String> = Option::deserialize(deserializer)?;
-    text.map(|text| STANDARD.decode(text).map_err(serde::de::Error::custom)).transpose()
+    // It may also be of the alphabet for URLs.
+    let text = text.map(|text| text.replace('-', "+").replace('_', "/"));
+    text.map(|text| BASE64.decode(text).map_err(serde::de::Error::custom)).transpose()
 }
 
 /// Identities are in hexadecimal, unlike other bytes.
@@ -118,5 +127,24 @@ impl From<AnyValue> for proto::AnyValue {
             from.bytes_value.map(Value::BytesValue)
         };
         Self { value }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::common::v1::any_value::Value;
+
+    use super::*;
+
+    #[test]
+    fn bytes_are_read_of_either_alphabet_and_padded_or_not() {
+        let read = |text: &str| {
+            let value: Result<AnyValue, _> = serde_json::from_str(&format!(r#"{{"bytesValue":"{text}"}}"#));
+            value.ok().and_then(|value| proto::AnyValue::from(value).value)
+        };
+        for text in ["+/8=", "+/8", "-_8=", "-_8", "-/8"] {
+            assert_eq!(read(text), Some(Value::BytesValue(vec![0xfb, 0xff])), "{text}");
+        }
+        assert_eq!((read("*"), read("a")), (None, None));
     }
 }

@@ -113,7 +113,7 @@ impl MetricsReader {
             walk.resource(resource)?;
         }
         let Walk { writer, traces, points, rejected: rejected_points, .. } = walk;
-        let decoded = Decoded { batch: writer.builder.finish(), dropped: writer.dropped, traces };
+        let decoded = Decoded { batch: writer.builder.finish(), dropped: writer.dropped, traces, ..Decoded::default() };
         Ok(TakenMetrics { decoded, points, rejected_points, ..TakenMetrics::default() })
     }
 }
@@ -284,7 +284,7 @@ impl Walk<'_> {
         let Some((at, trace_id)) = named.max() else { return };
         if let Some(labels) = self.writer.builder.last_labels().filter(|_| self.traces.len() < TRACES_MAX) {
             // One from the future would stay the newest for good.
-            self.traces.push(TraceExemplar::new(labels, trace_id, millis(at.min(time))));
+            self.traces.extend(TraceExemplar::new(labels, trace_id, millis(at.min(time))));
         }
     }
 

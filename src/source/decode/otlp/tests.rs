@@ -324,7 +324,7 @@ fn a_hollow_message_is_refused_before_memory_is_taken() {
     assert!(matches!(refused, Err(OtlpError::Hollow { parts: 100_004, .. })));
     let text = format!(r#"{{"resourceMetrics":[{{}}{}]}}"#, ",{}".repeat(100_000));
     let refused = decoder(&Limits::default()).decode(text.as_bytes(), OtlpEncoding::Json, TimeSpan::ALL);
-    assert!(matches!(refused, Err(OtlpError::Hollow { parts: 100_002, .. })));
+    assert!(matches!(refused, Err(OtlpError::Hollow { parts: 100_003, .. })));
 }
 
 #[test]
