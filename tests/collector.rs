@@ -174,8 +174,8 @@ async fn failing_spans_page_with_a_link_to_their_trace() {
     let pager = Receiver::start().await;
     let (grpc, entrance) = (free_address(), free_address());
     let sources = format!(
-        "{{otlp: {{grpc_address: '{grpc}', http_address: '', spans: {{interval: 1s}}, \
-         trace_link: 'http://jaeger.example/trace/{{trace_id}}'}}}}"
+        "{{otlp: {{grpc_address: '{grpc}', http_address: '', spans: {{interval: 1s}}}}, \
+         trace_link: 'http://jaeger.example/trace/{{trace_id}}'}}"
     );
     let rules = "
 groups:

@@ -108,6 +108,15 @@ fn the_rule_pack_asks_for_what_there_is() {
     assert!(metrics > 10, "{metrics}");
 }
 
+/// Such a label becomes `exported_job` where it is scraped, and a panel that asks for `job` gets something else.
+#[test]
+fn no_metric_has_a_label_of_its_own_that_whoever_scrapes_adds() {
+    let of_targets = |(name, metric): (String, support::metrics::Metric)| {
+        OF_TARGETS.iter().filter(|label| metric.labels.contains(**label)).map(|label| format!("{name}: {label}")).next()
+    };
+    assert_eq!(documented().into_iter().filter_map(of_targets).collect::<Vec<_>>(), Vec::<String>::new());
+}
+
 #[test]
 fn what_there_is_not_is_found() {
     let faults = |expr: &str| unknown(&[expr.to_owned()]).0.len();

@@ -75,6 +75,8 @@ async fn a_foreign_page_cannot_reload() {
         assert_eq!(answer.status, 403, "{header}");
     }
     assert!(server.reloads.try_recv().is_err(), "nobody was asked");
+    let refused = "forewarn_http_refused_total{reason=\"foreign_page\"} 3\n";
+    assert!(server.get("/metrics").await.body.contains(refused), "and it is counted");
 }
 
 #[tokio::test]

@@ -46,6 +46,13 @@ fn told(receiver: &Receiver) -> BTreeSet<String> {
         .collect()
 }
 
+/// Names of the alerts whose firing a process has printed.
+fn printed(victim: &Victim, life: usize) -> BTreeSet<String> {
+    let lines = victim.lines_of(life);
+    let fired = lines.iter().filter(|line| line["to"] == "firing");
+    fired.map(|line| line["rule"]["alert"].as_str().unwrap().to_owned()).collect()
+}
+
 /// What waits on disk, by sink.
 fn waiting(victim: &Victim) -> Vec<(String, u64)> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_forewarn"));
@@ -110,6 +117,7 @@ async fn nobody_is_told_and_what_waits_stays() {
         assert_eq!(recorded, Some(0.0), "the outbox was written");
         victim.end(SOON).await;
         assert_eq!(said(&victim.stderr_of(life)), shown);
+        assert!(printed(&victim, life).contains(alert), "on standard output, too");
         assert_eq!(waiting(&victim), kept);
         assert_eq!((alertmanager.received().len(), pager.received().len()), attempts);
         assert!(kafka.accept().is_err(), "somebody has asked for a broker");
@@ -132,4 +140,17 @@ async fn nobody_is_told_and_what_waits_stays() {
         assert!(!told(receiver).contains("LogOnly"), "its rule is gone");
     }
     victim.end(SOON).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_log_is_as_quiet_as_on_a_terminal_standard_output_shows_what_would_be_told() {
+    let (alertmanager, pager) = (Receiver::start().await, Receiver::start().await);
+    let sinks = format!("[webhook: {{name: pager, url: 'http://{}/'}}]", pager.address);
+    let mut victim = Victim::new(&config(&alertmanager, &sinks), &rules(&["Quiet"]), "");
+    runs(&mut victim, &["--dry-run", "--log.level", "warn"]).await;
+    eventually("a line", SOON, async || printed(&victim, 0).contains("Quiet").then_some(())).await;
+    victim.end(SOON).await;
+    assert_eq!(victim.lines_of(0).len(), 1, "told once");
+    assert!(!victim.stderr_of(0).contains("Quiet"), "{}", victim.stderr_of(0));
+    assert_eq!((alertmanager.received().len(), pager.received().len()), (0, 0));
 }

@@ -8,6 +8,7 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use forewarn::kafka_client::REASONS;
 use regex::Regex;
 use support::metrics::{Asked, Series, asked, documented, exposed, family};
 use support::process::Forewarn;
@@ -90,14 +91,13 @@ async fn a_process_shows_what_the_list_says() {
 /// Those of `names` whose series do not include what is asked for.
 fn missing(asked: &Asked, label: &str, names: &BTreeSet<String>, series: &[Series]) -> Vec<String> {
     let of = |name: &&String| {
-        let mine = series.iter().filter(|s| s.name == asked.name && s.labels.get(label) == Some(*name));
-        let taken: Vec<&Series> =
-            mine.filter(|s| asked.matchers.iter().all(|m| m.takes(s.labels.get(&m.label)))).collect();
-        // Every alternative that is written out.
-        let written = asked.matchers.iter().filter(|m| !m.operator.starts_with('!'));
-        let all = written.flat_map(|m| m.value.split('|').map(move |value| (&m.label, value)));
-        let all_there = |(label, value): (&String, &str)| taken.iter().any(|s| s.labels[label] == value);
-        taken.is_empty() || !all.into_iter().all(all_there)
+        let is_mine = |s: &&Series| s.name == asked.name && s.labels.get(label) == Some(*name);
+        let mine: Vec<&Series> = series.iter().filter(is_mine).collect();
+        let is_taken = |s: &&Series| asked.matchers.iter().all(|m| m.takes(s.labels.get(&m.label)));
+        // Every alternative that is written out, also of those that are not wanted.
+        let all = asked.matchers.iter().flat_map(|m| m.value.split('|').map(move |value| (&m.label, value)));
+        let all_there = |(label, value): (&String, &str)| mine.iter().any(|s| s.labels[label] == value);
+        !mine.iter().any(is_taken) || !all.into_iter().all(all_there)
     };
     names.iter().filter(of).cloned().collect()
 }
@@ -125,6 +125,11 @@ async fn every_counter_that_the_rule_pack_takes_a_rate_of_is_there_before_it_cou
         let absent = match asked.name.as_str() {
             name if name.starts_with("forewarn_sink_") => missing(&asked, "sink", &sinks, &series),
             name if name.starts_with("forewarn_source_") => missing(&asked, "source", &sources, &series),
+            "forewarn_kafka_faults_total" => missing(&asked, "client", &kafka, &series),
+            "forewarn_http_refused_total" => {
+                let gone = |reason: &&str| !values("forewarn_http_refused_total", "reason").contains(*reason);
+                asked.matchers.iter().flat_map(|m| m.value.split('|')).filter(gone).map(str::to_owned).collect()
+            }
             name if name.starts_with("forewarn_kafka_") => missing(&asked, "source", &kafka, &series),
             // Without a label that says whose it is.
             name => {
@@ -139,6 +144,8 @@ async fn every_counter_that_the_rule_pack_takes_a_rate_of_is_there_before_it_cou
     }
     assert_eq!(faults, Vec::<String>::new());
     assert!(checked.len() >= 8, "{checked:?}");
+    let reasons = values("forewarn_kafka_faults_total", "reason");
+    assert_eq!(reasons, BTreeSet::from(REASONS.map(str::to_owned)), "all of them, and none besides");
     // And they count nothing yet.
     let lost = ["forewarn_sink_dropped_total", "forewarn_kafka_dead_letters_total"];
     assert!(series.iter().filter(|s| lost.contains(&s.name.as_str())).all(|s| s.value == 0.0));

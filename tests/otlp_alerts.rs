@@ -1,4 +1,5 @@
-//! From OTLP over HTTP to an alert, in a process of its own: counters that begin, and exemplars of points.
+//! From OTLP over HTTP to an alert, in a process of its own: counters that begin, and exemplars of points; and those of remote
+//! write where nobody sends OTLP.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
 
@@ -6,7 +7,9 @@ mod support;
 
 use std::time::Duration;
 
+use forewarn::base::encode::compress;
 use forewarn::source::clock;
+use prost::Message;
 use serde_json::Value;
 use support::process::Forewarn;
 use support::receiver::Receiver;
@@ -40,8 +43,8 @@ async fn start(created: &str, sinks: &str) -> (Forewarn, String) {
     let config = format!(
         "global: {{created_timestamps: {created}}}
 rule_files: [rules.yml]
-sources: {{otlp: {{grpc_address: '', http_address: '{address}', lateness: 1s, idle_timeout: 2s,
-                   trace_link: 'http://jaeger.example/trace/{{trace_id}}'}}}}
+sources: {{otlp: {{grpc_address: '', http_address: '{address}', lateness: 1s, idle_timeout: 2s}},
+           trace_link: 'http://jaeger.example/trace/{{trace_id}}'}}
 {sinks}"
     );
     let forewarn = Forewarn::start(&config, |dir| std::fs::write(dir.join("rules.yml"), RULES).unwrap()).await;
@@ -89,4 +92,67 @@ async fn by_default_a_first_point_is_no_increase() {
     firing(&forewarn, "Seen").await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert!(forewarn.alerts().await.iter().all(|alert| alert["labels"]["alertname"] == "Seen"));
+}
+
+/// `io.prometheus.write.v2.Request`, as far as it is needed here.
+#[derive(Clone, PartialEq, Message)]
+struct Request {
+    #[prost(string, repeated, tag = "4")]
+    symbols: Vec<String>,
+    #[prost(message, repeated, tag = "5")]
+    timeseries: Vec<TimeSeries>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct TimeSeries {
+    #[prost(uint32, repeated, tag = "1")]
+    labels: Vec<u32>,
+    #[prost(message, repeated, tag = "2")]
+    samples: Vec<Sample>,
+    #[prost(message, repeated, tag = "4")]
+    exemplars: Vec<Exemplar>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Sample {
+    #[prost(double, tag = "1")]
+    value: f64,
+    #[prost(int64, tag = "2")]
+    timestamp: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Exemplar {
+    #[prost(uint32, repeated, tag = "1")]
+    labels: Vec<u32>,
+    #[prost(double, tag = "2")]
+    value: f64,
+    #[prost(int64, tag = "3")]
+    timestamp: i64,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exemplar_of_remote_write_is_linked_where_nobody_sends_otlp() {
+    let config = "rule_files: [rules.yml]
+sources:
+  remote_write: {lateness: 1s, idle_timeout: 2s}
+  trace_link: 'http://jaeger.example/trace/{trace_id}'
+";
+    let forewarn = Forewarn::start(config, |dir| std::fs::write(dir.join("rules.yml"), RULES).unwrap()).await;
+    let (trace, now) = ("5b8efff798038103d269b633813fc60c", clock::now());
+    let symbols = ["", "__name__", "errors_total", "job", "shop", "trace_id", trace].map(str::to_owned).into();
+    let series = TimeSeries {
+        labels: vec![1, 2, 3, 4],
+        samples: vec![Sample { value: 5.0, timestamp: now }],
+        exemplars: vec![Exemplar { labels: vec![5, 6], value: 1.0, timestamp: now }],
+    };
+    let body = compress(&Request { symbols, timeseries: vec![series] }.encode_to_vec());
+    let headers = [
+        ("Content-Type", "application/x-protobuf;proto=io.prometheus.write.v2.Request"),
+        ("Content-Encoding", "snappy"),
+    ];
+    let answer = http::post(&forewarn.address, "/api/v1/write", &headers, &body).await;
+    assert_eq!(answer.map(|(status, _)| status), Some(204));
+    let alert = firing(&forewarn, "Seen").await;
+    assert_eq!(alert["annotations"]["trace_url"], format!("http://jaeger.example/trace/{trace}"));
 }

@@ -63,7 +63,7 @@ async fn a_process_that_ends_before_the_acknowledgement_sends_the_same_again() {
     sinks.send([firing("A", at), firing("B", at)]);
     assert_eq!(entries(&outbox), 0);
     assert_eq!(sinks.dispatcher.shutdown(SOON).await, 0);
-    drop(outbox);
+    drop((sinks, outbox));
 
     let (sinks, outbox) = start(&yaml, dir.path()).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -94,7 +94,7 @@ async fn a_new_process_tells_a_revived_alertmanager_the_current_states() {
     sinks.send([resolved("Ends", at, at + 2), resolved("ComesAndGoes", at + 1, at + 3)]);
     let left = sinks.dispatcher.shutdown(Duration::from_millis(200)).await;
     assert!((3..=4).contains(&left), "{left} wait");
-    drop(outbox);
+    drop((sinks, outbox));
 
     // A minute of absence later; the engine repeats what fires.
     let (sinks, outbox) = start(&yaml, dir.path()).await;

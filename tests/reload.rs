@@ -70,6 +70,37 @@ async fn a_post_and_a_hangup_reload() {
 }
 
 #[tokio::test]
+async fn a_changed_configuration_is_said_to_need_a_restart() {
+    let forewarn = Forewarn::start(&config(NEVER), |dir| write(dir, &rules(&["First"]))).await;
+    let file = forewarn.dir().join("forewarn.yml");
+    let at_start = std::fs::read_to_string(&file).unwrap();
+    let reload = async || http::post(&forewarn.address, "/-/reload", &[], b"").await.unwrap();
+    let warned = || forewarn.stderr().matches("forewarn.yml has changed").count();
+
+    std::fs::write(&file, format!("# a word\n{at_start}")).unwrap();
+    let unchanged = (200, "1 rules in 1 groups are in force\n".to_owned());
+    assert_eq!(reload().await, unchanged, "a comment is no change");
+    std::fs::write(&file, at_start.replace("rules/*.yml", "other/*.yml")).unwrap();
+    let changed = "1 rules in 1 groups are in force; forewarn.yml has changed; its changes need a restart\n";
+    for _ in 0..2 {
+        assert_eq!(reload().await, (200, changed.to_owned()), "each who asks is told");
+    }
+    assert_eq!(warned(), 1, "{}", forewarn.stderr());
+
+    std::fs::write(&file, at_start.replace("global:", "gobal:")).unwrap();
+    forewarn.signal("HUP");
+    eventually("a warning", SOON, async || (warned() == 2).then_some(())).await;
+    assert!(forewarn.stderr().contains("which would fail: forewarn check config"), "{}", forewarn.stderr());
+    let (_, page) = http::get(&forewarn.address, "/").await.unwrap();
+    assert!(page.contains("its changes need a restart"), "the status page shows it");
+    assert_eq!(in_force(&forewarn).await, ["First"]);
+
+    std::fs::write(&file, at_start).unwrap();
+    assert_eq!(reload().await, unchanged);
+    assert_eq!(warned(), 2);
+}
+
+#[tokio::test]
 async fn a_changed_file_and_kubernetes_switched_link_are_seen() {
     let forewarn = Forewarn::start(&config("1s"), |dir| {
         let mount = dir.join("rules");

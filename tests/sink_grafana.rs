@@ -182,6 +182,7 @@ async fn only_what_matches_goes_out_and_what_waited_is_brought_to_its_end() {
     sinks.send([resolved("Page", at, at + 30_000), info(resolved("Note", at, at + 30_000))]);
     until_delivered(&sinks, 3.0).await;
     assert_eq!(sinks.dispatcher.shutdown(SOON).await, 0);
+    drop(sinks);
     let spans = || {
         let mut spans: Vec<_> =
             grafana.kept().iter().map(|k| (k.text.contains("Note"), k.time - at, k.time_end - at)).collect();

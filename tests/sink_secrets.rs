@@ -34,7 +34,12 @@ async fn no_secret_is_logged() {
     let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false);
     let subscriber = subscriber.with_writer(move || writer.clone()).finish();
     tracing::subscriber::set_global_default(subscriber).unwrap();
-    let server = Receiver::answering(|n, _| Answer::Status([500, 415][n.min(1)])).await;
+    // As Express and Spring Boot answer: with the path.
+    let server = Receiver::answering(|n, request| Answer::Text {
+        status: [500, 415][n.min(1)],
+        body: format!("Cannot POST {}", request.path),
+    })
+    .await;
     let settings = "http_config: {basic_auth: {username: me, password: hunter2}}";
     let hook = |name: &str, address: &str| {
         format!("- webhook: {{name: {name}, url: 'http://me:hunter2@{address}/hunter2', {settings}}}\n")
@@ -47,6 +52,8 @@ async fn no_secret_is_logged() {
         })
         .await;
     }
+    let shown = format!("{:?}", sinks.dispatcher.states()());
+    assert!(shown.contains("Cannot POST <secret>") && !shown.contains("hunter2"), "{shown}");
     sinks.dispatcher.shutdown(Duration::from_millis(50)).await;
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert!(text.contains("delivery failed") && text.contains("refused"), "{text}");

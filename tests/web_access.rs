@@ -126,6 +126,10 @@ async fn others_do_not() {
         let answer = known.get(&url).basic_auth("sender", Some("let me in")).send().await.unwrap();
         assert_ne!(answer.status(), 401, "{path}");
     }
+    let metrics = known.get(format!("https://{}/metrics", forewarn.address)).basic_auth("sender", Some("let me in"));
+    let shown = metrics.send().await.unwrap().text().await.unwrap();
+    let refused = "forewarn_http_refused_total{reason=\"unauthorized\"} 9\n";
+    assert!(shown.contains(refused), "three at each, whatever the port: {shown}");
     let stranger = Authority::new();
     let dir = tempfile::tempdir().unwrap();
     papers(&stranger, dir.path());
@@ -166,13 +170,13 @@ basic_auth: {username: sender, password: let me in}";
     let explain = |args: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_forewarn"));
         let url = format!("https://{}", forewarn.address);
-        command.args(["explain", "Unknown", "--url", &url]).args(args).current_dir(forewarn.dir());
+        command.args(["explain", "NoSuchRule", "--url", &url]).args(args).current_dir(forewarn.dir());
         String::from_utf8(command.output().unwrap().stderr).unwrap()
     };
     let known = explain(&["--http.config.file", "client.yml"]);
-    assert!(known.contains("Unknown"), "the answer of the server: {known}");
+    assert!(known.contains("NoSuchRule"), "the answer of the server: {known}");
     let stranger = explain(&[]);
-    assert!(stranger.contains("certificate") && !stranger.contains("Unknown"), "{stranger}");
+    assert!(stranger.contains("certificate") && !stranger.contains("NoSuchRule"), "{stranger}");
 }
 
 #[test]

@@ -34,6 +34,8 @@ pub fn encode_write_request_v2(batch: &Batch) -> Vec<u8> {
         for sample in batch.samples(run) {
             match CounterStart::of(sample.v) {
                 None => write_field(&mut series, 2, &one_sample(sample)),
+                // There is nothing there to say that a sample is one.
+                Some(CounterStart::Increment) => {}
                 Some(_) => {
                     series.push(6 << 3);
                     write_varint(&mut series, sample.t as u64);

@@ -65,7 +65,7 @@ struct RunArgs {
     /// Configuration file
     #[arg(long = "config.file", short = 'c', visible_alias = "config", default_value = "forewarn.yml")]
     config_file: PathBuf,
-    /// Log what would be sent to Alertmanagers and webhooks, and send nothing
+    /// Show alerts on standard output, log what each receiver would be told, and send nothing to any
     #[arg(long)]
     dry_run: bool,
     /// What to log: error, warn, info, debug, trace, or filters like forewarn::source=debug; FOREWARN_LOG is the same

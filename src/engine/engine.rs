@@ -155,15 +155,21 @@ impl Engine {
                 continue;
             };
             let shard = &mut self.shards[shard as usize];
+            let mut is_increment = false;
             for (i, sample) in samples.iter().enumerate() {
-                if CounterStart::of(sample.v).is_some() {
+                let adds = std::mem::take(&mut is_increment);
+                if let Some(start) = CounterStart::of(sample.v) {
+                    is_increment = start == CounterStart::Increment;
                     // As late as the sample behind it, which it says something of, and no loss where its series is further on.
                     let behind = samples[i + 1..].iter().find(|s| CounterStart::of(s.v).is_none());
                     let is_on_time = |s: &Sample| self.watermark.is_none_or(|w| s.t > w) && s.t <= FAR;
                     let newest = shard.evaluator.store.series[slot as usize].newest();
-                    if behind.is_some_and(is_on_time) && sample.t > newest.t && sample.t >= -FAR && room > 1 {
+                    let is_news = !is_increment && sample.t > newest.t && sample.t >= -FAR;
+                    if is_news && behind.is_some_and(is_on_time) && room > 1 {
                         room -= 1;
-                        shard.receive(Arrival { slot, t: sample.t, v: sample.v });
+                        let next = samples.get(i + 1).and_then(|next| CounterStart::of(next.v));
+                        let adds = next == Some(CounterStart::Increment);
+                        shard.receive(Arrival { slot, adds, t: sample.t, v: sample.v });
                     }
                 } else if self.watermark.is_some_and(|w| sample.t <= w) {
                     report.late += 1;
@@ -174,7 +180,7 @@ impl Engine {
                 } else {
                     room -= 1;
                     report.accepted += 1;
-                    shard.receive(Arrival { slot, t: sample.t, v: sample.v });
+                    shard.receive(Arrival { slot, adds, t: sample.t, v: sample.v });
                 }
             }
         }

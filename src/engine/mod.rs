@@ -14,6 +14,7 @@ mod executor;
 mod explain;
 mod failures;
 mod group;
+mod increments;
 mod interner;
 mod late_names;
 mod load;

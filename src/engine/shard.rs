@@ -9,13 +9,17 @@ use crate::base::{CounterStart, Millis};
 use crate::promql::{NodeId, Plan};
 
 use super::eval::{Evaluator, Moment};
-use super::store::Refused;
+use super::increments::{Overtaken, grown, overtaken};
+use super::store::{Refused, Store};
 
 /// A sample for a series of this shard.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival {
     /// Slot of the series.
     pub slot: u32,
+    /// Whether the value is an increment, to be added to what the series stands at; or says where one begins, which is of use
+    /// where the series has nothing.
+    pub adds: bool,
     /// Event time.
     pub t: Millis,
     /// Value.
@@ -46,6 +50,8 @@ pub struct Shard {
     later: VecDeque<Arrival>,
     /// The oldest instant waited for, if any.
     oldest: Option<Millis>,
+    /// Whether increments may be waiting.
+    has_increments: bool,
 }
 
 impl RefusedCounts {
@@ -58,10 +64,16 @@ impl RefusedCounts {
 }
 
 impl Arrival {
-    /// By time; of two values for one instant of a series the greater comes first, and the other is then refused.
+    /// By time; of two values for one instant of a series the greater comes first, and the other is then refused. An increment
+    /// comes behind a value, which has it counted, and before what says where a counter begins.
     #[inline]
     fn order(&self, other: &Self) -> Ordering {
-        self.t.cmp(&other.t).then(self.slot.cmp(&other.slot)).then(other.v.total_cmp(&self.v))
+        let rank = |arrival: &Self| match CounterStart::of(arrival.v) {
+            None => u8::from(arrival.adds),
+            Some(_) => 2,
+        };
+        let place = self.t.cmp(&other.t).then(self.slot.cmp(&other.slot));
+        place.then_with(|| rank(self).cmp(&rank(other))).then_with(|| other.v.total_cmp(&self.v))
     }
 }
 
@@ -70,6 +82,7 @@ impl Shard {
     #[inline]
     pub fn receive(&mut self, arrival: Arrival) {
         self.oldest = Some(self.oldest.map_or(arrival.t, |oldest| oldest.min(arrival.t)));
+        self.has_increments |= arrival.adds;
         self.fresh.push(arrival);
     }
 
@@ -98,6 +111,7 @@ impl Shard {
 
     /// Takes in what waits up to an instant: in order of time, so that the order of arrival does not matter.
     pub fn take_in(&mut self, until: Millis) {
+        let overtaken = self.overtaken(until);
         // Arrivals are mostly in order already, which this sort uses.
         self.fresh.sort_by(Arrival::order);
         let ready = self.fresh.partition_point(|a| a.t <= until);
@@ -110,8 +124,14 @@ impl Shard {
                 (waited, _) => waited.is_some(),
             };
             let next = if take_waited { self.later.pop_front() } else { fresh.next() };
-            if let Some(Arrival { slot, t, v }) = next {
-                append(&mut self.evaluator, &mut self.refused, slot, t, v);
+            let Some(arrival) = next else { break };
+            let Arrival { slot, adds, t, v } = arrival;
+            let store = &mut self.evaluator.store;
+            let has_it = || store.series[slot as usize].newest().t == t;
+            if adds && overtaken.contains(&(slot, t)) && !has_it() {
+                self.refused.out_of_order += u64::from(CounterStart::of(v).is_none());
+            } else {
+                append(store, &mut self.refused, arrival);
             }
         }
         drop(fresh);
@@ -131,7 +151,16 @@ impl Shard {
 
     /// Appends at once what a rule has recorded.
     pub fn record(&mut self, slot: u32, t: Millis, v: f64) {
-        append(&mut self.evaluator, &mut self.refused, slot, t, v);
+        append(&mut self.evaluator.store, &mut self.refused, Arrival { slot, adds: false, t, v });
+    }
+
+    fn overtaken(&mut self, until: Millis) -> Overtaken {
+        if !self.has_increments {
+            return Overtaken::default();
+        }
+        let found = overtaken(self.later.iter().chain(&self.fresh), until);
+        self.has_increments = found.is_some();
+        found.unwrap_or_default()
     }
 
     /// Evaluates local nodes.
@@ -158,13 +187,22 @@ impl Shard {
 }
 
 #[inline]
-fn append(evaluator: &mut Evaluator, refused: &mut RefusedCounts, slot: u32, t: Millis, v: f64) {
+fn append(store: &mut Store, refused: &mut RefusedCounts, Arrival { slot, adds, t, v }: Arrival) {
     let v = match CounterStart::of(v) {
+        None if adds => match grown(store, slot, t, v) {
+            Some(v) => v,
+            None => return refused.duplicate += 1,
+        },
         None => v,
-        Some(start) if evaluator.store.series[slot as usize].begins(t, start) => 0.0,
-        Some(_) => return,
+        Some(start) => {
+            let series = &store.series[slot as usize];
+            if !series.begins(t, start) || adds && series.any {
+                return;
+            }
+            0.0
+        }
     };
-    match evaluator.store.append(slot, t, v) {
+    match store.append(slot, t, v) {
         Ok(()) => {}
         Err(Refused::Duplicate) => refused.duplicate += 1,
         Err(Refused::Conflict) => refused.conflict += 1,

@@ -49,6 +49,7 @@ impl Series {
             CounterStart::Created => !self.any || self.newest.t < t,
             // A staleness marker is not zero: what it was before counts.
             CounterStart::Anew => self.any && self.newest.t < t && self.newest.v != 0.0,
+            CounterStart::Increment => false,
         }
     }
 

@@ -3,8 +3,9 @@
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
-/// All that [`reason_of`] says.
-pub const REASONS: [&str; 14] = [
+/// All there are: what [`reason_of`] says, and that no client can be set up.
+pub const REASONS: [&str; 15] = [
+    "client_setup",
     "connection",
     "all_brokers_down",
     "name_not_found",

@@ -52,17 +52,51 @@ pub fn load_globs(patterns: &[String], base_dir: &Path, limits: &Limits) -> Load
 #[must_use]
 pub fn check_globs(patterns: &[String], base_dir: &Path, limits: &Limits, lints: &LintOptions) -> Loaded {
     let mut out = Loaded::default();
-    let mut files = BTreeSet::new();
+    let (files, diagnostics) = files(patterns, base_dir);
+    out.diagnostics = diagnostics;
+    out.content_hash = each_file(files, base_dir, limits, |path, name, text| {
+        match text {
+            Ok(text) => {
+                let (groups, diagnostics) = check_file(name, text, lints);
+                out.rule_set.groups.extend(groups.into_iter().map(Arc::new));
+                out.diagnostics.extend(diagnostics);
+            }
+            Err(message) => out.diagnostics.push(Diagnostic::of_file(Severity::Error, name, message.clone())),
+        }
+        out.files.push(path);
+    });
+    out
+}
+
+/// [`Loaded::content_hash`] of what [`load_globs`] would load, which is not made sense of.
+#[must_use]
+pub fn content_hash(patterns: &[String], base_dir: &Path, limits: &Limits) -> u64 {
+    each_file(files(patterns, base_dir).0, base_dir, limits, |_, _, _| {})
+}
+
+/// The files, and what is wrong with the patterns.
+fn files(patterns: &[String], base_dir: &Path) -> (BTreeSet<PathBuf>, Vec<Diagnostic>) {
+    let (mut files, mut diagnostics) = (BTreeSet::new(), Vec::new());
     for pattern in patterns {
         match expand(pattern, base_dir) {
             Ok(found) if found.is_empty() => {
                 let message = "no file matches this pattern".to_owned();
-                out.diagnostics.push(Diagnostic::of_file(Severity::Warning, pattern, message));
+                diagnostics.push(Diagnostic::of_file(Severity::Warning, pattern, message));
             }
             Ok(found) => files.extend(found),
-            Err(message) => out.diagnostics.push(Diagnostic::of_file(Severity::Error, pattern, message)),
+            Err(message) => diagnostics.push(Diagnostic::of_file(Severity::Error, pattern, message)),
         }
     }
+    (files, diagnostics)
+}
+
+/// Reads one after the other; the hash of their names and contents.
+fn each_file(
+    files: BTreeSet<PathBuf>,
+    base_dir: &Path,
+    limits: &Limits,
+    mut with: impl FnMut(PathBuf, &str, &Result<String, String>),
+) -> u64 {
     let mut hash = Xxh3::new();
     for path in files {
         let name = path.strip_prefix(base_dir).unwrap_or(&path).display().to_string();
@@ -72,18 +106,9 @@ pub fn check_globs(patterns: &[String], base_dir: &Path, limits: &Limits, lints:
             hash.update(&(part.len() as u64).to_le_bytes());
             hash.update(part);
         }
-        match &text {
-            Ok(text) => {
-                let (groups, diagnostics) = check_file(&name, text, lints);
-                out.rule_set.groups.extend(groups.into_iter().map(Arc::new));
-                out.diagnostics.extend(diagnostics);
-            }
-            Err(message) => out.diagnostics.push(Diagnostic::of_file(Severity::Error, &name, message.clone())),
-        }
-        out.files.push(path);
+        with(path, &name, &text);
     }
-    out.content_hash = hash.digest();
-    out
+    hash.digest()
 }
 
 /// The groups of one file's text, and what is wrong with it. `name` is how the file is called in messages.

@@ -24,7 +24,7 @@ mod yaml;
 pub use diagnostic::{Diagnostic, Severity};
 pub use group::{Position, Rule, RuleGroup, RuleKind, RuleSet};
 pub use lint::{Lint, LintOptions, UnknownLint};
-pub use load::{Loaded, check_file, check_globs, load_file, load_globs};
+pub use load::{Loaded, check_file, check_globs, content_hash, load_file, load_globs};
 pub use reads::selectors_of;
 pub use schema::rule_file_schema;
 pub use validate::UNKNOWN_KEY;

@@ -86,7 +86,7 @@ impl Board {
     #[must_use]
     pub fn list(&self, now: Millis) -> Vec<SourceStatus> {
         let health = |line: &Line| match line.heard {
-            _ if line.ended => Health::Ended,
+            _ if line.ended && line.trouble.is_none() => Health::Ended,
             _ if line.trouble.is_some() || line.waited.is_some() => Health::Degraded,
             None => Health::Unknown,
             Some(at) if now.saturating_sub(at) > line.silence_max => Health::Degraded,

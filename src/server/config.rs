@@ -20,6 +20,7 @@ use crate::telemetry::TracingConfig;
 
 use super::durable::StateConfig;
 use super::topic_loop::topic_loop;
+use super::trace_links::TraceLinks;
 use super::web::Web;
 
 /// The whole file. Every part may be left out.
@@ -98,6 +99,9 @@ pub struct Sources {
     pub otlp: Option<OtlpConfig>,
     /// Topics of Kafka clusters.
     pub kafka: Vec<KafkaConfig>,
+    /// Where a trace can be looked at, with `{trace_id}` in it: alerts about spans, and about series whose exemplars name a
+    /// trace, link there, whichever source they came from.
+    pub trace_link: Option<String>,
 }
 
 /// `warm_up`.
@@ -208,14 +212,21 @@ impl Config {
         Ok(config)
     }
 
-    /// All sinks: the Alertmanagers first, then the others; standard output if nothing is said of sinks.
+    /// Whether nobody is to be told, `told_to` being what the command line says.
     #[must_use]
-    pub fn all_sinks(&self) -> Vec<SinkConfig> {
+    pub fn is_dry_run(&self, told_to: bool) -> bool {
+        told_to || self.sinks.is_log_only()
+    }
+
+    /// All sinks: the Alertmanagers first, then the others; standard output if nothing is said of sinks, and in a dry run.
+    #[must_use]
+    pub fn all_sinks(&self, dry_run: bool) -> Vec<SinkConfig> {
         let alertmanagers = self.alerting.alertmanagers.iter().cloned();
         let named = alertmanagers.map(|a| SinkConfig::Alertmanager(Box::new(a))).chain(self.sinks.iter().cloned());
         let mut sinks: Vec<SinkConfig> = named.collect();
-        // In a dry run somebody wants to see what comes of it.
-        if sinks.is_empty() || self.sinks.is_log_only() {
+        // In a dry run somebody wants to see what comes of it, also where the log shows warnings only.
+        let shows = sinks.iter().any(|sink| matches!(sink, SinkConfig::Stdout(_)));
+        if sinks.is_empty() || (dry_run && !shows) {
             sinks.push(SinkConfig::Stdout(StdoutConfig::default()));
         }
         sinks
@@ -262,7 +273,10 @@ impl Config {
             );
         }
         self.web.validate().map_err(|e| ConfigError(format!("web.{e}")))?;
-        for sink in self.all_sinks() {
+        if let Some(host) = &self.sources.host {
+            host.validate().map_err(|e| ConfigError(format!("sources.host.{e}")))?;
+        }
+        for sink in self.all_sinks(false) {
             sink.validate().map_err(|e| ConfigError(e.to_string()))?;
         }
         super::recorded::validate(self).map_err(ConfigError)?;
@@ -277,6 +291,9 @@ impl Config {
         kafka::validate(&self.sources.kafka).map_err(|e| ConfigError(format!("sources.kafka {e}")))?;
         if let Some(text) = topic_loop(&self.sources.kafka, self.sinks.iter()) {
             return fault(text);
+        }
+        if let Some(link) = &self.sources.trace_link {
+            TraceLinks::check(link).map_err(|e| ConfigError(format!("sources.trace_link: {e}")))?;
         }
         if let Some(otlp) = &self.sources.otlp {
             otlp.validate().map_err(|e| ConfigError(format!("sources.otlp.{e}")))?;
@@ -323,8 +340,9 @@ mod tests {
         assert!(parse("warm_up: {prometheus: {url: 'ftp://x'}}").unwrap_err().contains("warm_up.prometheus: url"));
         let spans = parse("sources: {otlp: {spans: {interval: 0s}}}").unwrap_err();
         assert!(spans.contains("sources.otlp.spans.interval must be 1s or more"), "{spans}");
-        let link = parse("sources: {otlp: {trace_link: 'http://jaeger/'}}").unwrap_err();
-        assert!(link.contains("sources.otlp.trace_link") && link.contains("{trace_id}"), "{link}");
+        let link = parse("sources: {trace_link: 'http://jaeger/'}").unwrap_err();
+        assert!(link.contains("sources.trace_link") && link.contains("{trace_id}"), "{link}");
+        parse("sources: {trace_link: 'https://jaeger/trace/{trace_id}'}").unwrap();
         let twice = "scrape_configs: [{job_name: a}, {job_name: a}]";
         assert!(parse(twice).unwrap_err().contains("two jobs"));
     }
@@ -333,12 +351,25 @@ mod tests {
     fn alertmanagers_come_before_other_sinks() {
         let yaml =
             "alerting: {alertmanagers: [{static_configs: [{targets: ['localhost:9093']}]}]}\nsinks: [stdout: {}]";
-        let sinks = parse(yaml).unwrap().all_sinks();
-        assert!(matches!(sinks[..], [SinkConfig::Alertmanager(_), SinkConfig::Stdout(_)]));
+        let config = parse(yaml).unwrap();
+        for dry_run in [false, true] {
+            let sinks = config.all_sinks(dry_run);
+            assert!(matches!(sinks[..], [SinkConfig::Alertmanager(_), SinkConfig::Stdout(_)]), "once");
+        }
         // Alerts must go somewhere.
-        assert!(matches!(parse("").unwrap().all_sinks()[..], [SinkConfig::Stdout(_)]));
-        let dry = parse(&yaml.replace("[stdout: {}]", "log only")).unwrap();
-        assert!(matches!(dry.all_sinks()[..], [SinkConfig::Alertmanager(_), SinkConfig::Stdout(_)]));
-        assert!(dry.sinks.is_log_only());
+        assert!(matches!(parse("").unwrap().all_sinks(false)[..], [SinkConfig::Stdout(_)]));
+        assert!(!config.is_dry_run(false) && config.is_dry_run(true));
+    }
+
+    #[test]
+    fn a_dry_run_shows_what_comes_of_it_however_it_was_asked_for() {
+        let targets = "alerting: {alertmanagers: [{static_configs: [{targets: ['localhost:9093']}]}]}";
+        for sinks in ["", "\nsinks: [webhook: {url: 'http://localhost:1/'}]", "\nsinks: log only"] {
+            let config = parse(&format!("{targets}{sinks}")).unwrap();
+            let shown = config.all_sinks(true);
+            let count = shown.iter().filter(|sink| matches!(sink, SinkConfig::Stdout(_))).count();
+            assert_eq!((count, shown.len()), (1, 2 + usize::from(sinks.contains("webhook"))), "{sinks}");
+            assert!(config.is_dry_run(sinks.contains("log only")) == sinks.contains("log only"));
+        }
     }
 }

@@ -29,6 +29,8 @@ use super::handle::Command;
 use super::lag::LagWatch;
 use super::recorded::RecordedLanes;
 
+/// Event time evaluated at once, in milliseconds.
+const SLICE: Millis = 3_600_000;
 /// How often the watermark is looked at when nothing arrives: silence moves it, too.
 const IDLE_LOOK: Duration = Duration::from_millis(250);
 /// How often sources are told how far the engine has taken in what they sent.
@@ -168,19 +170,30 @@ impl Host {
             }
         }
         self.replay(&mut inputs.commands);
+        let mut has_further_to_go = false;
         loop {
-            tokio::select! {
-                Some(command) = inputs.commands.recv() => self.obey(command),
-                event = inputs.events.recv() => match event {
-                    Some(event) => {
-                        self.metrics.queued.set(inputs.events.len() as i64);
-                        self.take(event);
-                    }
-                    None => break,
-                },
-                _ = look.tick() => {}
+            if has_further_to_go {
+                // What is asked for is answered meanwhile; samples would be late by now, or early.
+                while let Ok(command) = inputs.commands.try_recv() {
+                    self.obey(command);
+                }
+                if inputs.events.is_closed() && inputs.events.is_empty() {
+                    break;
+                }
+            } else {
+                tokio::select! {
+                    Some(command) = inputs.commands.recv() => self.obey(command),
+                    event = inputs.events.recv() => match event {
+                        Some(event) => {
+                            self.metrics.queued.set(inputs.events.len() as i64);
+                            self.take(event);
+                        }
+                        None => break,
+                    },
+                    _ = look.tick() => {}
+                }
             }
-            self.advance();
+            has_further_to_go = self.advance();
             self.tell_crowded();
             self.look_around();
             if self.recorded.is_empty() {
@@ -282,22 +295,29 @@ impl Host {
         let Some(source) = self.sources.iter().find(|s| s.id == id) else { return };
         let refused = [taken.late, taken.out_of_time, taken.over_series_limit, taken.over_pending_limit];
         REFUSED.into_iter().zip(refused).for_each(|(reason, samples)| source.metrics.dropped(reason, samples));
-        // What a source is complete to, only its slowest part can tell: `tell_lag` does.
+        // What a source is complete to, only its slowest part can tell, and what is newest, all of them: `tell_lag` does.
         let watermark = self.marks.of(id).filter(|_| source.id == source.of);
         let newest = self.marks.newest(id);
-        newest.into_iter().for_each(|t| source.metrics.set_newest(t));
         self.board.heard(source.of, newest, watermark, clock::now());
     }
 
-    fn advance(&mut self) {
-        if let Some(watermark) = self.marks.current(clock::now()) {
-            self.advance_to(watermark);
-        }
+    /// Goes on to where event time has come, or a slice of the way: whether there is more.
+    fn advance(&mut self) -> bool {
+        let now = clock::now();
+        self.marks.look(now);
+        self.marks.current(now).is_some_and(|watermark| self.advance_towards(watermark))
     }
 
     fn advance_to(&mut self, watermark: Millis) {
-        if self.engine.watermark().is_some_and(|w| watermark <= w) {
-            return;
+        while self.advance_towards(watermark) {}
+    }
+
+    /// Goes on by a slice: what a long gap has to say is handed out bit by bit. Whether there is more.
+    fn advance_towards(&mut self, goal: Millis) -> bool {
+        let before = self.engine.watermark();
+        let watermark = before.map_or(goal, |w| goal.min(w.saturating_add(SLICE)));
+        if before.is_some_and(|w| watermark <= w) {
+            return false;
         }
         let started = Instant::now();
         let due = self.engine.next_due().is_some_and(|due| due <= watermark);
@@ -316,6 +336,7 @@ impl Host {
         }
         span.record("ticks", out.ticks).record("transitions", out.transitions.len());
         self.hand_out(out);
+        watermark < goal
     }
 
     fn hand_out(&mut self, out: Output) {

@@ -3,6 +3,7 @@
 //! Here clocks are read, threads started and sockets opened, so that the engine need not.
 
 mod board;
+mod changed_config;
 mod config;
 mod durable;
 mod executor;
@@ -21,6 +22,7 @@ mod sink_status;
 mod sinks;
 mod sources;
 mod teller;
+mod told_since;
 mod topic_loop;
 mod trace_links;
 mod warm_up;

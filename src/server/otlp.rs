@@ -2,7 +2,6 @@
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -11,6 +10,7 @@ use super::run::StartError;
 use super::web::{Access, Port};
 use crate::base::Limits;
 use crate::source::otlp::{OtlpConfig, OtlpReceiver, grpc, http};
+use crate::telemetry::HttpMetrics;
 
 /// The ports, bound, so that nobody sends into the void between start and readiness.
 #[derive(Debug, Default)]
@@ -44,17 +44,20 @@ impl OtlpPorts {
 
     /// Serves the receiver.
     #[must_use]
-    pub fn serve(self, receiver: &OtlpReceiver, limits: &Limits, access: &Access) -> OtlpServers {
+    pub fn serve(
+        self,
+        receiver: &OtlpReceiver,
+        limits: &Limits,
+        access: &Access,
+        metrics: &HttpMetrics,
+    ) -> OtlpServers {
         let ports = [
             (self.grpc, grpc::router(receiver.clone()), Protocol::Http2),
             (self.http, http::router(receiver.clone()), Protocol::Http1),
         ];
         let start = |(port, router, protocol): (Option<Port>, Router, Protocol)| {
-            let router = access
-                .guarded(router)
-                .layer(DefaultBodyLimit::max(limits.request_bytes))
-                .layer(from_fn(guard::deadline))
-                .layer(from_fn(guard::headers));
+            let router = access.guarded(router).layer(DefaultBodyLimit::max(limits.request_bytes));
+            let router = guard::around(router, metrics);
             let (limits, port) = (limits.clone(), port?);
             let (stop, stopped) = oneshot::channel::<()>();
             let task = tokio::spawn(async move {

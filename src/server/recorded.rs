@@ -1,10 +1,9 @@
 //! Where recorded samples go: to the lanes of all sinks that want them.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::base::{LabelsRef, Millis, Record, Recorded};
+use crate::base::{LabelsRef, Record, Recorded};
 use crate::promql::{Selector, series_selector};
 use crate::sink::{LaneState, RecordedLane, RecordedMetrics, SinkConfig, remote_write, start_recorded, waits_for};
 use crate::telemetry::Metrics;
@@ -12,6 +11,7 @@ use crate::telemetry::Metrics;
 use super::StartError;
 use super::config::Config;
 use super::sinks::origin;
+use super::told_since::ToldSince;
 
 /// How long the last checkpoint waits for what is recorded to leave: a part of the time that it has.
 const FINISH: Duration = Duration::from_secs(2);
@@ -21,7 +21,7 @@ const FINISH: Duration = Duration::from_secs(2);
 pub(in crate::server) struct RecordedLanes {
     lanes: Vec<RecordedLane>,
     /// What was recorded of instants before is history, known to whoever has followed.
-    since: Millis,
+    since: ToldSince,
 }
 
 impl RecordedLanes {
@@ -30,7 +30,7 @@ impl RecordedLanes {
         config: &Config,
         metrics: &Metrics,
         dry_run: bool,
-        since: Millis,
+        since: ToldSince,
     ) -> Result<Self, StartError> {
         let counted = RecordedMetrics::register(metrics.registry()).map_err(|e| StartError::System(e.to_string()))?;
         let mut lanes = Vec::new();
@@ -45,7 +45,7 @@ impl RecordedLanes {
                 if let SinkConfig::Kafka(kafka) = sink
                     && kafka.recorded.is_some()
                 {
-                    lanes.extend(start_recorded(kafka, &kafka.name, &counted));
+                    lanes.extend(start_recorded(kafka, &kafka.name, &origin, &counted));
                 }
             }
         }
@@ -54,7 +54,8 @@ impl RecordedLanes {
 
     /// Hands samples over; never waits.
     pub(in crate::server) fn put(&self, mut recorded: Vec<Recorded>) {
-        recorded.retain(|r| r.t >= self.since);
+        let since = self.since.get();
+        recorded.retain(|r| r.t >= since);
         if !recorded.is_empty() {
             self.lanes.iter().for_each(|lane| lane.put(&recorded));
         }
@@ -93,14 +94,15 @@ impl RecordedLanes {
         }
     }
 
-    /// Sends what waits, all lanes at once, for at most `limit`.
-    pub(in crate::server) async fn shutdown(self: Arc<Self>, limit: Duration, is_kept: bool) {
-        let Some(all) = Arc::into_inner(self) else { return };
-        let mut ends = tokio::task::JoinSet::new();
-        for lane in all.lanes {
-            ends.spawn(lane.shutdown(limit, is_kept));
+    /// Sends what waits, all lanes at once, for at most `limit`, whoever still holds them.
+    pub(in crate::server) async fn shutdown(&self, limit: Duration, is_kept: bool) {
+        let end = Instant::now() + limit;
+        for lane in &self.lanes {
+            lane.close();
         }
-        ends.join_all().await;
+        for lane in &self.lanes {
+            lane.shutdown(end.saturating_duration_since(Instant::now()), is_kept).await;
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::base::Limits;
 use crate::engine::{Profiles, builtin_profiles};
 use crate::model::Profile;
-use crate::rules::{Diagnostic, Loaded, Severity, load_globs};
+use crate::rules::{Loaded, Severity, content_hash, load_globs};
 use crate::telemetry::EngineMetrics;
 
 use super::handle::EngineHandle;
@@ -42,6 +42,22 @@ impl Read {
     fn rules(&self) -> usize {
         self.loaded.rule_set.groups.iter().map(|g| g.rules.len()).sum()
     }
+
+    /// Whether there are no rules, and nothing is wrong: that is likelier a folder that is gone for a while than what anybody
+    /// wants.
+    fn is_empty(&self) -> bool {
+        !self.loaded.has_errors() && self.rules() == 0
+    }
+
+    /// All that is wrong, as texts.
+    pub fn faults(&self) -> Vec<String> {
+        let errors = self.loaded.diagnostics.iter().filter(|d| d.severity == Severity::Error);
+        errors.map(ToString::to_string).chain(self.profile_faults.iter().cloned()).collect()
+    }
+}
+
+async fn blocking<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> Result<T, Vec<String>> {
+    tokio::task::spawn_blocking(read).await.map_err(|e| vec![format!("reading rule files: {e}")])
 }
 
 /// What a successful reload did.
@@ -56,23 +72,52 @@ pub struct Reloaded {
 }
 
 impl RuleSource {
+    /// Reads all files, on a thread that may wait.
+    ///
+    /// # Errors
+    /// A bug: that thread has panicked.
+    pub async fn read_aside(&self) -> Result<Read, Vec<String>> {
+        let source = self.clone();
+        blocking(move || source.read()).await
+    }
+
     /// Reads all files. Blocks.
     #[must_use]
     pub fn read(&self) -> Read {
         let loaded = load_globs(&self.rule_files, &self.dir, &self.limits);
         let mut profiles = builtin_profiles();
         let mut faults = Vec::new();
+        let hash = self.each_profile(&mut faults, |path, text, faults| {
+            match text.and_then(|text| Profile::parse(text).map_err(|e| e.to_string())) {
+                Ok(profile) => drop(profiles.insert(profile.name.clone(), Arc::new(profile))),
+                Err(fault) => faults.push(format!("{}: {fault}", path.display())),
+            }
+        });
+        let content_hash = (loaded.content_hash, hash);
+        Read { loaded, profiles, profile_faults: faults, content_hash }
+    }
+
+    /// [`Read::content_hash`] of what they hold now, of which no sense is made. Blocks.
+    fn content_hash(&self) -> (u64, u64) {
+        let rules = content_hash(&self.rule_files, &self.dir, &self.limits);
+        (rules, self.each_profile(&mut Vec::new(), |_, _, _| {}))
+    }
+
+    /// Reads the profiles one after the other; a hash of their contents.
+    fn each_profile(
+        &self,
+        faults: &mut Vec<String>,
+        mut with: impl FnMut(&Path, Result<&str, String>, &mut Vec<String>),
+    ) -> u64 {
         let mut contents = String::new();
         for pattern in &self.model_files {
-            for path in files_of(&self.dir, pattern, &mut faults) {
-                match read_profile(&path, self.limits.file_bytes, &mut contents) {
-                    Ok(profile) => drop(profiles.insert(profile.name.clone(), Arc::new(profile))),
-                    Err(fault) => faults.push(format!("{}: {fault}", path.display())),
-                }
+            for path in files_of(&self.dir, pattern, faults) {
+                let text = read_text(&path, self.limits.file_bytes);
+                contents.push_str(text.as_deref().unwrap_or_default());
+                with(&path, text.as_deref().map_err(Clone::clone), faults);
             }
         }
-        let content_hash = (loaded.content_hash, xxhash_rust::xxh3::xxh3_64(contents.as_bytes()));
-        Read { loaded, profiles, profile_faults: faults, content_hash }
+        xxhash_rust::xxh3::xxh3_64(contents.as_bytes())
     }
 }
 
@@ -102,7 +147,21 @@ impl RuleLoader {
     /// # Errors
     /// All that is wrong, each as a text with file, line and column. The rules in force stay in force.
     pub async fn load(&mut self) -> Result<Reloaded, Vec<String>> {
-        let read = self.read().await?;
+        let read = self.source.read_aside().await?;
+        self.put_in_force(read).await
+    }
+
+    /// Loads for the first time, what was read before; `restored` is how many rules the checkpoint has.
+    ///
+    /// # Errors
+    /// As [`Self::load`]. Also where the checkpoint has rules and none are left, though files are named: to go on without them
+    /// would resolve all that fires and forget what models have learnt.
+    pub async fn begin(&mut self, read: Read, restored: usize) -> Result<Reloaded, Vec<String>> {
+        if restored > 0 && read.is_empty() && !self.source.rule_files.is_empty() {
+            return Err(vec![format!(
+                "rule_files: no rules are there, and the checkpoint has {restored}: if that is meant, start once without rule_files"
+            )]);
+        }
         self.put_in_force(read).await
     }
 
@@ -113,16 +172,17 @@ impl RuleLoader {
     /// As [`Self::load`]. Also where rules are in force and none are left: that is likelier a folder that is gone for a while
     /// than what anybody wants.
     pub async fn load_if_changed(&mut self) -> Result<Option<Reloaded>, Vec<String>> {
-        let read = self.read().await?;
-        if self.tried == Some(read.content_hash) {
+        let source = self.source.clone();
+        let hash = blocking(move || source.content_hash()).await?;
+        if self.tried == Some(hash) {
             self.seen = None;
             return Ok(None);
         }
-        if self.seen.replace(read.content_hash) != Some(read.content_hash) {
+        if self.seen.replace(hash) != Some(hash) {
             return Ok(None);
         }
-        let sound = read.loaded.diagnostics.iter().all(|d| d.severity != Severity::Error);
-        if sound && self.in_force > 0 && read.rules() == 0 {
+        let read = self.source.read_aside().await?;
+        if self.in_force > 0 && read.is_empty() {
             self.tried = Some(read.content_hash);
             self.metrics.reload_successful.set(0);
             return Err(vec![
@@ -130,11 +190,6 @@ impl RuleLoader {
             ]);
         }
         self.put_in_force(read).await.map(Some)
-    }
-
-    async fn read(&self) -> Result<Read, Vec<String>> {
-        let source = self.source.clone();
-        tokio::task::spawn_blocking(move || source.read()).await.map_err(|e| vec![format!("reading rule files: {e}")])
     }
 
     async fn put_in_force(&mut self, read: Read) -> Result<Reloaded, Vec<String>> {
@@ -151,16 +206,13 @@ impl RuleLoader {
 
     async fn try_in_force(&self, read: Read) -> Result<Reloaded, Vec<String>> {
         let rules = read.rules();
-        let Read { loaded, profiles, profile_faults, .. } = read;
-        let (errors, warnings): (Vec<&Diagnostic>, Vec<&Diagnostic>) =
-            loaded.diagnostics.iter().partition(|d| d.severity == Severity::Error);
-        let mut faults: Vec<String> = errors.into_iter().map(ToString::to_string).collect();
-        faults.extend(profile_faults);
+        let faults = read.faults();
         if !faults.is_empty() {
             return Err(faults);
         }
+        let Read { loaded, profiles, .. } = read;
         let groups = loaded.rule_set.groups.len();
-        let warnings = warnings.into_iter().map(ToString::to_string).collect();
+        let warnings = loaded.diagnostics.iter().map(ToString::to_string).collect();
         match self.engine.load(loaded.rule_set, profiles).await {
             Ok(Ok(())) => Ok(Reloaded { groups, rules, warnings }),
             Ok(Err(faults)) => Err(faults.iter().map(ToString::to_string).collect()),
@@ -179,12 +231,10 @@ fn files_of(dir: &Path, pattern: &str, faults: &mut Vec<String>) -> Vec<PathBuf>
     }
 }
 
-fn read_profile(path: &Path, bytes_max: usize, contents: &mut String) -> Result<Profile, String> {
+fn read_text(path: &Path, bytes_max: usize) -> Result<String, String> {
     let size = std::fs::metadata(path).map_err(|e| e.to_string())?.len();
     if size > bytes_max as u64 {
         return Err(format!("{size} bytes are more than limits.file_bytes"));
     }
-    let text = std::fs::read_to_string(path).map_err(|e| e.to_string())?;
-    contents.push_str(&text);
-    Profile::parse(&text).map_err(|e| e.to_string())
+    std::fs::read_to_string(path).map_err(|e| e.to_string())
 }

@@ -10,11 +10,13 @@ use tokio::task::JoinSet;
 
 use crate::http_client::NamedFile;
 use crate::rules::selectors_of;
+use crate::sink::outbox::LAST_COMMIT;
 use crate::source::host::host_name;
 use crate::source::{clock, remote_write};
-use crate::telemetry::{Exporting, Metrics, Register, Traces};
+use crate::telemetry::{Exporting, LAST_SPANS, Metrics, Register, Traces};
 
 use super::board::Board;
+use super::changed_config::ConfigAtStart;
 use super::config::{Config, base_dir};
 use super::durable::{self, Beginning};
 use super::executor::Parallel;
@@ -25,7 +27,7 @@ use super::named_files::named_files;
 use super::otlp::OtlpPorts;
 use super::parts::{LastReload, summary};
 use super::recorded::RecordedLanes;
-use super::rules::{Reloaded, RuleLoader, RuleSource};
+use super::rules::{Read, Reloaded, RuleLoader, RuleSource};
 use super::signals::{Signals, interrupted, interrupted_again};
 use super::sinks;
 use super::sources::{self, Started};
@@ -33,9 +35,6 @@ use super::teller::Told;
 use super::warm_up::{Past, totals};
 use super::web::{Access, TlsFault};
 use super::welcome::welcome;
-
-// All of the end together takes less than the 30 s that supervisors commonly wait before they kill: requests (`FLUSH`), the
-// engine (`LAST_CHECKPOINT`), alerts, recorded samples and sources at once (`FLUSH`), own spans (3 s).
 
 /// How long alerts may take to leave at the end.
 const FLUSH: Duration = Duration::from_secs(5);
@@ -45,8 +44,24 @@ const CLOSE: Duration = Duration::from_secs(3);
 /// done is in the log.
 const LAST_CHECKPOINT: Duration = Duration::from_secs(11);
 
-/// Exit code after a second signal: as of a process that was interrupted.
-const SECOND_SIGNAL: i32 = 130;
+/// How long tasks of sources may take to let go: they are told to wherever they wait.
+const SOURCES: Duration = Duration::from_secs(1);
+
+/// All of the end together: sources, requests, the engine, alerts with recorded samples and sources beside them, the outbox and its
+/// thread, own spans.
+const END: Duration = Duration::from_secs(
+    SOURCES.as_secs()
+        + FLUSH.as_secs()
+        + LAST_CHECKPOINT.as_secs()
+        + FLUSH.as_secs()
+        + 2 * LAST_COMMIT.as_secs()
+        + LAST_SPANS.as_secs(),
+);
+// Supervisors commonly wait for 30 s before they kill.
+const _: () = assert!(END.as_secs() <= 29 && CLOSE.as_secs() <= FLUSH.as_secs());
+
+/// Exit code after a second signal, or one during the start: as of a process that was interrupted.
+const INTERRUPTED: i32 = 130;
 
 /// What `forewarn run` was told.
 #[derive(Clone, Debug)]
@@ -84,6 +99,9 @@ pub enum StartError {
     /// The operating system.
     #[error("{0}")]
     System(String),
+    /// A bug: what reads a source panicked, and would be read no more. Its message is above.
+    #[error("a source has failed; this is a bug, please report it with the message above")]
+    SourceFailed,
     /// A bug: the engine's thread panicked. Its message is above.
     #[error("the engine has failed; this is a bug, please report it with the message above")]
     EngineFailed,
@@ -111,19 +129,29 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     // Before all else: until then a signal kills, a SIGHUP that an impatient sidecar sends as well.
     let signals = Signals::catch().map_err(|e| StartError::System(format!("signals: {e}")))?;
     let mut config = read_config(&options.config_file)?;
+    let at_start = ConfigAtStart::new(&options.config_file, config.clone());
     config.web.name_host(&host_name());
     for fault in named_files(&config).iter().filter_map(NamedFile::fault) {
         tracing::warn!("{fault}: what needs it fails until it can be read");
     }
     let dir = base_dir(&options.config_file);
     let started_at = clock::now();
+    let early = tokio::spawn(end_early(Signals::catch().map_err(|e| StartError::System(format!("signals: {e}")))?));
     let metrics = Metrics::new().map_err(|e| StartError::System(e.to_string()))?;
     let exporting = start_traces(&config, &metrics, options.traces.as_ref())?;
     let access = Access::new(&config.web, &config.limits).counted_by(&metrics.http, &config.limits);
     let port = access.listen(&config.web.listen_address, "web.listen_address", Protocol::Http1).await?;
     let otlp_ports = OtlpPorts::bind(config.sources.otlp.as_ref(), &access).await?;
 
-    let dry_run = options.dry_run || config.sinks.is_log_only();
+    // Before anything is opened: a start that fails because of them leaves nothing behind.
+    let rules = rule_source(&config, &dir);
+    let read = rules.read_aside().await.map_err(StartError::Rules)?;
+    let faults = read.faults();
+    if !faults.is_empty() {
+        return Err(StartError::Rules(faults));
+    }
+
+    let dry_run = config.is_dry_run(options.dry_run);
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let engine_options = config.engine_options(processors);
     let Beginning {
@@ -138,6 +166,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         lock,
     } = durable::begin(&config, &engine_options, &metrics, started_at)?;
     restart.dry_run = dry_run;
+    let restored_rules = core.groups().iter().map(|group| group.rules.len()).sum();
 
     if dry_run {
         teller.lock().unwrap_or_else(PoisonError::into_inner).run_dry();
@@ -147,6 +176,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let held_to = event_time.clone();
     dispatcher.keep_alive(move || held_to.get());
     let dispatcher = Arc::new(dispatcher);
+    tokio::spawn(told_since.clone().follow(clock::now));
     let recorded = Arc::new(RecordedLanes::start(&config, &metrics, dry_run, told_since)?);
     if !dry_run {
         recorded.restore(&recorded_before);
@@ -160,13 +190,13 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let (followed, durable) = watch::channel(Arc::default());
     let followed = durable::follow(checkpoints, followed);
     let Started { known, remote_write, otlp, traces, mut tasks, closing, progress, described } =
-        sources::start(&config, &dir, warm_up_selectors(&config, &dir).await?, queue, restart, durable, &metrics)?;
+        sources::start(&config, &dir, warm_up_selectors(&config, &read), queue, restart, durable, &metrics)?;
     for (name, description) in &described {
         let of_name = || known.iter().filter(|source| source.metrics.name() == name);
         let silence_max = of_name().map(|source| source.silence_max).max().unwrap_or(0);
         board.add(of_name().map(|source| source.id).collect(), silence_max, name, description);
     }
-    let past = Past::new(sinks::line_format(&config));
+    let past = Past::new(sinks::line_format(&config, dry_run));
     let findings = RecentFindings::default();
     let tell = {
         let (past, findings, dispatcher) = (past.clone(), findings.clone(), Arc::clone(&dispatcher));
@@ -192,10 +222,11 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         host.keep(kept, config.limits.clone(), Box::new(move || dry_run || outbox.is_durable()));
     }
     let warm = host.warm();
-    let mut loader = RuleLoader::new(rule_source(&config, &dir), engine.clone(), metrics.engine.clone());
+    let mut loader = RuleLoader::new(rules, engine.clone(), metrics.engine.clone());
     let mut engine_ended = host.spawn(Inputs { events, commands }).map_err(|e| StartError::System(e.to_string()))?;
-    let loaded = loader.load().await.map_err(StartError::Rules)?;
+    let loaded = loader.begin(read, restored_rules).await.map_err(StartError::Rules)?;
     report_warnings(&loaded);
+    early.abort();
 
     let last_reload: LastReload = Arc::default();
     let (reloader, requests) = Reloader::new();
@@ -205,7 +236,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         metrics: metrics.clone(),
         ready: readiness,
         reload: reloader,
-        summary: summary(&config, board, Arc::clone(&last_reload), dispatcher.states(), recorded.states()),
+        summary: summary(board, Arc::clone(&last_reload), dispatcher.states(), recorded.states()),
         findings,
         external_url: config.web.external_url(),
         started: started_at,
@@ -213,8 +244,8 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         receivers: super::otlp::beside(remote_write::router(remote_write), otlp.as_ref()),
         traces,
     };
-    let otlp_servers =
-        otlp.as_ref().map(|receiver| otlp_ports.serve(receiver, &config.limits, &access)).unwrap_or_default();
+    let serve_otlp = |receiver| otlp_ports.serve(receiver, &config.limits, &access, &metrics.http);
+    let otlp_servers = otlp.as_ref().map(serve_otlp).unwrap_or_default();
     drop(otlp);
     let (stop_http, http_stopped) = oneshot::channel::<()>();
     let router = super::http::guarded_router(state, |router| access.guarded(router));
@@ -228,17 +259,20 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     });
     let watch_every = config.engine.rule_watch_interval.0;
     let Signals { hangup, mut interrupt, mut terminate } = signals;
-    let reloads = tokio::spawn(keep_reloading(loader, requests, hangup, watch_every, last_reload));
+    let reloads = tokio::spawn(keep_reloading(loader, at_start, requests, hangup, watch_every, last_reload));
 
     let outcome = tokio::select! {
         ended = &mut engine_ended => ended.map_err(|_| StartError::EngineFailed),
+        () = panicked(&mut tasks) => Err(StartError::SourceFailed),
         () = live(&config, &engine, &past, &progress, warm, &ready, &described, loaded) => Ok(()),
         () = interrupted(&mut interrupt, &mut terminate) => Ok(()),
     };
     past.clear();
     ready.send_replace(Readiness::ShuttingDown);
     let in_order = async move {
-        tasks.shutdown().await;
+        if tokio::time::timeout(SOURCES, tasks.shutdown()).await.is_err() {
+            tracing::warn!("a source does not end; it is left behind");
+        }
         reloads.abort();
         drop(stop_http);
         let servers = async { tokio::join!(otlp_servers.stop(), http) };
@@ -257,18 +291,14 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
             others.spawn(end.within(CLOSE));
         }
         // What the last checkpoint has kept would be sent a second time at the next start.
-        others.spawn(recorded.shutdown(if keeps { Duration::ZERO } else { FLUSH }, keeps));
+        let recorded = recorded.shutdown(if keeps { Duration::ZERO } else { FLUSH }, keeps);
         let alerts = async {
-            let Some(dispatcher) = Arc::into_inner(dispatcher) else {
-                tracing::warn!("the engine has not ended: what it said last may not be delivered");
-                return;
-            };
             let left = dispatcher.shutdown(FLUSH).await;
             if left > 0 {
                 tracing::warn!(alerts = left, "alerts were not delivered before the end");
             }
         };
-        tokio::join!(others.join_all(), alerts);
+        tokio::join!(others.join_all(), recorded, alerts);
         if let Some(exporting) = exporting {
             // A panic there is told of already.
             let _ = tokio::task::spawn_blocking(|| exporting.end()).await;
@@ -279,11 +309,29 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         () = interrupted_again(&mut interrupt, &mut terminate) => {
             tracing::warn!("told to end a second time: ended at once; what was not finished is made up for at the next start");
             // What still holds threads must not hold the process.
-            std::process::exit(SECOND_SIGNAL);
+            std::process::exit(INTERRUPTED);
         }
     }
     drop(lock);
     outcome
+}
+
+/// Ends the process when it is told to before it can end in order: nothing has been taken in yet that a kill would lose.
+async fn end_early(signals: Signals) {
+    let Signals { mut interrupt, mut terminate, .. } = signals;
+    interrupted(&mut interrupt, &mut terminate).await;
+    tracing::warn!("told to end during the start");
+    std::process::exit(INTERRUPTED);
+}
+
+/// Waits for the first task that panics; those that end have nothing more to do.
+async fn panicked(tasks: &mut JoinSet<()>) {
+    while let Some(ended) = tasks.join_next().await {
+        if ended.is_err_and(|e| e.is_panic()) {
+            return;
+        }
+    }
+    std::future::pending().await
 }
 
 /// Shows the warm-up, says hello, and then waits for ever.
@@ -315,9 +363,10 @@ async fn live(
     std::future::pending().await
 }
 
-/// Reloads rules on SIGHUP, when asked over HTTP, and when files have changed.
+/// Reloads rules on SIGHUP, when asked over HTTP, and when files have changed; says so where it takes more than that.
 async fn keep_reloading(
     mut loader: RuleLoader,
+    mut at_start: ConfigAtStart,
     mut requests: mpsc::Receiver<ReloadRequest>,
     mut hangup: Signal,
     every: Duration,
@@ -331,7 +380,7 @@ async fn keep_reloading(
             Some(()) = hangup.recv() => (loader.load().await.map(Some), None),
             _ = look.tick() => (loader.load_if_changed().await, None),
         };
-        let outcome = match result {
+        let mut outcome = match result {
             Ok(None) => continue,
             Ok(Some(loaded)) => {
                 report_warnings(&loaded);
@@ -346,8 +395,17 @@ async fn keep_reloading(
                 Err(faults)
             }
         };
+        if let Some(change) = at_start.look().await {
+            if change.is_new {
+                tracing::warn!("{}", change.text);
+            }
+            match &mut outcome {
+                Ok(done) => *done = format!("{done}; {}", change.text),
+                Err(faults) => faults.push(change.text),
+            }
+        }
         let report = ReloadReport { at: clock::now(), outcome: outcome.clone() };
-        last.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(report);
+        *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
         if let Some(asker) = asker {
             // Whoever asked may have hung up.
             let _ = asker.send(outcome);
@@ -362,13 +420,11 @@ fn report_warnings(loaded: &Reloaded) {
 }
 
 /// What is fetched before the start: the series that the rules read which are there now.
-async fn warm_up_selectors(config: &Config, dir: &Path) -> Result<Vec<String>, StartError> {
+fn warm_up_selectors(config: &Config, read: &Read) -> Vec<String> {
     if config.warm_up.prometheus.is_none() {
-        return Ok(vec![]);
+        return vec![];
     }
-    let source = rule_source(config, dir);
-    let read = tokio::task::spawn_blocking(move || source.read()).await;
-    Ok(selectors_of(&read.map_err(|e| StartError::System(e.to_string()))?.loaded.rule_set))
+    selectors_of(&read.loaded.rule_set)
 }
 
 fn rule_source(config: &Config, dir: &Path) -> RuleSource {

@@ -24,7 +24,7 @@ pub(super) fn start(
         metrics: SinkMetrics::register(metrics.registry()).map_err(|e| StartError::System(e.to_string()))?,
         outbox,
     };
-    Dispatcher::start(&config.all_sinks(), &context).map_err(|e| StartError::Config(e.to_string()))
+    Dispatcher::start(&config.all_sinks(dry_run), &context).map_err(|e| StartError::Config(e.to_string()))
 }
 
 /// Where what leaves comes from.
@@ -37,8 +37,8 @@ pub(super) fn origin(config: &Config) -> Origin {
 }
 
 /// The form in which standard output shows alerts, if it does.
-pub(super) fn line_format(config: &Config) -> Option<LineFormat> {
-    config.all_sinks().iter().find_map(|sink| match sink {
+pub(super) fn line_format(config: &Config, dry_run: bool) -> Option<LineFormat> {
+    config.all_sinks(dry_run).iter().find_map(|sink| match sink {
         SinkConfig::Stdout(stdout) => Some(stdout.format.settle()),
         _ => None,
     })

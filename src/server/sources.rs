@@ -205,8 +205,7 @@ pub fn start(
         exemplars: exemplars.clone(),
         created_timestamps,
     };
-    let trace_link = config.sources.otlp.as_ref().and_then(|otlp| otlp.trace_link.clone());
-    let traces = TraceLinks::new(exemplars.clone(), trace_link);
+    let traces = TraceLinks::new(exemplars.clone(), config.sources.trace_link.clone());
     let otlp = config.sources.otlp.as_ref().map(|settings| {
         let spans = SpanCounter::new(Arc::clone(&limits), exemplars, metrics.source.of("spans"));
         let every = settings.spans.interval;

@@ -13,10 +13,12 @@ use crate::alert::{AlertState, Reason, Transition};
 use crate::base::Millis;
 use crate::sink::AlertKey;
 
+use super::told_since::ToldSince;
+
 /// Sorts transitions by who is told.
 #[derive(Debug)]
 pub struct Teller {
-    started_at: Millis,
+    told_since: ToldSince,
     /// Alerts that fire since before the start, and that no receiver knows of. As many as fire at once.
     untold: HashSet<AlertKey>,
     /// In a dry run: alerts that fire since it began, and that receivers would know of. None otherwise.
@@ -35,14 +37,14 @@ pub struct Told {
 impl Teller {
     /// A teller for a process that started at this instant of its clock.
     #[must_use]
-    pub fn new(started_at: Millis) -> Self {
+    pub fn new(started_at: impl Into<ToldSince>) -> Self {
         Self::resumed(started_at, [])
     }
 
     /// Goes on as a teller that knew this, see [`Self::kept`].
     #[must_use]
-    pub fn resumed(started_at: Millis, untold: impl IntoIterator<Item = AlertKey>) -> Self {
-        Self { started_at, untold: untold.into_iter().collect(), dry: None }
+    pub fn resumed(told_since: impl Into<ToldSince>, untold: impl IntoIterator<Item = AlertKey>) -> Self {
+        Self { told_since: told_since.into(), untold: untold.into_iter().collect(), dry: None }
     }
 
     /// From now on what is told reaches no receiver.
@@ -57,15 +59,15 @@ impl Teller {
         let mut untold: Vec<AlertKey> = self.untold.iter().chain(dry).copied().collect();
         untold.sort_unstable();
         untold.dedup();
-        (self.started_at, untold)
+        (self.told_since.get(), untold)
     }
 
     /// Sorts transitions, in order.
     pub fn sort(&mut self, transitions: &Arc<[Transition]>) -> Told {
-        let mut told = Told::default();
+        let (mut told, told_since) = (Told::default(), self.told_since.get());
         for transition in transitions.iter() {
             let key = AlertKey::of(transition);
-            if transition.at < self.started_at {
+            if transition.at < told_since {
                 if transition.is_notified() && transition.to == AlertState::Firing {
                     self.untold.insert(key);
                 } else if transition.to == AlertState::Inactive {
@@ -156,6 +158,26 @@ mod tests {
         assert_eq!(sent, [("held", HeldLongEnough), ("new", HeldLongEnough), ("held", Resent), ("held", Cleared)]);
         assert_eq!(now.sent[0].from, AlertState::Pending);
     }
+
+    #[test]
+    fn a_clock_that_was_ahead_at_the_start_silences_nothing_once_it_is_right() {
+        use AlertState::Firing;
+        use Reason::{HeldLongEnough, Resent};
+        let hours = 7_200_000;
+        let since = ToldSince::from(10_000 + hours);
+        let mut teller = Teller::new(since.clone());
+        let early = teller.sort(&vec![transition(5_000, "early", Firing, HeldLongEnough)].into());
+        assert_eq!((early.shown.len(), early.sent.len()), (1, 0), "as far as is known it is history");
+        since.see_clock(20_000);
+        let told = teller.sort(
+            &vec![transition(30_000, "new", Firing, HeldLongEnough), transition(65_000, "early", Firing, Resent)]
+                .into(),
+        );
+        let names: Vec<&str> = told.sent.iter().map(|t| t.rule.alert.as_str()).collect();
+        assert_eq!(names, ["new", "early"]);
+        assert_eq!(teller.kept(), (20_000, vec![]), "and the next process knows");
+    }
+
     #[test]
     fn what_began_in_a_dry_run_is_told_of_by_whoever_goes_on_from_it() {
         use AlertState::{Firing, Inactive};

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use crate::alert::{AlertState, Transition};
 use crate::base::LabelsRef;
 use crate::source::exemplars::Exemplars;
-use crate::source::otlp::TRACE_ID_PLACE;
 
 /// Annotation with the trace's identity.
 pub const TRACE_ID: &str = "trace_id";
 
 /// Annotation with its address.
 pub const TRACE_URL: &str = "trace_url";
+
+/// What stands for a trace's identity in `sources.trace_link`.
+const TRACE_ID_PLACE: &str = "{trace_id}";
 
 /// Finds traces. Without any received nothing is ever found.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +30,17 @@ impl TraceLinks {
     #[must_use]
     pub fn new(exemplars: Exemplars, template: Option<String>) -> Self {
         Self { exemplars, template }
+    }
+
+    /// Whether a template can work.
+    ///
+    /// # Errors
+    /// What is wrong with it, and how to mend it.
+    pub fn check(template: &str) -> Result<(), String> {
+        if template.contains(TRACE_ID_PLACE) {
+            return Ok(());
+        }
+        Err(format!("{template:?} must have {TRACE_ID_PLACE} in it, where the trace's identity goes"))
     }
 
     /// Adds the annotations for an alert of these labels, where there is a trace; annotations of the rule's own stand.

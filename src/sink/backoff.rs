@@ -26,15 +26,14 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// The wait after `failures` failures in a row (from 1), `random` uniform in 0..1. A receiver's own wish comes first, up to its cap.
+    /// The wait after `failures` failures in a row (from 1), `random` uniform in 0..1. A receiver that wishes for a longer one
+    /// gets it, up to its cap; "at once", or a date that is over, must not have it called without a pause.
     #[must_use]
     pub fn wait(&self, failures: u32, random: f64, retry_after: Option<Duration>) -> Duration {
-        if let Some(wish) = retry_after {
-            return wish.min(self.retry_after_cap);
-        }
         let doublings = failures.saturating_sub(1).min(31);
         let ceiling = self.base.saturating_mul(1 << doublings).min(self.cap);
-        ceiling.mul_f64(random.clamp(0.0, 1.0))
+        let own = ceiling.mul_f64(random.clamp(0.0, 1.0));
+        own.max(retry_after.unwrap_or_default().min(self.retry_after_cap))
     }
 }
 
@@ -56,5 +55,13 @@ mod tests {
         let backoff = Backoff::default();
         assert_eq!(backoff.wait(1, 0.0, Some(Duration::from_secs(60))), Duration::from_secs(60));
         assert_eq!(backoff.wait(1, 0.0, Some(Duration::from_secs(86_400))), Duration::from_secs(300));
+    }
+
+    #[test]
+    fn nobody_can_ask_for_less_than_the_usual_wait() {
+        let backoff = Backoff::default();
+        for wish in [Duration::ZERO, Duration::from_millis(1)] {
+            assert_eq!(backoff.wait(8, 0.5, Some(wish)), backoff.wait(8, 0.5, None));
+        }
     }
 }

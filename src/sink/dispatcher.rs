@@ -21,15 +21,13 @@ use super::keep_alive::{KeepAlive, LONGEST};
 use super::matching::Wish;
 use super::metrics::{Drop, SinkMeter, SinkMetrics};
 use super::origin::Origin;
-use super::outbox::{KEPT_ALIVE, Numbered, Outbox, OutboxSlot};
+use super::outbox::{KEPT_ALIVE, LAST_COMMIT, Numbered, Outbox, OutboxSlot};
 use super::pending::{Order, Policy};
 use super::stdout::Printer;
 use super::webhook::Webhook;
-use super::worker::{Gate, Mailbox, Receiver, SinkState, supervise, wall_clock};
+use super::worker::{Gate, Mailbox, Receiver, SinkState, Task, supervise, wall_clock};
 use super::{SinkConfig, SinkError};
 
-/// How long the end may wait for the last write of the outbox.
-const FLUSH: Duration = Duration::from_secs(5);
 /// How often it is looked at what has to be repeated by the clock.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -63,7 +61,7 @@ pub struct Dispatcher {
 /// after the end of its alert.
 #[derive(Debug)]
 struct Repeating {
-    /// None where no sink needs repetitions.
+    /// None where all sinks are journals, which have it all.
     alerts: Option<Mutex<KeepAlive>>,
     /// The alerts of those sinks.
     wish: Wish,
@@ -77,14 +75,9 @@ struct Repeating {
 #[derive(Debug)]
 struct Sender {
     mailbox: Arc<Mailbox>,
-    task: JoinHandle<()>,
+    /// None once somebody waits for its end.
+    task: Mutex<Option<Task>>,
     kind: &'static str,
-}
-
-impl std::ops::Drop for Sender {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
 }
 
 impl Dispatcher {
@@ -145,26 +138,27 @@ impl Dispatcher {
         move || sinks.iter().map(|(mailbox, kind)| mailbox.status(kind)).collect()
     }
 
-    /// Delivers what waits, for at most `limit`, and ends all sinks. Gives the number of alerts left undelivered; with an
-    /// outbox these wait for the next start.
-    pub async fn shutdown(mut self, limit: Duration) -> usize {
+    /// Delivers what waits, for at most `limit`, and ends all sinks, whoever still holds them: an engine that is busy to the end
+    /// holds up no delivery. Gives the number of alerts left undelivered; with an outbox these wait for the next start.
+    pub async fn shutdown(&self, limit: Duration) -> usize {
         let end = tokio::time::Instant::now() + limit;
-        if let Some(repeater) = self.repeater.take() {
+        if let Some(repeater) = &self.repeater {
             repeater.abort();
         }
         for sender in &self.senders {
             sender.mailbox.close();
         }
-        let mut left = 0;
-        for mut sender in std::mem::take(&mut self.senders) {
-            if tokio::time::timeout_at(end, &mut sender.task).await.is_err() {
-                sender.task.abort();
-                left += sender.mailbox.abandon();
+        for sender in &self.senders {
+            let task = sender.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(mut task) = task {
+                // Past its time it ends with its owner.
+                let _ = tokio::time::timeout_at(end, &mut task.0).await;
             }
         }
-        if let Some(outbox) = self.outbox.take() {
+        let left = self.senders.iter().map(|sender| sender.mailbox.abandon()).sum();
+        if let Some(outbox) = self.outbox.clone() {
             // Blocks for one write, and a dead disk must not hold the runtime.
-            let flushed = tokio::task::spawn_blocking(move || outbox.flush(FLUSH)).await;
+            let flushed = tokio::task::spawn_blocking(move || outbox.flush(LAST_COMMIT)).await;
             if !matches!(flushed, Ok(true)) {
                 tracing::warn!(
                     "the last acknowledgements are not on disk: those alerts are sent again at the next start"
@@ -185,12 +179,12 @@ impl std::ops::Drop for Dispatcher {
 
 impl Repeating {
     fn begin(senders: &[Sender], context: &SinkContext, outbox: Option<&Arc<Outbox>>) -> Self {
-        let wanted = senders.iter().any(|sender| sender.mailbox.policy().repeats);
-        let order = Order::Newest;
+        // Those that get no repetitions have what waits refreshed by them.
+        let newest = || senders.iter().map(|sender| &sender.mailbox).filter(|m| m.policy().order == Order::Newest);
+        let (wanted, order) = (newest().next().is_some(), Order::Newest);
         let policy =
             Policy { capacity: 1, batch: 1, one_rule: false, repeats: true, resolved: true, points: false, order };
-        let repeating = senders.iter().map(|sender| sender.mailbox.wish()).filter(|wish| wish.policy.repeats);
-        let wish = Wish::of_any(policy, repeating.cloned().collect());
+        let wish = Wish::of_any(policy, newest().map(|mailbox| mailbox.wish().clone()).collect());
         let attached = outbox.filter(|_| wanted).and_then(|outbox| outbox.attach(KEPT_ALIVE, wish.clone()));
         let (slot, kept) = attached.map_or((None, vec![]), |(slot, kept)| (Some(slot), kept));
         let mut alerts = KeepAlive::new(context.queued_alerts);
@@ -223,6 +217,13 @@ impl Repeating {
         let Some(mut alerts) = self.lock() else { return };
         let due = alerts.due(event_time, now);
         settle(self.slot.as_ref(), &mut alerts);
+        if let Some(slot) = self.slot.as_ref().filter(|_| !due.is_empty()) {
+            slot.renew(due.iter().map(|(seq, _)| *seq), clock);
+        }
+        let newest: Vec<_> = self.mailboxes.iter().filter(|m| m.policy().order == Order::Newest).collect();
+        let needed = |t: &Transition| newest.iter().any(|mailbox| mailbox.needs_again(t));
+        let due = due.into_iter().map(|(_, transition)| Numbered { seq: 0, transition });
+        let due: Vec<Numbered> = due.filter(|again| needed(&again.transition)).collect();
         if due.is_empty() {
             return;
         }
@@ -235,12 +236,7 @@ impl Repeating {
             );
         }
         self.metrics.kept_alive(due.len());
-        if let Some(slot) = &self.slot {
-            slot.renew(due.iter().map(|(seq, _)| *seq), clock);
-        }
-        let due: Vec<Numbered> = due.into_iter().map(|(_, transition)| Numbered { seq: 0, transition }).collect();
-        let newest = self.mailboxes.iter().filter(|mailbox| mailbox.policy().order == Order::Newest);
-        newest.for_each(|mailbox| mailbox.put(&due, clock));
+        newest.iter().for_each(|mailbox| mailbox.put(&due, clock));
     }
 
     fn lock(&self) -> Option<MutexGuard<'_, KeepAlive>> {
@@ -274,9 +270,8 @@ struct Starter<'a> {
 fn reasons(config: &SinkConfig) -> Vec<&'static str> {
     let own: &[&str] = match config {
         SinkConfig::Stdout(_) => &["write"],
-        SinkConfig::Alertmanager(_) | SinkConfig::Webhook(_) => &[],
+        SinkConfig::Alertmanager(_) | SinkConfig::Webhook(_) | SinkConfig::Kafka(_) => &[],
         SinkConfig::Grafana(_) => &["answer"],
-        SinkConfig::Kafka(_) => &["client_setup"],
     };
     let of_client: &[&str] = match config {
         SinkConfig::Stdout(_) => &[],
@@ -377,6 +372,10 @@ impl<'a> Starter<'a> {
         let (slot, due) = attached.map_or((None, vec![]), |(slot, due)| (Some(slot), due));
         let mailbox = Arc::new(Mailbox::with_outbox(wish, meter, slot, due));
         let task = tokio::spawn(supervise(Arc::clone(&mailbox), Arc::new(receiver), self.context.backoff));
-        self.senders.push(Sender { mailbox, task, kind: self.kind });
+        self.senders.push(Sender { mailbox, task: Mutex::new(Some(Task(task))), kind: self.kind });
     }
 }
+
+#[cfg(test)]
+#[path = "dispatcher_tests.rs"]
+mod tests;

@@ -22,7 +22,7 @@ pub struct Failure {
 /// What to do about a failed delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Try again, not before the receiver's own wish where it has one.
+    /// Try again, not before the receiver's own wish where it has one. (It may be over already: [`super::Backoff`] keeps its pauses.)
     Retry(Option<Duration>),
     /// Try again, after what else waits: others may fare better.
     Defer,

@@ -14,6 +14,7 @@
 
 mod alertmanager;
 mod alertmanager_payload;
+mod aside;
 mod backoff;
 mod dispatcher;
 mod dry_run;
@@ -35,6 +36,7 @@ mod point;
 mod post;
 mod recorded;
 pub mod remote_write;
+mod secret_url;
 mod settings;
 mod stdout;
 #[cfg(test)]

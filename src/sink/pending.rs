@@ -20,6 +20,7 @@ use crate::alert::{AlertState, Reason, Transition};
 use crate::base::Millis;
 
 use super::AlertKey;
+use super::aside::Aside;
 use super::point::{is_news, point};
 
 /// How long a resolved alert, or one kept aside, waits: a week.
@@ -123,16 +124,9 @@ pub struct Pending {
     firing: BTreeMap<u64, AlertKey>,
     resolved: BTreeMap<u64, AlertKey>,
     next_turn: u64,
-    /// Firing alerts whose life was over, until the engine says more of them; for receivers that get no repetitions.
-    aside: HashMap<AlertKey, Aside>,
-    look_aside_at: Millis,
+    aside: Aside,
     released: Vec<u64>,
-}
-
-#[derive(Debug)]
-struct Aside {
-    seq: u64,
-    since: Millis,
+    heirs: Vec<(u64, u64)>,
 }
 
 #[derive(Debug)]
@@ -169,9 +163,9 @@ impl Pending {
             firing: BTreeMap::new(),
             resolved: BTreeMap::new(),
             next_turn: 0,
-            aside: HashMap::new(),
-            look_aside_at: 0,
+            aside: Aside::default(),
             released: Vec::new(),
+            heirs: Vec::new(),
         }
     }
 
@@ -179,6 +173,12 @@ impl Pending {
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// Whether something of the alert waits, is under way, or is kept aside.
+    #[must_use]
+    pub fn holds(&self, key: AlertKey) -> bool {
+        self.entries.contains_key(&key) || self.aside.holds(key)
     }
 
     /// Lets go of what this sink has no use for.
@@ -197,18 +197,19 @@ impl Pending {
         let key = AlertKey::of(transition);
         let repetition = transition.reason == Reason::Resent;
         let Some(entry) = self.entries.get_mut(&key) else {
-            let aside = self.aside.remove(&key);
+            let aside = self.aside.take(key);
             let unwanted = repetition && !self.policy.repeats && aside.is_none();
             if unwanted || !is_firing(transition) && !self.policy.resolved {
-                self.released.extend(aside.map(|a| a.seq).into_iter().chain([seq]));
+                self.released.extend(aside.into_iter().chain([seq]));
                 return Offer::Unneeded;
             }
             // A first "firing" is news; a repetition or an end may follow what was delivered before.
             let believed = repetition || !is_firing(transition) || aside.is_some();
             let mut number = seq;
             if let Some(aside) = aside {
-                number = if seq == 0 { aside.seq } else { seq };
-                self.released.extend((seq != 0).then_some(aside.seq));
+                number = if seq == 0 { aside } else { seq };
+                self.released.extend((seq != 0).then_some(aside));
+                self.heirs.extend((seq != 0).then_some((aside, seq)));
             }
             self.insert(key, number, transition, now, believed);
             return Offer::Queued;
@@ -224,7 +225,10 @@ impl Pending {
         if seq != 0 {
             let older = std::mem::replace(&mut entry.seq, seq);
             // That of a delivery under way is given back at its end.
-            self.released.extend((entry.under_way != Some(older)).then_some(older));
+            if entry.under_way != Some(older) {
+                self.released.push(older);
+                self.heirs.push((older, seq));
+            }
         }
         if entry.under_way.is_some() {
             entry.changed |= self.policy.repeats || !repetition;
@@ -257,6 +261,11 @@ impl Pending {
         released
     }
 
+    /// Numbers that were not delivered, and those that have taken their place: the receiver waits for these for as long.
+    pub fn take_heirs(&mut self) -> Vec<(u64, u64)> {
+        std::mem::take(&mut self.heirs)
+    }
+
     /// Gives up what is beyond the capacity and says how many alerts that were.
     pub fn shed(&mut self) -> usize {
         let mut shed = 0;
@@ -265,19 +274,18 @@ impl Pending {
             self.remove(key);
             shed += 1;
         }
-        while self.aside.len() > self.policy.capacity
-            && let Some(key) = self.aside.keys().next().copied()
-        {
-            self.released.extend(self.aside.remove(&key).map(|a| a.seq));
-            shed += 1;
-        }
+        let aside = self.aside.shed(self.policy.capacity);
+        shed += aside.len();
+        self.released.extend(aside);
         shed
     }
 
     /// The next delivery, oldest first, and how many alerts were given up because their life was over by `now`.
     pub fn take(&mut self, now: Millis) -> (Vec<Outgoing>, usize) {
         let (mut batch, mut most) = (Vec::<Outgoing>::new(), self.policy.batch);
-        let mut expired = self.look_aside(now);
+        let aside = self.aside.expire(now, LONGEST);
+        let mut expired = aside.len();
+        self.released.extend(aside);
         while batch.len() < most {
             let Some((turn, key, firing)) = self.oldest() else { break };
             let Some(entry) = self.entries.get_mut(&key) else { break };
@@ -285,7 +293,7 @@ impl Pending {
                 self.queue(firing).remove(&turn);
                 if firing && !self.policy.repeats {
                     let seq = self.entries.remove(&key).map_or(0, |e| e.seq);
-                    self.aside.insert(key, Aside { seq, since: now });
+                    self.aside.put(key, seq, now);
                 } else {
                     self.remove(key);
                     expired += 1;
@@ -323,7 +331,7 @@ impl Pending {
     /// A delivery failed and is to be tried again; newer states that came in meanwhile are tried in its stead.
     pub fn failed(&mut self, batch: &[Outgoing]) {
         for sent in batch {
-            self.settle(sent.key, false);
+            self.again(sent.key);
         }
     }
 
@@ -335,7 +343,7 @@ impl Pending {
             let Some(entry) = self.entries.get_mut(&sent.key) else { continue };
             if split && batch.len() > 1 {
                 entry.company = batch.len() / 2;
-                self.settle(sent.key, false);
+                self.again(sent.key);
             } else {
                 let done = !entry.changed;
                 dropped += usize::from(done);
@@ -349,8 +357,16 @@ impl Pending {
     pub fn recover(&mut self) {
         let lost: Vec<_> = self.entries.iter().filter(|(_, e)| e.under_way.is_some()).map(|(k, _)| *k).collect();
         for key in lost {
-            self.settle(key, false);
+            self.again(key);
         }
+    }
+
+    /// Ends a delivery of one alert that is to be tried again, with what came in meanwhile.
+    fn again(&mut self, key: AlertKey) {
+        if let Some(entry) = self.entries.get(&key) {
+            self.heirs.extend(entry.under_way.filter(|sent| *sent != entry.seq).map(|sent| (sent, entry.seq)));
+        }
+        self.settle(key, false);
     }
 
     /// Ends a delivery of one alert: forgets it when `done` or when what came in meanwhile need not be sent.
@@ -378,22 +394,6 @@ impl Pending {
 
     fn remove(&mut self, key: AlertKey) {
         self.released.extend(self.entries.remove(&key).map(|entry| entry.seq));
-    }
-
-    /// Gives up what has been kept aside for too long. Looks once a minute, since that walks all of it.
-    fn look_aside(&mut self, now: Millis) -> usize {
-        if self.aside.is_empty() || now < self.look_aside_at && self.look_aside_at - now <= 60_000 {
-            return 0;
-        }
-        self.look_aside_at = now.saturating_add(60_000);
-        let before = self.aside.len();
-        let released = &mut self.released;
-        self.aside.retain(|_, aside| {
-            let keep = now <= aside.since.saturating_add(LONGEST);
-            released.extend((!keep).then_some(aside.seq));
-            keep
-        });
-        before - self.aside.len()
     }
 
     fn oldest(&self) -> Option<(u64, AlertKey, bool)> {

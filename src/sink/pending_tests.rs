@@ -238,6 +238,28 @@ fn each_number_is_given_back_once_and_when_its_state_is_settled() {
 }
 
 #[test]
+fn what_takes_the_place_of_the_undelivered_has_waited_as_long() {
+    let mut pending = Pending::new(POLICY);
+    pending.put(1, &firing("a", 1), 0);
+    pending.put(2, &resent("a", 2), 0);
+    assert_eq!(pending.take_heirs(), [(1, 2)]);
+    let (batch, _) = pending.take(0);
+    pending.put(3, &resent("a", 3), 0);
+    assert_eq!(pending.take_heirs(), [], "2 may yet arrive");
+    pending.failed(&batch);
+    assert_eq!(pending.take_heirs(), [(2, 3)]);
+    let (batch, _) = pending.take(0);
+    pending.put(4, &resolved("a", 4), 0);
+    pending.delivered(&batch);
+    assert_eq!(pending.take_heirs(), [], "3 has arrived");
+    let mut pending = Pending::new(Policy { repeats: false, ..POLICY });
+    pending.put(1, &firing("a", 0), 0);
+    assert_eq!(pending.take(300_000).0, [], "its life is over");
+    pending.put(2, &resolved("a", 300_000), 300_000);
+    assert_eq!(pending.take_heirs(), [(1, 2)]);
+}
+
+#[test]
 fn after_a_long_stop_receivers_without_repetitions_hear_what_still_fires() {
     let hour = 3_600_000;
     let mut pending = Pending::new(Policy { repeats: false, ..POLICY });

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::alert::Transition;
 use crate::base::Millis;
 
+use super::AlertKey;
 use super::journal::Journal;
 use super::pending::{Order, Outgoing, Pending, Policy};
 
@@ -47,6 +48,14 @@ impl Waiting {
         match self {
             Self::Newest(pending) => pending.len(),
             Self::Every(journal) => journal.len(),
+        }
+    }
+
+    /// Whether something of the alert waits that a repetition keeps from expiring.
+    pub(super) fn refreshes(&self, key: AlertKey) -> bool {
+        match self {
+            Self::Newest(pending) => pending.holds(key),
+            Self::Every(_) => false,
         }
     }
 
@@ -99,6 +108,14 @@ impl Waiting {
         match self {
             Self::Newest(pending) => pending.recover(),
             Self::Every(journal) => journal.failed(),
+        }
+    }
+
+    /// Numbers of the outbox that were not delivered, and those that have taken their place.
+    pub(super) fn take_heirs(&mut self) -> Vec<(u64, u64)> {
+        match self {
+            Self::Newest(pending) => pending.take_heirs(),
+            Self::Every(_) => Vec::new(),
         }
     }
 

@@ -19,6 +19,7 @@ use super::matching::Match;
 use super::origin::Origin;
 use super::pending::{Order, Outgoing, Policy};
 use super::post::post_json;
+use super::secret_url::hide;
 use super::settings::{read_duration, write_duration};
 use super::webhook_payload::payload;
 use super::worker::Receiver;
@@ -137,8 +138,10 @@ impl Webhook {
 
 impl Receiver for Webhook {
     async fn deliver(&self, batch: &[Outgoing], now: Millis) -> Result<(), Failure> {
-        let body = payload(batch, &self.name, self.grouped, &self.origin, now);
-        post_json(&self.client, self.url().await?, body, now).await
+        let (body, url) = (payload(batch, &self.name, self.grouped, &self.origin, now), self.url().await?);
+        let posted = post_json(&self.client, url.clone(), body, now).await;
+        // The receiver may name the URL in its answer.
+        posted.map_err(|failure| Failure { message: hide(&failure.message, &url), ..failure })
     }
 }
 

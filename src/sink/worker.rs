@@ -149,12 +149,18 @@ impl Mailbox {
         &self.wish.policy
     }
 
+    /// Whether a repetition by the clock is of any use: the sink gets repetitions of the alert, or something of it still waits.
+    pub(super) fn needs_again(&self, transition: &Transition) -> bool {
+        self.wish.wants(transition) || self.lock().waiting.refreshes(AlertKey::of(transition))
+    }
+
     /// Keeps to the capacity, and lets go of what is settled.
     fn tidy(&self, inner: &mut Inner) {
         self.meter.dropped(Drop::QueueFull, inner.waiting.shed());
         self.meter.queued(inner.waiting.len());
-        let released = inner.waiting.take_released();
-        if let Some(slot) = self.slot.as_ref().filter(|_| !released.is_empty()) {
+        let (heirs, released) = (inner.waiting.take_heirs(), inner.waiting.take_released());
+        if let Some(slot) = self.slot.as_ref().filter(|_| !released.is_empty() || !heirs.is_empty()) {
+            slot.inherit(&heirs);
             slot.settle(&released);
         }
     }
@@ -233,6 +239,7 @@ pub(super) async fn supervise<R: Receiver>(mailbox: Arc<Mailbox>, receiver: Arc<
 }
 
 /// A task that ends with its owner.
+#[derive(Debug)]
 pub(super) struct Task(pub(super) tokio::task::JoinHandle<()>);
 
 impl std::ops::Drop for Task {

@@ -71,6 +71,9 @@ pub struct Holder {
 /// not run any more. Longer than an engine under load takes to get to what is queued.
 const SCHEDULED_SILENCE: Millis = 60_000;
 
+/// The host looks several times a second: nobody has looked where more than that has passed, in milliseconds.
+const LOOKS: Millis = 5_000;
+
 /// The watermarks of all sources.
 ///
 /// ```
@@ -85,6 +88,8 @@ const SCHEDULED_SILENCE: Millis = 60_000;
 pub struct Watermarks {
     sources: Vec<Tracked>,
     current: Option<Millis>,
+    /// The clock when somebody looked last.
+    looked: Option<Millis>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -213,6 +218,16 @@ impl Watermarks {
     /// The silence of all sources begins now: so far nobody has listened.
     pub fn listen(&mut self, now: Millis) {
         self.sources.iter_mut().for_each(|source| source.heard = now);
+    }
+
+    /// Somebody looks at what sources have sent. A time in which nobody did, because the process or its machine stood still or
+    /// was busy, is no silence of theirs; nor is a step of the clock.
+    pub fn look(&mut self, now: Millis) {
+        let since = self.looked.replace(now).map_or(0, |looked| now.saturating_sub(looked));
+        if since > LOOKS {
+            self.sources.iter_mut().for_each(|source| source.heard = source.heard.saturating_add(since));
+        }
+        self.sources.iter_mut().for_each(|source| source.heard = source.heard.min(now));
     }
 
     /// The source will never send again.

@@ -21,7 +21,7 @@ pub use register::Register;
 pub use scrape::ScrapeMetrics;
 pub use source::{OneSource, SourceMetrics};
 pub use state::StateMetrics;
-pub use traces::{Exporting, TraceLayer, Traces, TracesError, TracingConfig, layer as trace_layer};
+pub use traces::{Exporting, LAST_SPANS, TraceLayer, Traces, TracesError, TracingConfig, layer as trace_layer};
 
 use prometheus::{Registry, TextEncoder};
 

@@ -4,6 +4,9 @@ use prometheus::{HistogramVec, IntCounterVec, IntGaugeVec, Result};
 
 use super::Register;
 
+/// The label of a job. `job` would become `exported_job` when somebody scrapes us; Prometheus' own metrics have this one.
+const JOB: &str = "scrape_job";
+
 /// Handles by job.
 #[derive(Clone, Debug)]
 pub struct ScrapeMetrics {
@@ -22,15 +25,15 @@ impl ScrapeMetrics {
             failures: area.counters(
                 "forewarn_scrape_failures_total",
                 "Scrapes that failed, by reason.",
-                &["job", "reason"],
+                &[JOB, "reason"],
             )?,
             duration: area.histograms(
                 "forewarn_scrape_duration_seconds",
                 "Time from request to parsed samples.",
                 &[0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0],
-                &["job"],
+                &[JOB],
             )?,
-            targets: area.gauges("forewarn_scrape_targets", "Targets configured.", &["job"])?,
+            targets: area.gauges("forewarn_scrape_targets", "Targets configured.", &[JOB])?,
         })
     }
 

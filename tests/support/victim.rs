@@ -191,11 +191,16 @@ impl Victim {
         lives.ends.clone()
     }
 
-    /// SIGTERM; waits for the end, which must be a good one.
-    pub async fn end(&mut self, limit: Duration) {
+    /// Sends a signal: `TERM`, `STOP`.
+    pub fn signal(&self, name: &str) {
         assert!(!self.is_dead(), "forewarn has ended:\n{}", self.stderr());
         let id = self.lives.lock().unwrap().child.as_ref().unwrap().id();
-        assert!(Command::new("sh").args(["-c", &format!("kill -TERM {id}")]).status().unwrap().success());
+        assert!(Command::new("sh").args(["-c", &format!("kill -{name} {id}")]).status().unwrap().success());
+    }
+
+    /// SIGTERM; waits for the end, which must be a good one.
+    pub async fn end(&mut self, limit: Duration) {
+        self.signal("TERM");
         eventually("the end", limit, async || self.is_dead().then_some(())).await;
         assert_eq!(self.ends().last().unwrap().status.code(), Some(0), "{}", self.stderr());
     }

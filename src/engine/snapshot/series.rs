@@ -6,7 +6,7 @@ use super::outline::{Map, MappedLeaf};
 use super::record::{Opened, Reader, Writer, put, put_bytes};
 use super::rows::Room;
 use super::sharding::{Owner, Sharding};
-use crate::base::{Labels, LabelsRef, Millis, Sample};
+use crate::base::{CounterStart, Labels, LabelsRef, Millis, Sample};
 use crate::engine::directory::{Known, Target};
 use crate::engine::engine::Engine;
 use crate::engine::shard::Arrival;
@@ -35,8 +35,12 @@ pub(super) fn save(engine: &Engine, writer: &mut Writer) {
         pieces.finish();
         if let Owner::Shard(shard) = owner {
             let mut pieces = writer.pieces(format!("waiting/{shard}"));
-            for &Arrival { slot, t, v } in engine.shards[shard].arrivals() {
-                put(pieces.item(), &(numbers[slot as usize], t, v));
+            for &Arrival { slot, adds, t, v } in engine.shards[shard].arrivals() {
+                let (number, out) = (numbers[slot as usize], pieces.item());
+                if adds {
+                    put(out, &(number, t, CounterStart::Increment.as_value()));
+                }
+                put(out, &(number, t, v));
             }
             pieces.finish();
         }
@@ -68,11 +72,15 @@ pub(super) fn restore(loaded: &mut Loaded, map: &mut Map, records: &Opened<'_>) 
             Ok(())
         })?;
         if let Owner::Shard(shard) = owner {
+            let mut is_increment = false;
             records.read_items(&format!("waiting/{shard}"), |reader| {
                 let (number, t, v): (u32, Millis, f64) = reader.take()?;
                 let place = places.get(number as usize).copied().flatten();
                 let Target { shard, slot } = place.ok_or_else(|| Fault::from("a sample waits for no series"))?;
-                loaded.engine.shards[shard as usize].receive(Arrival { slot, t, v });
+                let adds = std::mem::replace(&mut is_increment, CounterStart::of(v) == Some(CounterStart::Increment));
+                if !is_increment {
+                    loaded.engine.shards[shard as usize].receive(Arrival { slot, adds, t, v });
+                }
                 Ok(())
             })?;
         }

@@ -16,6 +16,7 @@ use super::super::config::Config;
 use super::super::run::StartError;
 use super::super::sources::Restart;
 use super::super::teller::Teller;
+use super::super::told_since::ToldSince;
 use super::following::forget_what_will_not_come_again;
 use super::opening::{Kept, Opened, open};
 
@@ -28,7 +29,7 @@ pub(in crate::server) struct Beginning {
     /// Who is told of what.
     pub teller: Arc<Mutex<Teller>>,
     /// From which tick on recorded samples are told; those before were history.
-    pub told_since: Millis,
+    pub told_since: ToldSince,
     /// Recorded samples that still wait to be sent.
     pub recorded: Vec<Record>,
     /// The rest is there where state is kept.
@@ -52,11 +53,12 @@ pub(in crate::server) fn begin(
     now: Millis,
 ) -> Result<Beginning, StartError> {
     let Some(opened) = open(&config.state, &config.sources.kafka, options, &metrics.state, now)? else {
+        let told_since = ToldSince::from(now);
         return Ok(Beginning {
             engine: Engine::new(options.clone()),
             restart: Restart::default(),
-            teller: Arc::new(Mutex::new(Teller::new(now))),
-            told_since: now,
+            teller: Arc::new(Mutex::new(Teller::new(told_since.clone()))),
+            told_since,
             recorded: Vec::new(),
             keeping: None,
             outbox: None,

@@ -18,6 +18,7 @@ use crate::telemetry::StateMetrics;
 
 use super::super::run::StartError;
 use super::super::teller::Teller;
+use super::super::told_since::ToldSince;
 use super::streams::is_configured;
 use super::{HostRecord, Keeper, StateConfig};
 
@@ -28,7 +29,7 @@ pub(in crate::server) struct Opened {
     /// How far event time had come there.
     pub watermark: Option<Millis>,
     /// From which tick on findings and recorded samples are told; those before were history.
-    pub told_since: Millis,
+    pub told_since: ToldSince,
     /// Recorded samples that waited for their sinks.
     pub recorded: Vec<Record>,
     /// From where sources go on that can be read again.
@@ -116,12 +117,14 @@ pub(in crate::server) fn open(
         }
     };
     let untold = host.untold.iter().map(|key| AlertKey::from_number(*key));
-    let teller = Arc::new(Mutex::new(Teller::resumed(host.told_since, untold)));
+    let told_since = ToldSince::from(host.told_since);
+    told_since.see_clock(now);
+    let teller = Arc::new(Mutex::new(Teller::resumed(told_since.clone(), untold)));
     let log = SourceLog::new(log).counting(metrics.log_unlogged.clone());
     let (durable, points) = watch::channel(DurablePoint::default());
     let pace = (config.checkpoint_interval.0, config.log_max_bytes / 2);
     let keeper = Keeper::start(store, log.clone(), pace, metrics.clone(), durable).map_err(|e| fault(&e))?;
-    let (watermark, rules, told_since) = (header.watermark, header.rules, host.told_since);
+    let (watermark, rules) = (header.watermark, header.rules);
     let kept = Kept { keeper, replay, host, positions: positions.clone(), teller: Arc::clone(&teller), rules };
     let outbox = dir.outbox();
     Ok(Some(Opened {
@@ -225,4 +228,24 @@ fn observer(metrics: StateMetrics) -> Observer {
 pub(in crate::server) fn kept_teller(teller: &Mutex<Teller>) -> (Millis, Vec<u128>) {
     let (told_since, untold) = teller.lock().unwrap_or_else(PoisonError::into_inner).kept();
     (told_since, untold.into_iter().map(AlertKey::get).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::Metrics;
+
+    #[test]
+    fn a_start_with_the_right_clock_puts_right_what_one_with_a_clock_ahead_has_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = StateConfig { dir: Some(dir.path().join("state")), ..StateConfig::default() };
+        let told_since = |now: Millis| {
+            let metrics = Metrics::new().unwrap();
+            open(&config, &[], &EngineOptions::default(), &metrics.state, now).unwrap().unwrap().told_since.get()
+        };
+        let (right, ahead) = (1_700_000_000_000, 1_700_007_200_000);
+        assert_eq!(told_since(ahead), ahead);
+        assert_eq!(told_since(ahead + 60_000), ahead, "the first start is known to the next");
+        assert_eq!(told_since(right), right);
+    }
 }

@@ -33,12 +33,19 @@ impl Host {
     /// Shows how far event time is behind the clock, and who holds it back where that is too much. Where there is no event time
     /// yet, it is behind since the start.
     fn tell_lag(&mut self, now: Millis, at: Instant) {
+        let mut newest: HashMap<&str, (Millis, &OneSource)> = HashMap::new();
         let mut marks: HashMap<&str, (Millis, &OneSource)> = HashMap::new();
         for source in &self.sources {
+            // Known from before a restart, too, of a source that has said nothing since.
+            if let Some(t) = self.marks.newest(source.id) {
+                let seen = newest.entry(source.metrics.name()).or_insert((t, &source.metrics));
+                seen.0 = seen.0.max(t);
+            }
             let Some(mark) = self.marks.of(source.id) else { continue };
             let slowest = marks.entry(source.metrics.name()).or_insert((mark, &source.metrics));
             slowest.0 = slowest.0.min(mark);
         }
+        newest.values().for_each(|(t, metrics)| metrics.set_newest(*t));
         for (name, (mark, metrics)) in &marks {
             metrics.set_watermark(*mark);
             self.board.complete(name, *mark);

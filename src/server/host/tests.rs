@@ -115,6 +115,28 @@ async fn what_is_held_and_for_whom_time_waits_is_shown_while_time_stands_still()
 }
 
 #[tokio::test]
+async fn what_is_newest_of_a_source_is_shown_also_where_it_came_before_a_restart() {
+    let metrics = Metrics::new().unwrap();
+    let pace = Pace::Live { lateness: 0, idle_timeout: 1_000_000 };
+    let known = |id, name| {
+        let id = SourceId(id);
+        KnownSource { id, of: id, pace, silence_max: 0, metrics: metrics.source.of(name) }
+    };
+    // Two of a job's targets, one that has never sent, and one that has not since.
+    let sources = vec![known(0, "scrape_j"), known(1, "scrape_j"), known(2, "otlp"), known(3, "remote_write")];
+    let (engine, sent) = (Engine::new(EngineOptions::default()), outlet(|_: Arc<[Transition]>| {}));
+    let mut host = Host::new(engine, Box::new(Inline), sources, metrics.engine.clone(), Board::default(), sent);
+    for (id, newest) in [(0, 9_000), (1, 7_000), (3, 5_000)] {
+        host.marks.resume(SourceId(id), (Some(newest), None), clock::now());
+    }
+    host.look_around();
+    let shown = metrics.encode().unwrap();
+    let newest: Vec<&str> =
+        shown.lines().filter_map(|line| line.strip_prefix("forewarn_source_newest_sample_seconds")).collect();
+    assert_eq!(newest, ["{source=\"remote_write\"} 5", "{source=\"scrape_j\"} 9"]);
+}
+
+#[tokio::test]
 async fn sources_are_told_while_too_much_waits_for_event_time() {
     let metrics = Metrics::new().unwrap();
     let options =

@@ -1,17 +1,20 @@
-//! What holds for every request: a deadline, headers against misuse by browsers, and no changes on behalf of foreign
-//! pages.
+//! What holds for every request: a deadline, headers against misuse by browsers, no changes on behalf of foreign pages; and
+//! that each refusal is counted.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::{self, HeaderName};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::middleware::Next;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use url::{Host, Url};
 
+use super::super::web::{Refused, count};
 use super::Shared;
+use crate::telemetry::HttpMetrics;
 
 /// How long a request may take, the reading of its body included. A slow sender is told to try again: remote write gives
 /// samples up on 4xx.
@@ -28,17 +31,26 @@ const HEADERS: [(HeaderName, &str); 4] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
+/// What is around every port's routes and whoever guards them.
+pub(in crate::server) fn around(router: Router, metrics: &HttpMetrics) -> Router {
+    let counted = from_fn_with_state(metrics.clone(), count);
+    router.layer(from_fn(deadline)).layer(counted).layer(from_fn(headers))
+}
+
 /// Ends requests that take too long.
-pub(in crate::server) async fn deadline(request: Request, next: Next) -> Response {
+async fn deadline(request: Request, next: Next) -> Response {
     match tokio::time::timeout(REQUEST_DEADLINE, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")], "the request took too long\n")
-            .into_response(),
+        Err(_) => {
+            let again = [(header::RETRY_AFTER, "5")];
+            let answer = (StatusCode::SERVICE_UNAVAILABLE, again, "the request took too long\n");
+            Refused::Slow.mark(answer.into_response())
+        }
     }
 }
 
 /// Adds the headers.
-pub(in crate::server) async fn headers(request: Request, next: Next) -> Response {
+async fn headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
@@ -52,7 +64,7 @@ pub(super) async fn same_site(State(state): State<Shared>, request: Request, nex
     if !request.method().is_safe()
         && let Err(refusal) = check(request.headers(), &state.external_url)
     {
-        return (StatusCode::FORBIDDEN, format!("{refusal}\n")).into_response();
+        return Refused::ForeignPage.mark((StatusCode::FORBIDDEN, format!("{refusal}\n")).into_response());
     }
     next.run(request).await
 }
@@ -99,7 +111,12 @@ fn is_local(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
+    use axum::routing::get;
+    use tower::ServiceExt as _;
+
     use super::*;
+    use crate::telemetry::Metrics;
 
     fn with(pairs: &[(&'static str, &'static str)]) -> Result<(), Refusal> {
         let headers = pairs.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect();
@@ -113,6 +130,21 @@ mod tests {
         assert_eq!(with(&[("host", "[::1]:9190"), ("origin", "http://[::1]:9190")]), Ok(()));
         assert_eq!(with(&[("host", "localhost:80"), ("origin", "http://localhost")]), Ok(()));
         assert_eq!(with(&[("host", "10.0.0.5:9190"), ("origin", "https://forewarn.example.org")]), Ok(()), "proxied");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_takes_too_long_is_ended_and_counted() {
+        let metrics = Metrics::new().unwrap();
+        let slow = |seconds| get(async move || tokio::time::sleep(Duration::from_secs(seconds)).await);
+        let router = around(Router::new().route("/slow", slow(61)).route("/patient", slow(59)), &metrics.http);
+        let ask = async |path: &str| {
+            let answer = router.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+            assert!(answer.headers().contains_key(header::X_CONTENT_TYPE_OPTIONS), "{path}");
+            answer.status().as_u16()
+        };
+        assert_eq!((ask("/slow").await, ask("/patient").await), (503, 200));
+        let text = metrics.encode().unwrap();
+        assert!(text.contains("forewarn_http_refused_total{reason=\"slow\"} 1\n"), "{text}");
     }
 
     #[test]

@@ -17,14 +17,14 @@ mod state;
 pub use findings::{Finding, RecentFindings};
 pub use reloader::{ReloadOutcome, ReloadRequest, Reloader};
 pub use serve::{Patience, Protocol, serve, serve_with};
-pub use state::{AppState, Health, Readiness, ReloadReport, RuleFile, SinkStatus, SourceStatus, Summary};
+pub use state::{AppState, Health, Readiness, ReloadReport, SinkStatus, SourceStatus, Summary};
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode, Uri};
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
@@ -39,7 +39,7 @@ pub fn router(state: AppState) -> Router {
 /// The same behind a guard, to which the deadline and the headers of all answers apply as well.
 pub fn guarded_router(state: AppState, guard: impl FnOnce(Router) -> Router) -> Router {
     let receivers = state.receivers.clone();
-    let request_bytes = state.limits.request_bytes;
+    let (request_bytes, metrics) = (state.limits.request_bytes, state.metrics.http.clone());
     let state: Shared = Arc::new(state);
     let router = Router::new()
         .route("/", get(page::status))
@@ -59,7 +59,7 @@ pub fn guarded_router(state: AppState, guard: impl FnOnce(Router) -> Router) -> 
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(request_bytes))
         .layer(from_fn_with_state(state, guard::same_site));
-    guard(router).layer(from_fn(guard::deadline)).layer(from_fn(guard::headers))
+    guard::around(guard(router), &metrics)
 }
 
 async fn not_found(uri: Uri) -> Response {

@@ -41,15 +41,6 @@ pub struct AppState {
 /// How far the server is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Readiness {
-    /// Something has to be done before samples are taken in.
-    Starting {
-        /// What, as in "reading rules".
-        what: String,
-        /// How much of it is done.
-        done: u64,
-        /// How much there is; 0 where nobody knows.
-        total: u64,
-    },
     /// History is being read.
     WarmingUp {
         /// Samples read.
@@ -70,8 +61,6 @@ pub struct Summary {
     pub sources: Vec<SourceStatus>,
     /// Sinks, in the order of the configuration.
     pub sinks: Vec<SinkStatus>,
-    /// Rule files, in the order of the configuration.
-    pub rule_files: Vec<RuleFile>,
     /// The last reload.
     pub reload: Option<ReloadReport>,
 }
@@ -106,15 +95,6 @@ pub struct SinkStatus {
     pub detail: String,
     /// Alerts, or recorded samples, that wait to be sent.
     pub waiting: usize,
-}
-
-/// A rule file.
-#[derive(Clone, Debug, Default)]
-pub struct RuleFile {
-    /// Path.
-    pub path: String,
-    /// What is wrong with it; its last good rules are in force.
-    pub faults: Vec<String>,
 }
 
 /// What came of a reload.
@@ -153,9 +133,7 @@ impl Readiness {
     #[must_use]
     pub fn progress(&self) -> Option<f64> {
         match self {
-            Self::Starting { done, total, .. } | Self::WarmingUp { done, total } if *total > 0 => {
-                Some((*done as f64 / *total as f64).min(1.0))
-            }
+            Self::WarmingUp { done, total } if *total > 0 => Some((*done as f64 / *total as f64).min(1.0)),
             _ => None,
         }
     }
@@ -164,13 +142,12 @@ impl Readiness {
 /// `Warming up: 120 of 400 (30%)`.
 impl fmt::Display for Readiness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (what, done, total) = match self {
-            Self::Starting { what, done, total } => (format!("Starting: {what}"), done, total),
-            Self::WarmingUp { done, total } => ("Warming up".to_owned(), done, total),
+        let (done, total) = match self {
+            Self::WarmingUp { done, total } => (done, total),
             Self::Ready => return f.write_str("Ready"),
             Self::ShuttingDown => return f.write_str("Shutting down"),
         };
-        f.write_str(&what)?;
+        f.write_str("Warming up")?;
         match self.progress() {
             Some(share) => write!(f, ": {done} of {total} ({:.0}%)", (share * 100.0).floor()),
             None if *done > 0 => write!(f, ": {done} so far"),
@@ -196,8 +173,7 @@ mod tests {
         assert_eq!(text(Readiness::WarmingUp { done: 120, total: 400 }), "Warming up: 120 of 400 (30%)");
         assert_eq!(text(Readiness::WarmingUp { done: 399, total: 400 }), "Warming up: 399 of 400 (99%)");
         assert_eq!(text(Readiness::WarmingUp { done: 7, total: 0 }), "Warming up: 7 so far");
-        let starting = Readiness::Starting { what: "reading rules".into(), done: 0, total: 0 };
-        assert_eq!(text(starting), "Starting: reading rules");
+        assert_eq!(text(Readiness::WarmingUp { done: 0, total: 0 }), "Warming up");
         assert!(Readiness::Ready.is_ready() && !Readiness::ShuttingDown.is_ready());
     }
 }

@@ -4,9 +4,12 @@
 mod bodies;
 mod config;
 mod port;
+mod refusal;
 mod tls;
 mod users;
 
 pub use config::{ClientAuth, TlsServerConfig, TlsVersion, Web};
 pub use port::{Access, Port};
+pub use refusal::Refused;
+pub(super) use refusal::count;
 pub use tls::TlsFault;

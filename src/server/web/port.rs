@@ -11,6 +11,7 @@ use super::super::http::Protocol;
 use super::super::run::StartError;
 use super::bodies::{Bodies, with_room};
 use super::config::Web;
+use super::refusal::Refused;
 use super::tls::{ServerTls, TlsFault};
 use super::users::{Users, only_users};
 use crate::base::Limits;
@@ -45,14 +46,16 @@ impl Access {
     /// As configured. One for all ports, so that they share what has proven right.
     #[must_use]
     pub fn new(web: &Web, limits: &Limits) -> Self {
-        let (users, bodies) = (Users::new(&web.basic_auth_users), Bodies::new(limits));
+        let (users, bodies) = (Users::new(&web.basic_auth_users), Bodies::new(limits, None));
         Self { web: web.clone(), users, bodies, metrics: None }
     }
 
-    /// The same, with connections counted.
+    /// The same, with connections and bodies counted, and reasons to refuse shown before there is one.
     #[must_use]
     pub fn counted_by(self, metrics: &HttpMetrics, limits: &Limits) -> Self {
-        Self { metrics: Some((metrics.clone(), limits.http_connections.max(1))), ..self }
+        metrics.may_refuse(Refused::ALL.map(Refused::reason));
+        let bodies = Bodies::new(limits, Some(metrics));
+        Self { bodies, metrics: Some((metrics.clone(), limits.http_connections.max(1))), ..self }
     }
 
     /// Binds an address that `setting` names.

@@ -17,6 +17,7 @@ use ring::hmac;
 use ring::rand::SystemRandom;
 use tokio::sync::Semaphore;
 
+use super::Refused;
 use crate::http_client::Secret;
 
 /// The users that are let in. At least one.
@@ -99,11 +100,13 @@ pub(super) async fn only_users(State(users): State<Arc<Users>>, request: Request
         Verdict::Known => next.run(request).await,
         Verdict::Unknown => {
             let challenge = [(header::WWW_AUTHENTICATE, r#"Basic realm="forewarn", charset="UTF-8""#)];
-            (StatusCode::UNAUTHORIZED, challenge, "name and password, please\n").into_response()
+            let answer = (StatusCode::UNAUTHORIZED, challenge, "name and password, please\n");
+            Refused::Unauthorized.mark(answer.into_response())
         }
         Verdict::Busy => {
             let again = [(header::RETRY_AFTER, "5")];
-            (StatusCode::SERVICE_UNAVAILABLE, again, "too many passwords to check: try again\n").into_response()
+            let answer = (StatusCode::SERVICE_UNAVAILABLE, again, "too many passwords to check: try again\n");
+            Refused::PasswordsBusy.mark(answer.into_response())
         }
     }
 }
@@ -120,6 +123,12 @@ fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
 
 #[cfg(test)]
 mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::get;
+    use tower::ServiceExt as _;
+
     use super::*;
 
     fn users() -> Arc<Users> {
@@ -180,6 +189,22 @@ mod tests {
             assert_eq!(guess.await.unwrap(), Verdict::Unknown);
         }
         assert_eq!((users.places.available_permits(), users.one_at_a_time.available_permits()), (PLACES, 1));
+    }
+
+    #[tokio::test]
+    async fn who_is_not_let_in_is_told_why_and_marked() {
+        let users = users();
+        let router =
+            Router::new().route("/", get(async || "in")).layer(from_fn_with_state(Arc::clone(&users), only_users));
+        let ask = async |text: &str| {
+            let request = Request::get("/").header(header::AUTHORIZATION, basic(text)).body(Body::empty()).unwrap();
+            let answer = router.clone().oneshot(request).await.unwrap();
+            (answer.status().as_u16(), Refused::of(&answer))
+        };
+        assert_eq!(ask("ann:right").await, (200, None));
+        assert_eq!(ask("ann:wrong").await, (401, Some(Refused::Unauthorized)));
+        let _places = users.places.acquire_many(PLACES as u32).await.unwrap();
+        assert_eq!(ask("ann:wrong").await, (503, Some(Refused::PasswordsBusy)));
     }
 
     #[test]

@@ -11,8 +11,9 @@
 
 mod annotation;
 mod client;
+mod marks;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -26,7 +27,6 @@ use crate::http_client::{HttpClient, HttpClientConfig, Purpose};
 
 use super::SinkError;
 use super::failure::{Failure, Verdict};
-use super::key::AlertKey;
 use super::matching::Match;
 use super::origin::Origin;
 use super::pending::{Order, Outgoing, Policy};
@@ -35,12 +35,13 @@ use super::settings::{read_duration, write_duration};
 use super::worker::Receiver;
 use annotation::{Annotation, Style, annotation, ends, time, unique_tag};
 use client::{Client, Refusal};
+use marks::Marks;
 
 /// How long an annotation that Grafana answers with an error is tried.
 const GIVE_UP: Millis = 86_400_000;
 /// Beginnings that were given up and whose ends are awaited; those beyond are not remembered.
 const GIVEN_UP: usize = 10_000;
-/// Alerts whose newest mark is remembered; those beyond are searched again at each repetition.
+/// Alerts whose newest mark is remembered; of those that are forgotten each repetition is searched.
 const MARKED: usize = 10_000;
 /// Smallest `tags_bytes`: room for the unique tag.
 const TAGS_BYTES_MIN: usize = 100;
@@ -139,8 +140,7 @@ pub(super) struct Grafana {
     timeout: Duration,
     /// Unique tags of beginnings that Grafana never took.
     given_up: std::sync::Mutex<HashSet<String>>,
-    /// The newest instants that alerts have marked: what repeats them needs no search, and brings back nothing deleted.
-    marked: std::sync::Mutex<HashMap<AlertKey, Millis>>,
+    marked: std::sync::Mutex<Marks>,
 }
 
 impl Grafana {
@@ -172,20 +172,17 @@ impl Grafana {
             origin,
             timeout: config.timeout,
             given_up: std::sync::Mutex::default(),
-            marked: std::sync::Mutex::default(),
+            marked: std::sync::Mutex::new(Marks::new(MARKED)),
         })
     }
 
     /// Makes a point, unless it is there.
     async fn mark(&self, sent: &Outgoing, point: Millis, now: Millis) -> Result<(), Failure> {
-        if self.marked().get(&sent.key) == Some(&point) {
+        if self.marked().has(sent.key, point) {
             return Ok(());
         }
         self.begin(sent, now).await?;
-        let mut marked = self.marked();
-        if marked.len() < MARKED || marked.contains_key(&sent.key) {
-            marked.insert(sent.key, point);
-        }
+        self.marked().note(sent.key, point);
         Ok(())
     }
 
@@ -246,7 +243,7 @@ impl Grafana {
         }
     }
 
-    fn marked(&self) -> std::sync::MutexGuard<'_, HashMap<AlertKey, Millis>> {
+    fn marked(&self) -> std::sync::MutexGuard<'_, Marks> {
         self.marked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -2,7 +2,8 @@
 //!
 //! The producer is idempotent: its own retries neither double nor reorder messages, and it gives none up. What an attempt
 //! leaves behind, acknowledged or still under way, the next one does not send again. Only where the client or the process
-//! ends between a message and its acknowledgement can it come twice; it then has the same `forewarn-id`.
+//! ends between a message and its acknowledgement can it come twice; it then has the same `forewarn-id`. The last message of
+//! an alert in the topic is always its newest: what stands behind one that has to be sent again is sent again after it.
 
 mod config;
 mod payload;
@@ -25,7 +26,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::base::Millis;
 
 use self::payload::{headers, payload};
-use self::producer::{Delivery, Outbound, Producer};
+use self::producer::{Delivery, Outbound, Producer, may_be_sent_again};
 use super::SinkError;
 use super::failure::Failure;
 use super::key::{AlertKey, TransitionId};
@@ -47,9 +48,16 @@ pub(super) struct Kafka {
     sent: Mutex<HashMap<TransitionId, Sent>>,
 }
 
+/// A message that was handed to the client.
+#[derive(Debug)]
+struct Sent {
+    alert: AlertKey,
+    progress: Progress,
+}
+
 /// How far a message has come.
 #[derive(Debug)]
-enum Sent {
+enum Progress {
     UnderWay(Delivery),
     Acknowledged,
 }
@@ -76,6 +84,16 @@ impl Kafka {
             order,
         }
     }
+
+    fn produce(&self, outgoing: &Outgoing) -> Result<Delivery, Failure> {
+        let transition = &outgoing.transition;
+        let message = Outbound {
+            key: format!("{:032x}", outgoing.key.get()),
+            payload: payload(transition, self.format),
+            headers: headers(transition, self.format),
+        };
+        self.producer.produce(&self.topic, &message)
+    }
 }
 
 impl Receiver for Kafka {
@@ -84,28 +102,35 @@ impl Receiver for Kafka {
         let mut sent = self.sent.lock().await;
         let mut failure = None;
         let ids: Vec<TransitionId> = batch.iter().map(|outgoing| TransitionId::of(&outgoing.transition)).collect();
-        for (id, Outgoing { transition, .. }) in ids.iter().zip(batch) {
+        for (n, (id, outgoing)) in ids.iter().zip(batch).enumerate() {
             if sent.contains_key(id) {
                 continue;
             }
-            let message = Outbound {
-                key: format!("{:032x}", AlertKey::of(transition).get()),
-                payload: payload(transition, self.format),
-                headers: headers(transition, self.format),
-            };
-            match self.producer.produce(&self.topic, &message) {
-                Ok(delivery) => drop(sent.insert(*id, Sent::UnderWay(delivery))),
+            match self.produce(outgoing) {
+                Ok(delivery) => {
+                    sent.insert(*id, Sent { alert: outgoing.key, progress: Progress::UnderWay(delivery) });
+                }
                 Err(refused) => {
+                    let again = may_be_sent_again(&refused);
                     failure.get_or_insert(refused);
+                    if again {
+                        forget_behind(&mut sent, outgoing.key, &ids[..n]);
+                        // There may be room for a later one by now, and it must not go before this one.
+                        break;
+                    }
                 }
             }
         }
-        for id in &ids {
-            let Some(Sent::UnderWay(delivery)) = sent.get_mut(id) else { continue };
+        for (n, (id, outgoing)) in ids.iter().zip(batch).enumerate() {
+            let Some(Sent { progress, .. }) = sent.get_mut(id) else { continue };
+            let Progress::UnderWay(delivery) = progress else { continue };
             match timeout_at(end, self.producer.outcome(delivery)).await {
-                Ok(Ok(())) => drop(sent.insert(*id, Sent::Acknowledged)),
+                Ok(Ok(())) => *progress = Progress::Acknowledged,
                 Ok(Err(failed)) => {
                     sent.remove(id);
+                    if may_be_sent_again(&failed) {
+                        forget_behind(&mut sent, outgoing.key, &ids[..n]);
+                    }
                     failure.get_or_insert(failed);
                 }
                 Err(_) => {
@@ -123,4 +148,10 @@ impl Receiver for Kafka {
         }
         failure.map_or(Ok(()), Err)
     }
+}
+
+/// One message of an alert has to be sent again, behind `before`: what was sent of the alert behind it has to follow once
+/// more, acknowledged or not, in this batch or in one that was tried before it was halved.
+fn forget_behind(sent: &mut HashMap<TransitionId, Sent>, alert: AlertKey, before: &[TransitionId]) {
+    sent.retain(|id, sent| sent.alert != alert || before.contains(id));
 }

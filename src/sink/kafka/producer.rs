@@ -210,7 +210,8 @@ impl std::fmt::Debug for Producer {
     }
 }
 
-fn may_be_sent_again(failure: &Failure) -> bool {
+/// Whether the message would go before later ones of its key if these were sent now.
+pub fn may_be_sent_again(failure: &Failure) -> bool {
     matches!(failure.verdict, Verdict::Retry(_))
 }
 

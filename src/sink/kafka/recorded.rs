@@ -8,10 +8,11 @@ use crate::base::Millis;
 
 use super::super::backoff::Backoff;
 use super::super::failure::Verdict;
+use super::super::origin::Origin;
 use super::super::recorded::{
     Batching, Bound, Delivery, Outcome, Queued, RecordedLane, RecordedMetrics, RecordedReceiver, Refusal,
 };
-use super::config::{KafkaSinkConfig, RecordedFormat};
+use super::config::{KafkaSinkConfig, RecordedConfig, RecordedFormat};
 use super::producer::{Outbound, Producer};
 use super::recorded_payload::{Message, messages};
 
@@ -22,9 +23,15 @@ const BATCH: usize = 10_000;
 
 /// Starts writing to the topic, under a name of its own; None where the sink wants no recorded series. Must be called within a tokio runtime.
 #[must_use]
-pub fn start_recorded(config: &KafkaSinkConfig, name: &str, metrics: &RecordedMetrics) -> Option<RecordedLane> {
-    let recorded = config.recorded.clone()?;
-    let receiver = Topic { topic: recorded.topic, format: recorded.format, producer: Producer::new(config) };
+pub fn start_recorded(
+    config: &KafkaSinkConfig,
+    name: &str,
+    origin: &Origin,
+    metrics: &RecordedMetrics,
+) -> Option<RecordedLane> {
+    let RecordedConfig { topic, format } = config.recorded.clone()?;
+    let external_labels = origin.external_labels.clone();
+    let receiver = Topic { topic, format, external_labels, producer: Producer::new(config) };
     // The client gathers messages itself.
     let batching = Batching { samples: BATCH, deadline: Duration::ZERO, bound: WAITING, backoff: Backoff::default() };
     Some(RecordedLane::start((name, "Kafka"), receiver, batching, Box::new(|_| true), metrics))
@@ -33,12 +40,13 @@ pub fn start_recorded(config: &KafkaSinkConfig, name: &str, metrics: &RecordedMe
 struct Topic {
     topic: String,
     format: RecordedFormat,
+    external_labels: Vec<(String, String)>,
     producer: Producer,
 }
 
 impl RecordedReceiver for Topic {
     async fn deliver(&self, batch: &[Queued], _now: Millis) -> Delivery {
-        let (samples, outbound): (Vec<_>, Vec<_>) = messages(batch, self.format)
+        let (samples, outbound): (Vec<_>, Vec<_>) = messages(batch, self.format, &self.external_labels)
             .into_iter()
             .map(|Message { key, payload, samples }| {
                 (samples, Outbound { key, payload, headers: headers(self.format) })

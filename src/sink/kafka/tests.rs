@@ -8,10 +8,11 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Headers as _, OwnedMessage};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::super::failure::Verdict;
-use super::super::testing::firing;
+use super::super::testing::{firing, resolved};
 use super::*;
 use crate::alert::Transition;
 
@@ -100,6 +101,46 @@ async fn a_message_that_takes_longer_than_many_attempts_comes_once() {
     assert!(late >= 2, "{late}");
     cluster.broker_round_trip_time(1, Duration::ZERO).unwrap();
     assert_eq!(kept(&cluster), ["a", "b", "c"]);
+}
+
+/// Which of the alerts in the topic fire, by its messages in order.
+fn states(cluster: &MockCluster<'_, DefaultProducerContext>) -> Vec<String> {
+    let state = |message: &OwnedMessage| {
+        let body: serde_json::Value = serde_json::from_slice(message.payload().unwrap()).unwrap();
+        format!("{} {}", body["rule"]["alert"].as_str().unwrap(), body["to"].as_str().unwrap())
+    };
+    all(cluster).iter().map(state).collect()
+}
+
+/// A client that has failed for good refuses the first message of the next attempt; by the second there is a new client.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alerts_end_stays_behind_its_beginning_when_the_client_fails_for_good() {
+    let cluster = cluster();
+    let denied = RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED;
+    cluster.request_errors(RDKafkaApiKey::InitProducerId, &[denied]);
+    let kafka = sink(&cluster, "timeout: 10s");
+    let all = outgoing([firing("a", 1), resolved("a", 1, 2), firing("b", 3)]);
+    let mut reasons = Vec::new();
+    while let Err(failure) = kafka.deliver(&all, 0).await {
+        assert_eq!(failure.verdict, Verdict::Retry(None), "{failure:?}");
+        reasons.push(failure.reason);
+        assert!(reasons.len() < 10, "{reasons:?}");
+    }
+    assert!(reasons.len() >= 2, "the client has failed, and refused: {reasons:?}");
+    assert_eq!(states(&cluster), ["a firing", "a inactive", "b firing"]);
+}
+
+#[test]
+fn what_stands_behind_a_message_that_is_sent_again_is_sent_again() {
+    let alert = |n: u32| AlertKey::of(&firing(&n.to_string(), 0));
+    let id = |n: u32| TransitionId::from_number(u128::from(n));
+    let acknowledged = |n: u32, of: u32| (id(n), Sent { alert: alert(of), progress: Progress::Acknowledged });
+    // 5 went with an attempt at more than this batch.
+    let mut sent = HashMap::from([acknowledged(0, 7), acknowledged(2, 7), acknowledged(3, 8), acknowledged(5, 7)]);
+    forget_behind(&mut sent, alert(7), &[id(0)]);
+    let mut left: Vec<_> = sent.into_keys().collect();
+    left.sort_unstable();
+    assert_eq!(left, [id(0), id(3)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

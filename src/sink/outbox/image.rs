@@ -55,7 +55,9 @@ pub(super) struct OnDisk {
 #[derive(Clone, Debug, Default)]
 pub(super) struct SinkTally {
     pub(super) name: String,
-    pub(super) due: BTreeSet<u64>,
+    /// By number, since when the alert has had something undelivered. That is in memory only: the database knows when each
+    /// transition came in.
+    pub(super) due: BTreeMap<u64, Millis>,
     pub(super) bytes: usize,
     /// How many were due when the process started.
     pub(super) restored: u64,
@@ -106,7 +108,7 @@ impl Image {
             }
             for index in &due {
                 let tally = &mut image.sinks[usize::from(*index)];
-                tally.due.insert(seq);
+                tally.due.insert(seq, received);
                 tally.bytes += bytes;
                 tally.restored += 1;
             }
@@ -167,7 +169,7 @@ impl Image {
         for index in &due {
             self.changes.owed.insert((*index, seq));
             let tally = &mut self.sinks[usize::from(*index)];
-            tally.due.insert(seq);
+            tally.due.insert(seq, received);
             tally.bytes += bytes;
         }
         self.changes.put.insert(seq, record);
@@ -183,6 +185,16 @@ impl Image {
         match self.changes.put.get_mut(&seq) {
             Some(unwritten) => *unwritten = record,
             None => drop(self.changes.renewed.insert(seq, record)),
+        }
+    }
+
+    /// For a sink one transition takes the place of another, which it has not got: it has waited for as long.
+    pub(super) fn inherit(&mut self, index: SinkIndex, seq: u64, heir: u64) {
+        let due = &mut self.sinks[usize::from(index)].due;
+        if let Some(since) = due.get(&seq).copied()
+            && let Some(own) = due.get_mut(&heir)
+        {
+            *own = since.min(*own);
         }
     }
 

@@ -36,7 +36,8 @@ pub struct SinkBacklog {
     pub entries: usize,
     /// Their size on disk.
     pub bytes: usize,
-    /// When the oldest of them came in, by the wall clock.
+    /// Since when the oldest of these alerts has waited, by the wall clock: a newer state or a repetition makes it no younger.
+    /// What was found on disk counts from when it came in.
     pub oldest: Option<Millis>,
     /// How many of them were found on disk when the process started: these may reach the sink a second time.
     pub restored: u64,
@@ -48,7 +49,7 @@ pub(super) fn backlog(image: &Image) -> Vec<SinkBacklog> {
         sink: tally.name.clone(),
         entries: tally.due.len(),
         bytes: tally.bytes,
-        oldest: tally.due.first().and_then(|seq| image.entry(*seq)).map(|entry| entry.received),
+        oldest: tally.due.values().min().copied(),
         restored: tally.restored,
     };
     image.sinks().iter().map(of).collect()
@@ -121,7 +122,7 @@ impl BacklogCollector {
             bytes: gauge("forewarn_outbox_bytes", "Their size.", &["sink"])?,
             oldest: gauge(
                 "forewarn_outbox_oldest_seconds",
-                "Age of the oldest of them; 0 if there is none.",
+                "For how long the oldest of them has waited, its repetitions included; 0 if there is none.",
                 &["sink"],
             )?,
             restored: gauge(

@@ -45,6 +45,9 @@ pub(super) const KEPT_ALIVE: &str = "(kept alive)";
 /// Longest that the engine waits for a disk. After that it waits no more until the disk works again.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long the end of the process may wait for the last commit, and as long again for the thread that writes.
+pub const LAST_COMMIT: Duration = Duration::from_secs(2);
+
 /// A transition with its number in the outbox; 0 without an outbox.
 #[derive(Clone, Debug)]
 pub(super) struct Numbered {
@@ -80,6 +83,12 @@ impl OutboxSlot {
 }
 
 impl OutboxSlot {
+    /// Of each pair the second takes the place of the first before that was delivered: it has waited for as long.
+    pub(super) fn inherit(&self, heirs: &[(u64, u64)]) {
+        let mut image = self.outbox.image();
+        heirs.iter().for_each(|(seq, heir)| image.inherit(self.index, *seq, *heir));
+    }
+
     /// These count as having come in at `received`. Does not wait for the disk.
     pub(super) fn renew(&self, seqs: impl Iterator<Item = u64>, received: Millis) {
         let mut image = self.outbox.image();
@@ -156,7 +165,7 @@ impl Outbox {
         let mut image = self.image();
         let index = image.sink(name)?;
         let due = &image.sinks()[usize::from(index)].due;
-        let restored = due.iter().filter_map(|seq| {
+        let restored = due.keys().filter_map(|seq| {
             let entry = image.entry(*seq)?;
             Some(Restored { seq: *seq, transition: Arc::clone(&entry.transition), received: entry.received })
         });
@@ -179,7 +188,7 @@ impl Outbox {
                 continue;
             }
             dropped.push((tally.name.clone(), tally.due.len()));
-            for seq in tally.due.clone() {
+            for seq in tally.due.keys().copied().collect::<Vec<_>>() {
                 image.settle(index, seq);
             }
         }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::LAST_COMMIT;
 use super::image::{Changes, Image};
 use super::metrics::OutboxMetrics;
 use super::store::{Open, Store, StoreError, open_again};
@@ -17,8 +18,6 @@ use crate::state::{Faults, Point};
 const LINGER: Duration = Duration::from_millis(50);
 /// Wait before the database is opened again after a failure; doubles up to the second.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
-/// How long the end of the process may wait for the last commit.
-const LAST_COMMIT: Duration = Duration::from_secs(5);
 
 /// Handle to the thread.
 #[derive(Debug)]

@@ -174,13 +174,15 @@ impl RecordedLane {
         let _ = tokio::time::timeout(limit, emptied).await;
     }
 
-    /// Sends what waits, for at most `limit`. What is left then is counted, unless it waits in a checkpoint for the next start.
-    pub async fn shutdown(mut self, limit: Duration, is_kept: bool) {
-        self.close();
-        if tokio::time::timeout(limit, &mut self.task).await.is_ok() {
+    /// Sends what waits, for at most `limit`, and ends the task. What is left then is counted, unless it waits in a checkpoint
+    /// for the next start.
+    pub async fn shutdown(&self, limit: Duration, is_kept: bool) {
+        self.finish(limit).await;
+        self.task.abort();
+        let (sink, samples) = (self.shared.meter.sink(), self.shared.lock().queue.len());
+        if samples == 0 {
             return;
         }
-        let (sink, samples) = (self.shared.meter.sink(), self.shared.lock().queue.len());
         if is_kept {
             tracing::info!(sink, samples, "recorded samples wait for the next start");
         } else {

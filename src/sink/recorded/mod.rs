@@ -17,4 +17,4 @@ pub use lane::{Batching, Delivery, LaneState, RecordedLane, RecordedReceiver};
 pub use metrics::RecordedMetrics;
 pub use queue::{Bound, Outcome, Queued, Refusal};
 pub use waiting::waits_for;
-pub(super) use write_request::write_request;
+pub(super) use write_request::{with_external, write_request};

@@ -1,5 +1,6 @@
 //! Samples as the body of a remote write 1.0 request. Pure.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::base::encode::{compress, write_series};
@@ -19,23 +20,24 @@ pub fn write_request<'a>(
     }
     let mut message = Vec::new();
     for (labels, samples) in by_series {
-        if external_labels.is_empty() {
-            write_series(&mut message, labels.as_ref(), &samples);
-        } else {
-            write_series(&mut message, with_external(labels, external_labels).as_ref(), &samples);
-        }
+        let labels = with_external(labels, external_labels);
+        write_series(&mut message, (*labels).as_ref(), &samples);
     }
     compress(&message)
 }
 
-fn with_external(labels: &Labels, external_labels: &[(String, String)]) -> Labels {
+/// A series' labels with those of the external ones that it has not itself.
+pub fn with_external<'a>(labels: &'a Labels, external_labels: &[(String, String)]) -> Cow<'a, Labels> {
+    if external_labels.is_empty() {
+        return Cow::Borrowed(labels);
+    }
     let mut builder = labels.as_ref().to_builder();
     for (name, value) in external_labels {
         if builder.get(name).is_none() {
             builder.set(name, value);
         }
     }
-    builder.build()
+    Cow::Owned(builder.build())
 }
 
 #[cfg(test)]

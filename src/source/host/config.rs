@@ -54,6 +54,22 @@ pub(super) struct Filters {
 }
 
 impl HostConfig {
+    /// Whether it can work.
+    ///
+    /// # Errors
+    /// A regular expression that is none, with its setting.
+    pub fn validate(&self) -> Result<(), String> {
+        let patterns = [
+            ("mount_points_exclude", &self.mount_points_exclude),
+            ("fs_types_exclude", &self.fs_types_exclude),
+            ("disks_exclude", &self.disks_exclude),
+            ("network_devices_exclude", &self.network_devices_exclude),
+        ];
+        let faults =
+            patterns.into_iter().map(|(name, pattern)| Regex::new(pattern).map_err(|e| format!("{name}: {e}")));
+        faults.collect::<Result<Vec<_>, _>>().map(drop)
+    }
+
     pub(super) fn filters(&self) -> Result<Filters, regex::Error> {
         Ok(Filters {
             mount_points: Regex::new(&self.mount_points_exclude)?,

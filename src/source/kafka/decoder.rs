@@ -84,7 +84,7 @@ impl Decoder {
     /// A decoder for one partition.
     #[must_use]
     pub fn start(self, otlp: &OtlpSettings, created: CreatedTimestamps, limits: &Limits) -> Decoding {
-        let otlp = |encoding| Form::Otlp(Box::new(MetricsDecoder::new(otlp.clone(), created, limits)), encoding);
+        let otlp = |encoding| Form::Otlp(Box::new(MetricsDecoder::resuming(otlp.clone(), created, limits)), encoding);
         let form = match self {
             Self::OtlpProto => otlp(OtlpEncoding::Protobuf),
             Self::OtlpJson => otlp(OtlpEncoding::Json),
@@ -285,6 +285,17 @@ mod tests {
         let shape = format!(r#"{{"timestamp":1,"value":"1","labels":"{}"}}"#, "x".repeat(100_000));
         let text = text(Decoder::PrometheusKafkaAdapter, shape);
         assert!(text.contains("invalid type: string") && text.len() < 510, "{text}");
+    }
+
+    #[test]
+    fn deltas_that_another_process_may_have_read_are_told_one_by_one() {
+        let limits = Limits::default();
+        let message = br#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"c","sum":{"isMonotonic":true,
+            "aggregationTemporality":1,"dataPoints":[{"timeUnixNano":"1700000000000000000","asInt":"5"}]}}]}]}]}"#;
+        let mut decoding = Decoder::OtlpJson.start(&OtlpSettings::default(), CreatedTimestamps::Ignore, &limits);
+        let batch = decoding.decode(message, 1_700_000_001_000, &limits, &mut Vec::new()).unwrap().decoded.batch;
+        let starts: Vec<_> = batch.all_samples().iter().map(|s| CounterStart::of(s.v)).collect();
+        assert_eq!(starts[..2], [Some(CounterStart::Increment), None]);
     }
 
     #[test]

@@ -131,6 +131,8 @@ pub fn start(
                 }
             }
         }
+        // The thread ends by itself only by a panic, which has been printed; whoever watches this task is to know.
+        std::panic::resume_unwind(Box::new("the Kafka thread has panicked"));
     };
     Ok((forward, closing))
 }

@@ -21,8 +21,6 @@ pub struct OtlpConfig {
     pub idle_timeout: Span,
     /// What becomes of spans.
     pub spans: SpansConfig,
-    /// Where a trace can be looked at, with `{trace_id}` in it; alerts about spans link there.
-    pub trace_link: Option<String>,
 }
 
 /// `sources.otlp.spans`: spans are counted as series, not kept.
@@ -49,13 +47,9 @@ impl Default for OtlpConfig {
             lateness: Span(Duration::from_secs(10)),
             idle_timeout: Span(Duration::from_secs(60)),
             spans: SpansConfig::default(),
-            trace_link: None,
         }
     }
 }
-
-/// What stands for a trace's identity in `trace_link`.
-pub const TRACE_ID_PLACE: &str = "{trace_id}";
 
 /// More often than this a sample of every series would be work for nobody.
 const SPANS_INTERVAL_LEAST: Duration = Duration::from_secs(1);
@@ -85,12 +79,7 @@ impl OtlpConfig {
         {
             return fault("grpc_address and http_address must differ: each protocol has a port of its own");
         }
-        match &self.trace_link {
-            Some(link) if !link.contains(TRACE_ID_PLACE) => {
-                Err(format!("trace_link: {link:?} must have {TRACE_ID_PLACE} in it, where the trace's identity goes"))
-            }
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     /// One line for people.
@@ -116,8 +105,6 @@ mod tests {
         let span = |seconds: u64| Span(Duration::from_secs(seconds));
         let good = OtlpConfig::default();
         assert_eq!(good.validate(), Ok(()));
-        let link = |link: &str| OtlpConfig { trace_link: Some(link.to_owned()), ..good.clone() };
-        assert_eq!(link("https://jaeger/trace/{trace_id}").validate(), Ok(()));
         let nowhere = OtlpConfig { grpc_address: String::new(), http_address: String::new(), ..good.clone() };
         assert_eq!(nowhere.validate(), Ok(()), "OTLP over HTTP is taken at web.listen_address all the same");
         let any = "127.0.0.1:0".to_owned();
@@ -133,7 +120,6 @@ mod tests {
             (spans(15, 0), "spans.expiry"),
             (OtlpConfig { grpc_address: "4317".to_owned(), ..good.clone() }, "grpc_address"),
             (OtlpConfig { http_address: good.grpc_address.clone(), ..good.clone() }, "grpc_address and http_address"),
-            (link("https://jaeger/trace/"), "trace_link"),
         ] {
             let told = bad.validate().unwrap_err();
             assert!(told.starts_with(name), "{told}");

@@ -12,7 +12,7 @@ mod red;
 mod rpc_status;
 pub mod spans;
 
-pub use config::{OtlpConfig, SpansConfig, TRACE_ID_PLACE};
+pub use config::{OtlpConfig, SpansConfig};
 pub use spans::SpanCounter;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -31,6 +31,9 @@ use crate::telemetry::OneSource;
 
 /// Bytes up to which a message is decoded on the runtime's own thread: some 200 points, a fraction of a millisecond.
 const INLINE_BYTES: usize = 64 << 10;
+
+/// Deltas up to which a message is taken back on the runtime's own thread.
+const INLINE_CHANGES: usize = 1_000;
 
 /// How long a sender that was refused should wait.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -96,7 +99,7 @@ impl OtlpReceiver {
         patience: Duration,
         spans: SpanCounter,
     ) -> Self {
-        let deltas = Arc::new(Mutex::new(DeltaTotals::since(&limits, clock::now())));
+        let deltas = Arc::new(Mutex::new(DeltaTotals::since(&limits, TimeSpan::around(clock::now(), &limits))));
         Self { intake, limits, metrics, patience, reader: Arc::new(reader), deltas, spans }
     }
 
@@ -147,8 +150,9 @@ impl OtlpReceiver {
 
     /// Takes the deltas of a message that is refused back out of the totals: the sender comes again with them.
     async fn undo(&self, changes: DeltaChanges) {
+        let is_small = changes.count() <= INLINE_CHANGES;
         // Should it fail within, the message is refused all the same.
-        let _ = locked(&self.deltas, true, move |deltas| deltas.undo(changes)).await;
+        let _ = locked(&self.deltas, is_small, move |deltas| deltas.undo(changes)).await;
     }
 
     async fn decode(&self, encoding: OtlpEncoding, bytes: Bytes, now: Millis) -> Result<TakenMetrics, Refusal> {

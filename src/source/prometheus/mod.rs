@@ -14,6 +14,7 @@ pub use fetch::FetchError;
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
@@ -152,22 +153,39 @@ impl PrometheusHistory {
     }
 }
 
+/// How long a server that has not answered yet is asked again: it may have been started together with this process, and what
+/// it does not tell now nobody asks for later.
+const PATIENCE: Duration = Duration::from_secs(300);
+
 /// Hands a history to the engine's queue, then says that the source has ended, even if by an error: the watermark would wait
-/// for it for ever.
+/// for it for ever. The trouble stays.
 ///
 /// # Errors
 /// As [`PrometheusHistory::next`].
 pub async fn run(inlet: Inlet, mut history: PrometheusHistory, metrics: OneSource) -> Result<(), FetchError> {
+    let began = Instant::now();
+    let trouble = async |text: Option<String>| drop(inlet.queue.send(SourceEvent::Trouble(inlet.id, text)).await);
+    let mut has_answered = false;
     let result = loop {
         match history.next().await {
+            Err(error @ FetchError::Unreachable(_)) if !has_answered && began.elapsed() < PATIENCE => {
+                tracing::warn!(%error, "nothing can be learnt from Prometheus yet; it is asked for some minutes");
+                trouble(Some(error.to_string())).await;
+            }
             Ok(Some((batch, _))) => {
+                if !std::mem::replace(&mut has_answered, true) {
+                    trouble(None).await;
+                }
                 metrics.samples.inc_by(batch.all_samples().len() as u64);
                 if inlet.send(batch).await.is_err() {
                     break Ok(());
                 }
             }
             Ok(None) => break Ok(()),
-            Err(error) => break Err(error),
+            Err(error) => {
+                trouble(Some(format!("ended early: {error}"))).await;
+                break Err(error);
+            }
         }
     };
     // A closed queue means that nobody waits for the end either.
@@ -177,4 +195,44 @@ pub async fn run(inlet: Inlet, mut history: PrometheusHistory, metrics: OneSourc
 
 fn seconds(from: Millis, to: Millis) -> u64 {
     ((to.saturating_sub(from)).max(0) / 1000).unsigned_abs()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::routing::post;
+    use tokio::net::TcpListener;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::source::SourceId;
+
+    #[tokio::test]
+    async fn a_server_that_starts_later_than_we_do_is_waited_for() {
+        let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let config = PrometheusConfig::at(format!("http://{address}").parse().unwrap());
+        let wanted = Wanted { selectors: vec!["up".to_owned()], from: 0, to: 60_000 };
+        let history = PrometheusHistory::new(&config, wanted, &Limits::default(), Arc::default()).unwrap();
+        let (queue, mut events) = mpsc::channel(10);
+        let metrics = crate::telemetry::Metrics::new().unwrap().source.of("warm_up");
+        let run = tokio::spawn(run(Inlet { id: SourceId(0), queue }, history, metrics));
+        let mut told = Vec::new();
+        while let Some(event) = events.recv().await {
+            match event {
+                SourceEvent::Trouble(_, Some(text)) => {
+                    told.push(text);
+                    let answer = r#"{"status":"success","data":{"resultType":"matrix","result":[]}}"#;
+                    let router = Router::new().route("/api/v1/query", post(async move || answer));
+                    let listener = TcpListener::bind(address).await.unwrap();
+                    tokio::spawn(async move { axum::serve(listener, router).await });
+                }
+                SourceEvent::Trouble(_, None) => told.push("well".to_owned()),
+                SourceEvent::End(_) => told.push("end".to_owned()),
+                _ => {}
+            }
+        }
+        assert!(told[0].contains("no answer"), "{told:?}");
+        assert_eq!(told[1..], ["well", "end"]);
+        run.await.unwrap().unwrap();
+    }
 }

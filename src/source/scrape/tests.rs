@@ -77,8 +77,8 @@ async fn up_and_staleness_follow_the_target() {
     assert_eq!(scrape(&mut target, 4_000).await, ["up=0", "scrape_samples_scraped=0"]);
     assert_eq!(scrape(&mut target, 5_000).await, ["a=5", "up=1", "scrape_samples_scraped=1"]);
     let text = metrics.encode().unwrap();
-    assert!(text.contains(r#"forewarn_scrape_failures_total{job="j",reason="status"} 1"#), "{text}");
-    assert!(text.contains(r#"forewarn_scrape_failures_total{job="j",reason="malformed"} 1"#), "{text}");
+    assert!(text.contains(r#"forewarn_scrape_failures_total{reason="status",scrape_job="j"} 1"#), "{text}");
+    assert!(text.contains(r#"forewarn_scrape_failures_total{reason="malformed",scrape_job="j"} 1"#), "{text}");
 }
 
 #[tokio::test]
@@ -87,20 +87,20 @@ async fn a_target_that_hangs_or_floods_or_is_not_there() {
     let silent = listener.local_addr().unwrap().to_string();
     let (mut target, _e, metrics) = scraper(&silent, "scrape_timeout: 100ms", Limits::default());
     assert_eq!(scrape(&mut target, 1).await[0], "up=0");
-    assert!(metrics.encode().unwrap().contains(r#"reason="timeout"} 1"#));
+    assert!(metrics.encode().unwrap().contains(r#"reason="timeout",scrape_job="j"} 1"#));
 
     let flood = serve(vec![|_| "a 1\nb 1\nc 1\n".into_response()]).await;
     let (mut target, _e, metrics) = scraper(&flood, "", Limits { scrape_bytes: 8, ..Limits::default() });
     assert_eq!(scrape(&mut target, 1).await[0], "up=0");
-    assert!(metrics.encode().unwrap().contains(r#"reason="body_too_large"} 1"#));
+    assert!(metrics.encode().unwrap().contains(r#"reason="body_too_large",scrape_job="j"} 1"#));
     let (mut target, _e, metrics) = scraper(&flood, "", Limits { scrape_samples: 2, ..Limits::default() });
     assert_eq!(scrape(&mut target, 1).await[0], "up=0");
-    assert!(metrics.encode().unwrap().contains(r#"reason="too_many_samples"} 1"#));
+    assert!(metrics.encode().unwrap().contains(r#"reason="too_many_samples",scrape_job="j"} 1"#));
 
     drop(listener);
     let (mut target, _e, metrics) = scraper(&silent, "", Limits::default());
     assert_eq!(scrape(&mut target, 1).await[0], "up=0");
-    assert!(metrics.encode().unwrap().contains(r#"reason="request"} 1"#));
+    assert!(metrics.encode().unwrap().contains(r#"reason="request",scrape_job="j"} 1"#));
 }
 
 #[tokio::test]
@@ -115,7 +115,7 @@ async fn credentials_come_from_files_and_parameters_arrive() {
     let more = format!("params: {{m: [x]}}\nauthorization: {{credentials_file: {}}}", token.display());
     let (mut target, _e, metrics) = scraper(&address, &more, Limits::default());
     assert_eq!(scrape(&mut target, 1).await[0], "up=0");
-    assert!(metrics.encode().unwrap().contains(r#"reason="client"} 1"#));
+    assert!(metrics.encode().unwrap().contains(r#"reason="client",scrape_job="j"} 1"#));
     std::fs::write(&token, "one\n").unwrap();
     assert_eq!(scrape(&mut target, 2).await[0], r#"a{auth="Bearer one", query="m=x"}=1"#);
     std::fs::write(&token, "two\n").unwrap();

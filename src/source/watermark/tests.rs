@@ -303,3 +303,34 @@ fn a_log_whose_reader_lets_it_wait_is_not_taken_for_silent() {
     marks.observe(B, 1_200, 1_200);
     assert_eq!(marks.current(1_200), Some(1_200), "it was passed over already");
 }
+
+#[test]
+fn a_time_in_which_nobody_looked_is_no_silence() {
+    let mut marks = Watermarks::default();
+    marks.register(A, Pace::Live { lateness: 0, idle_timeout: 60_000 }, 0);
+    let mut at = |now: Millis, newest: Option<Millis>| {
+        marks.look(now);
+        newest.into_iter().for_each(|t| marks.observe(A, t, now));
+        marks.current(now)
+    };
+    for t in (0..30_000).step_by(1_000) {
+        assert_eq!(at(t, Some(t)), Some(t));
+    }
+    // The machine sleeps for ten minutes. What was sent meanwhile comes when it has woken up.
+    assert_eq!(at(629_000, None), Some(29_000));
+    assert_eq!(at(640_000, Some(35_000)), Some(35_000));
+    // Silence that was watched counts, what was before the sleep as well.
+    for now in (641_000..700_000).step_by(1_000) {
+        assert_eq!(at(now, None), Some(35_000), "{now}");
+    }
+    assert_eq!(at(700_000, None), Some(640_000));
+    // A clock that is hours ahead for a moment, and right again.
+    assert_eq!(at(700_100, Some(700_000)), Some(700_000));
+    for now in [7_900_000, 7_901_000, 702_000, 703_000] {
+        assert_eq!(at(now, None), Some(700_000), "{now}");
+    }
+    for now in (704_000..762_000).step_by(1_000) {
+        at(now, None);
+    }
+    assert_eq!(at(763_000, None), Some(703_000), "silent since the clock was set right");
+}

@@ -15,7 +15,7 @@ const MAGIC: &[u8; 5] = b"FWLOG";
 /// Bytes of a segment's head.
 pub const HEAD: usize = MAGIC.len() + 2 + 8 + 8 + 8 + 4;
 /// Bytes of a frame before the source's name.
-const FIXED: usize = 4 + 4 + 8 + 8 + 8 + 1 + 1;
+pub const FIXED: usize = 4 + 4 + 8 + 8 + 8 + 1 + 1;
 
 /// What a segment begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::frame::{Entry, HEAD, Head, VERSION, next_frame};
+use super::frame::{Entry, FIXED, HEAD, Head, VERSION, next_frame};
 use super::segment::{numbers, path};
 use crate::base::Millis;
 use crate::state::StateError;
@@ -52,36 +52,55 @@ pub struct SegmentReport {
 /// What is known of a log without reading all of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Survey {
-    /// Number, bytes and head of each segment, oldest first; a segment whose head is torn has nothing to be read.
+    /// Number, bytes and head of each segment, oldest first; of one whose head is torn or cannot be read nothing is read.
     pub segments: Vec<(u64, u64, Option<Head>)>,
     /// The number after the last entry.
     pub end: u64,
 }
 
-/// Reads the heads, and of the segments only the last.
+/// Reads the heads, and of the segments only the last. What cannot be read is passed by, and no number is given again that may
+/// stand in it.
 ///
 /// # Errors
-/// The operating system refuses, or a segment is of a later release.
+/// The operating system does not list the folder, or a segment is of a later release.
 pub fn survey(dir: &Path) -> Result<Survey, StateError> {
     let mut survey = Survey::default();
     for number in numbers(dir)? {
         let path = path(dir, number);
-        let mut bytes = Vec::with_capacity(HEAD);
-        let file = fs::File::open(&path).map_err(StateError::io(&path, "open"))?;
-        let length = file.metadata().map_err(StateError::io(&path, "read"))?.len();
-        file.take(HEAD as u64).read_to_end(&mut bytes).map_err(StateError::io(&path, "read"))?;
-        survey.segments.push((number, length, head(&path, &bytes)?));
+        let length = fs::metadata(&path).map_or(0, |metadata| metadata.len());
+        let head = beginning(&path).map_or(Ok(None), |bytes| head(&path, &bytes))?;
+        survey.segments.push((number, length, head));
     }
+    // Entries that may stand in what cannot be read, where no later segment says with which number it began.
+    let (mut unread, mut is_known) = (0, false);
     // Later segments have greater numbers, so the first one from the end that has any has the greatest.
-    for (number, _, head) in survey.segments.iter().rev() {
+    for (number, length, head) in survey.segments.iter().rev() {
         // Numbers of what was refused are not given again.
         survey.end = survey.end.max(head.map_or(0, |head| head.acknowledged.max(head.first)));
-        if let Some((_, last)) = read(dir, *number)?.0.entries {
-            survey.end = survey.end.max(last + 1);
-            break;
+        match read(dir, *number) {
+            Ok((report, _)) => {
+                if let Some((_, last)) = report.entries {
+                    survey.end = survey.end.max(last + 1);
+                    break;
+                }
+            }
+            Err(StateError::Io { path, error, .. }) => {
+                tracing::error!(path = %path.display(), %error, "a segment of the log cannot be read");
+                unread += if is_known { 0 } else { length / FIXED as u64 + 1 };
+            }
+            Err(error) => return Err(error),
         }
+        is_known |= head.is_some();
     }
+    survey.end += unread;
     Ok(survey)
+}
+
+/// The bytes of a segment's head; fewer where it is torn.
+fn beginning(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(HEAD);
+    fs::File::open(path)?.take(HEAD as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Reads every segment and reports on it.
@@ -166,13 +185,7 @@ impl Reader {
     /// Entries at the end of the segment being opened that were refused: the one after it says so, having begun behind them.
     /// They are there if the disk did not let them be cut off.
     fn refused(&self) -> Range<u64> {
-        let head = |number: &u64| {
-            let path = path(&self.dir, *number);
-            let mut bytes = Vec::with_capacity(HEAD);
-            let file = fs::File::open(path).ok()?;
-            file.take(HEAD as u64).read_to_end(&mut bytes).ok()?;
-            Head::decode(&bytes).ok()
-        };
+        let head = |number: &u64| Head::decode(&beginning(&path(&self.dir, *number)).ok()?).ok();
         self.segments.iter().find_map(head).map_or(0..0, |head| head.acknowledged..head.first)
     }
 

@@ -270,6 +270,25 @@ fn a_segment_that_cannot_be_read_is_told_of_and_passed_by() {
 }
 
 #[test]
+fn a_newest_segment_that_cannot_be_read_stops_no_start_and_none_of_its_numbers_is_given_again() {
+    let bench = Bench::new();
+    for i in 0..3 {
+        appended(&bench.open(""), &i.to_string()).unwrap();
+    }
+    let newest = bench.segments()[2].clone();
+    fs::remove_file(&newest).unwrap();
+    fs::create_dir(&newest).unwrap();
+    let number = appended(&bench.open(""), "next").unwrap();
+    assert!(number > 2, "{number}");
+    assert_eq!(appended(&bench.open(""), "and on"), Ok(number + 1), "the segment behind it says where it began");
+    let mut reader = Reader::new(&bench.dir.log(), 1).unwrap();
+    assert_eq!(reader.read().unwrap().unwrap().payload, b"1");
+    assert!(!reader.read().unwrap_err().is_content());
+    let rest: Vec<_> = std::iter::from_fn(|| reader.read().unwrap()).map(|entry| entry.payload).collect();
+    assert_eq!(rest, [b"next".to_vec(), b"and on".to_vec()]);
+}
+
+#[test]
 fn what_is_acknowledged_is_read_again_in_order() {
     let bench = Bench::new();
     let log = bench.open("");

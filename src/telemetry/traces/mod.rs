@@ -34,7 +34,7 @@ const QUEUED_SPANS: usize = 4_096;
 /// Longest time of one request.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the last spans may take to leave at the end.
-const FLUSH: Duration = Duration::from_secs(3);
+pub const LAST_SPANS: Duration = Duration::from_secs(3);
 
 /// `tracing`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -144,7 +144,7 @@ impl Traces {
 impl Exporting {
     /// Sends what waits, for a few seconds at most. Blocks: not for a thread that runs tasks.
     pub fn end(self) {
-        if let Err(error) = self.0.shutdown_with_timeout(FLUSH) {
+        if let Err(error) = self.0.shutdown_with_timeout(LAST_SPANS) {
             tracing::warn!(%error, "own spans were still waiting at the end");
         }
     }

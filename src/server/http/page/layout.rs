@@ -54,7 +54,6 @@ fn header(html: &mut Html, view: &View, firing: usize) {
     }
     let class = if view.readiness.is_ready() { "good" } else { "warn" };
     let word = match view.readiness {
-        Readiness::Starting { .. } => "starting",
         Readiness::WarmingUp { .. } => "warming up",
         Readiness::Ready => "ready",
         Readiness::ShuttingDown => "shutting down",

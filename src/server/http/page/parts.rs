@@ -1,4 +1,4 @@
-//! Sources, sinks, what the engine holds, rule files and the last reload. Pure.
+//! Sources, sinks, what the engine holds, and the last reload. Pure.
 
 use super::html::Html;
 use super::{View, format};
@@ -10,7 +10,7 @@ pub(super) fn sections(html: &mut Html, view: &View) {
     sources(html, view);
     sinks(html, view);
     engine(html, view);
-    files(html, view);
+    reload(html, view);
 }
 
 fn sources(html: &mut Html, view: &View) {
@@ -87,31 +87,22 @@ fn engine(html: &mut Html, view: &View) {
     html.raw("</dl></section>");
 }
 
-/// Only what is wrong with files, and the last reload; the rules themselves have a section of their own.
-fn files(html: &mut Html, view: &View) {
-    let faulty = view.summary.rule_files.iter().filter(|file| !file.faults.is_empty());
-    if view.summary.reload.is_none() && faulty.clone().next().is_none() {
-        return;
-    }
+/// The last reload, with what is wrong with files; the rules themselves have a section of their own.
+fn reload(html: &mut Html, view: &View) {
+    let Some(report) = &view.summary.reload else { return };
     html.raw("<section><h2>Configuration</h2>");
-    if let Some(report) = &view.summary.reload {
-        match &report.outcome {
-            Ok(done) => {
-                html.raw("<p class=\"note\">Reloaded ");
-                format::instant(html, report.at, view.now);
-                html.raw(": ").text(done).raw("</p>");
-            }
-            Err(faults) => {
-                html.raw("<p class=\"note bad\">The reload ");
-                format::instant(html, report.at, view.now);
-                html.raw(" failed; the old rules stay in force.</p>");
-                list(html, faults);
-            }
+    match &report.outcome {
+        Ok(done) => {
+            html.raw("<p class=\"note\">Reloaded ");
+            format::instant(html, report.at, view.now);
+            html.raw(": ").text(done).raw("</p>");
         }
-    }
-    for file in faulty {
-        html.raw("<p class=\"note bad\"><code>").text(&file.path).raw("</code></p>");
-        list(html, &file.faults);
+        Err(faults) => {
+            html.raw("<p class=\"note bad\">The reload ");
+            format::instant(html, report.at, view.now);
+            html.raw(" failed; the old rules stay in force.</p>");
+            list(html, faults);
+        }
     }
     html.raw("</section>");
 }

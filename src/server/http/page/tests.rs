@@ -7,7 +7,7 @@ use super::*;
 use crate::alert::{AlertState, Reason, RuleRef, Transition};
 use crate::base::Labels;
 use crate::engine::{AlertRuleView, AlertView, RuleView};
-use crate::server::http::{Health, RecentFindings, ReloadReport, RuleFile, SinkStatus, SourceStatus};
+use crate::server::http::{Health, RecentFindings, ReloadReport, SinkStatus, SourceStatus};
 
 const HOSTILE: &str = "<script>alert('x')</script>\"><img src=x onerror=\"y\">&amp;\u{202e}\0";
 
@@ -112,7 +112,6 @@ fn nothing_from_outside_is_markup() {
     let summary = Summary {
         sources: vec![SourceStatus { name: text(), kind: text(), detail: text(), ..Default::default() }],
         sinks: vec![SinkStatus { name: text(), kind: text(), detail: text(), ..Default::default() }],
-        rule_files: vec![RuleFile { path: text(), faults: vec![text()] }],
         reload: Some(ReloadReport { at: 0, outcome: Err(vec![text()]) }),
     };
     let mut hostile_group = group(vec![rule]);
@@ -120,7 +119,6 @@ fn nothing_from_outside_is_markup() {
     let page = render(&View {
         groups: Ok(vec![hostile_group]),
         findings: findings.list(),
-        readiness: Readiness::Starting { what: text(), done: 1, total: 2 },
         asked: Some("no such <script>".into()),
         summary,
         ..view()
@@ -147,6 +145,20 @@ fn warming_up_shows_how_far_and_asks_again_soon() {
     assert!(page.contains("Warming up: 30 of 120 (25%)") && page.contains(r#"<progress max="1" value="0.250">"#));
     assert!(page.contains(r#"http-equiv="refresh" content="3""#));
     assert!(!render(&view()).contains("<progress"));
+}
+
+#[test]
+fn the_last_reload_is_told_once_with_all_that_is_wrong() {
+    let shown = |outcome| {
+        let reload = Some(ReloadReport { at: 940_000, outcome });
+        render(&View { summary: Summary { reload, ..Summary::default() }, ..view() })
+    };
+    let faults = ["rules/a.yml:5:22: no", "rules/b.yml: gone"].map(str::to_owned);
+    let page = shown(Err(faults.to_vec()));
+    assert!(page.contains("the old rules stay in force"));
+    assert!(faults.iter().all(|fault| page.matches(fault.as_str()).count() == 1), "{page}");
+    assert!(shown(Ok("2 rules are in force".into())).contains("2 rules are in force"));
+    assert!(!render(&view()).contains("<h2>Configuration"), "nothing is told of a reload that was not");
 }
 
 #[test]

@@ -27,7 +27,7 @@ mod traces;
 mod units;
 
 pub use decoder::MetricsDecoder;
-pub use delta::{Added, Delta, DeltaChanges, DeltaFault, DeltaTotals};
+pub use delta::{Added, Delta, DeltaChanges, DeltaFault, DeltaTotals, Standing};
 pub use metrics::{MetricsReader, TakenMetrics, has_deltas};
 pub use names::{MetricKind, label_name, metric_name};
 pub use settings::{OtlpSettings, TranslationStrategy};

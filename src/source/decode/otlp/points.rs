@@ -7,7 +7,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 
 use super::super::{CreatedTimestamps, Dropped};
-use super::delta::{Added, Delta, DeltaFault, DeltaTotals};
+use super::delta::{Added, Delta, DeltaFault, DeltaTotals, Standing};
 use super::labels::LabelMap;
 use crate::base::{BatchBuilder, CounterStart, METRIC_NAME, Millis, TimeSpan, format_value, stale_nan};
 
@@ -166,20 +166,24 @@ impl Writer<'_> {
             self.builder.sample(t, stale_nan());
             return Ok(());
         }
-        let mut value = Added { total: value, begins: true };
+        let mut added = Added { value, standing: Standing::Total, is_first: true };
         if moment.is_delta {
-            value = self.total(key, moment, value.total)?;
+            added = self.total(key, moment, value)?;
         }
-        if moment.is_counter && value.begins {
+        if moment.is_counter {
             // In the order of time: the second is before the sample by as little as can be.
-            if let Some(begin) = self.created.begin(millis(moment.start), t) {
+            if let Some(begin) = self.created.begin(millis(moment.start), t).filter(|_| added.is_first) {
                 self.builder.counter_start(begin, CounterStart::Created);
             }
-            if moment.is_delta {
-                self.builder.counter_start(t.saturating_sub(1), CounterStart::Anew);
+            match added.standing {
+                Standing::Total => {}
+                Standing::Anew(first) => {
+                    self.builder.counter_start(millis(first).saturating_sub(1), CounterStart::Anew)
+                }
+                Standing::Increment => self.builder.counter_start(t, CounterStart::Increment),
             }
         }
-        self.builder.sample(t, value.total);
+        self.builder.sample(t, added.value);
         Ok(())
     }
 
