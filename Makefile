@@ -13,7 +13,7 @@ SKIPPED := $(CURDIR)/target/skipped-tests
 
 test: peers ## install what tests need, as far as this machine has the tools, and run all; says at the end what was skipped
 	@mkdir -p $(dir $(SKIPPED)) && rm -f $(SKIPPED)
-	@status=0; FOREWARN_SKIPPED=$(SKIPPED) $(CARGO) test --locked || status=$$?; \
+	@status=0; FOREWARN_SKIPPED=$(SKIPPED) $(CARGO) test --locked --no-fail-fast || status=$$?; \
 	if [ -s $(SKIPPED) ]; then echo "skipped, $$(sort -u $(SKIPPED) | wc -l) in all:"; sort -u $(SKIPPED) | sed 's/^/  /'; \
 	else echo "nothing was skipped"; fi; exit $$status
 

@@ -495,5 +495,12 @@ async fn where_the_engine_is_crowded_what_time_does_not_wait_for_waits() {
     assert_eq!(reading.marks.current(now()), Some(t + 29_000));
     reading.event_time.set(t + 29_500);
     reading.samples(4, SOON).await;
+    // A sender whose clock is ahead: event time waits for its partition no further than for the present.
+    write(0, 4, now() + 60_000).await;
+    reading.samples(5, SOON).await;
+    reading.event_time.set(now() - 1_000);
+    reading.take_for(Duration::from_secs(2)).await;
+    write(0, 5, now()).await;
+    reading.samples(6, SOON).await;
     reading.end(SOON).await;
 }

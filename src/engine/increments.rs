@@ -37,6 +37,9 @@ pub(super) fn overtaken<'a>(waiting: impl Iterator<Item = &'a Arrival> + Clone, 
     increments.peek()?;
     let ready: Vec<(u32, Millis)> =
         increments.filter(|arrival| arrival.t <= until).map(|arrival| (arrival.slot, arrival.t)).collect();
+    if ready.is_empty() {
+        return Some(Overtaken::default());
+    }
     // What follows in each series, and whether it is a total that goes on.
     let mut others: HashMap<u32, Vec<(Millis, bool)>, FxBuildHasher> =
         ready.iter().map(|(slot, _)| (*slot, Vec::new())).collect();

@@ -170,9 +170,10 @@ impl Host {
             }
         }
         self.replay(&mut inputs.commands);
-        let mut has_further_to_go = false;
+        // How far event time has come, where it has not been evaluated so far yet.
+        let mut goal = None;
         loop {
-            if has_further_to_go {
+            if goal.is_some() {
                 // What is asked for is answered meanwhile; samples would be late by now, or early.
                 while let Ok(command) = inputs.commands.try_recv() {
                     self.obey(command);
@@ -193,10 +194,14 @@ impl Host {
                     _ = look.tick() => {}
                 }
             }
-            has_further_to_go = self.advance();
+            goal = match goal {
+                // The silence of sources is not looked at before they are listened to again.
+                Some(goal) => self.advance_towards(goal).then_some(goal),
+                None => self.advance(),
+            };
             self.tell_crowded();
             self.look_around();
-            if self.recorded.is_empty() {
+            if self.recorded.is_empty() && goal.is_none() {
                 self.warm.send_if_modified(|warm| !std::mem::replace(warm, true));
             }
             if self.followed_at.is_none_or(|at| at.elapsed() >= FOLLOW_EVERY) {
@@ -301,11 +306,11 @@ impl Host {
         self.board.heard(source.of, newest, watermark, clock::now());
     }
 
-    /// Goes on to where event time has come, or a slice of the way: whether there is more.
-    fn advance(&mut self) -> bool {
+    /// Goes on to where event time has come, or a slice of the way: to where, if there is more.
+    fn advance(&mut self) -> Option<Millis> {
         let now = clock::now();
         self.marks.look(now);
-        self.marks.current(now).is_some_and(|watermark| self.advance_towards(watermark))
+        self.marks.current(now).filter(|watermark| self.advance_towards(*watermark))
     }
 
     fn advance_to(&mut self, watermark: Millis) {

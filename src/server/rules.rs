@@ -72,6 +72,20 @@ pub struct Reloaded {
 }
 
 impl RuleSource {
+    /// Whether a checkpoint with so many rules may be gone on from with what was read.
+    ///
+    /// # Errors
+    /// The checkpoint has rules and none are left, though files are named: to go on without them would resolve all that fires and
+    /// forget what models have learnt.
+    pub fn may_follow(&self, read: &Read, restored: usize) -> Result<(), Vec<String>> {
+        if restored > 0 && read.is_empty() && !self.rule_files.is_empty() {
+            return Err(vec![format!(
+                "rule_files: no rules are there, and the checkpoint has {restored}: if that is meant, start once without rule_files"
+            )]);
+        }
+        Ok(())
+    }
+
     /// Reads all files, on a thread that may wait.
     ///
     /// # Errors
@@ -151,17 +165,11 @@ impl RuleLoader {
         self.put_in_force(read).await
     }
 
-    /// Loads for the first time, what was read before; `restored` is how many rules the checkpoint has.
+    /// Loads for the first time, what was read before.
     ///
     /// # Errors
-    /// As [`Self::load`]. Also where the checkpoint has rules and none are left, though files are named: to go on without them
-    /// would resolve all that fires and forget what models have learnt.
-    pub async fn begin(&mut self, read: Read, restored: usize) -> Result<Reloaded, Vec<String>> {
-        if restored > 0 && read.is_empty() && !self.source.rule_files.is_empty() {
-            return Err(vec![format!(
-                "rule_files: no rules are there, and the checkpoint has {restored}: if that is meant, start once without rule_files"
-            )]);
-        }
+    /// As [`Self::load`].
+    pub async fn begin(&mut self, read: Read) -> Result<Reloaded, Vec<String>> {
         self.put_in_force(read).await
     }
 

@@ -167,6 +167,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     } = durable::begin(&config, &engine_options, &metrics, started_at)?;
     restart.dry_run = dry_run;
     let restored_rules = core.groups().iter().map(|group| group.rules.len()).sum();
+    rules.may_follow(&read, restored_rules).map_err(StartError::Rules)?;
 
     if dry_run {
         teller.lock().unwrap_or_else(PoisonError::into_inner).run_dry();
@@ -224,7 +225,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let warm = host.warm();
     let mut loader = RuleLoader::new(rules, engine.clone(), metrics.engine.clone());
     let mut engine_ended = host.spawn(Inputs { events, commands }).map_err(|e| StartError::System(e.to_string()))?;
-    let loaded = loader.begin(read, restored_rules).await.map_err(StartError::Rules)?;
+    let loaded = loader.begin(read).await.map_err(StartError::Rules)?;
     report_warnings(&loaded);
     early.abort();
 

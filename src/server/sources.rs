@@ -130,8 +130,10 @@ pub fn start(
         let description = format!("the last {} from {}", settings.range, settings.shown_url());
         let inlet = starter.add(WARM_UP, Pace::Recorded, Millis::MAX, description);
         let source = metrics.source.of(WARM_UP);
+        // A restart knows all but the time since.
+        let patience = if watermark.is_some() { std::time::Duration::ZERO } else { prometheus::PATIENCE };
         tasks.spawn(async move {
-            if let Err(fault) = prometheus::run(inlet, history, source).await {
+            if let Err(fault) = prometheus::run(inlet, history, source, patience).await {
                 tracing::error!(source = WARM_UP, %fault, "the warm-up ended early; models know what came before");
             }
         });

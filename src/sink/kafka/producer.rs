@@ -2,7 +2,6 @@
 //! failed for good; it is let go of on a thread of its own, since that may take its time.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -39,13 +38,13 @@ pub struct Producer {
     compression: &'static str,
     /// After this those who send learn from the log that they wait.
     patience: Duration,
-    client: Client,
+    client: Arc<Client>,
     /// What the client has told of its connections since it was last acknowledged something.
     trouble: Trouble,
 }
 
-/// The client, once it is set up.
-type Client = Arc<Mutex<Option<FutureProducer<Quiet>>>>;
+/// The client, once it is set up, with its number among those of its producer.
+type Client = Mutex<(u64, Option<FutureProducer<Quiet>>)>;
 
 /// Reason and text of an error.
 type Trouble = Arc<Mutex<Option<(&'static str, String)>>>;
@@ -60,7 +59,7 @@ impl Producer {
             connection: config.connection(),
             compression: config.compression.name(),
             patience: config.timeout,
-            client: Client::default(),
+            client: Arc::default(),
             trouble: Trouble::default(),
         }
     }
@@ -147,8 +146,8 @@ impl Producer {
     }
 
     fn client(&self) -> Result<FutureProducer<Quiet>, Failure> {
-        let mut client = self.lock();
-        if let Some(client) = &*client {
+        let mut current = self.lock();
+        if let Some(client) = &current.1 {
             return Ok(client.clone());
         }
         let setup = |message: String| Failure { reason: "client_setup", message, verdict: Verdict::Retry(None) };
@@ -156,11 +155,12 @@ impl Producer {
             [("enable.idempotence", "true"), ("message.timeout.ms", "0"), ("compression.codec", self.compression)];
         let defaults = [("reconnect.backoff.max.ms", "2000")];
         // Looks at the files before they are read.
-        let quiet = self.quiet();
+        let number = current.0 + 1;
+        let quiet = self.quiet(number);
         let config = self.connection.client(&defaults, &settings).map_err(|e| setup(e.0))?;
         let made: FutureProducer<Quiet> =
             config.create_with_context(quiet).map_err(|e| setup(self.connection.refused(&e).0))?;
-        *client = Some(made.clone());
+        *current = (number, Some(made.clone()));
         Ok(made)
     }
 
@@ -169,7 +169,7 @@ impl Producer {
             Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessage) => Verdict::Split,
             Some(RDKafkaErrorCode::Fatal) => {
                 // An idempotent producer that cannot go on in order must begin anew.
-                let_go(self.lock().take());
+                let_go(self.lock().1.take());
                 Verdict::Retry(None)
             }
             _ => Verdict::Retry(None),
@@ -177,24 +177,24 @@ impl Producer {
         Failure { reason: reason_of(error), message: error.to_string(), verdict }
     }
 
-    fn quiet(&self) -> Quiet {
+    fn quiet(&self, number: u64) -> Quiet {
         Quiet {
             name: self.name.clone(),
             trouble: Arc::clone(&self.trouble),
             client: Arc::downgrade(&self.client),
             secrets: Mutex::new(Secrets::of(&self.connection)),
-            is_over: AtomicBool::new(false),
+            number,
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<FutureProducer<Quiet>>> {
+    fn lock(&self) -> MutexGuard<'_, (u64, Option<FutureProducer<Quiet>>)> {
         lock(&self.client)
     }
 }
 
 impl Drop for Producer {
     fn drop(&mut self) {
-        let_go(self.lock().take());
+        let_go(self.lock().1.take());
     }
 }
 
@@ -232,10 +232,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 struct Quiet {
     name: String,
     trouble: Trouble,
-    client: Weak<Mutex<Option<FutureProducer<Self>>>>,
+    /// Where its client stands, if it has not been let go of and another is in its place.
+    client: Weak<Client>,
+    number: u64,
     secrets: Mutex<Secrets>,
-    /// Whether the client was let go of; the one that stands in its place is not this one's.
-    is_over: AtomicBool,
 }
 
 impl ClientContext for Quiet {
@@ -253,9 +253,15 @@ impl ClientContext for Quiet {
         }
         drop(trouble);
         let is_renewed = lock(&self.secrets).have_changed(Instant::now());
-        if is_renewed && let Some(client) = self.client.upgrade().filter(|_| !self.is_over.swap(true, Relaxed)) {
+        let client = self.client.upgrade().filter(|_| is_renewed);
+        let old = client.and_then(|client| {
+            let mut client = lock(&client);
+            let is_mine = client.0 == self.number;
+            is_mine.then(|| client.1.take()).flatten()
+        });
+        if old.is_some() {
             tracing::info!(sink = self.name, "the credentials have changed: another Kafka client is set up");
-            let_go(lock(&client).take());
+            let_go(old);
         }
     }
 }

@@ -192,7 +192,8 @@ impl<'a> Session<'a> {
                 decoded.dropped.iter().for_each(|(reason, samples)| source.dropped(reason, samples));
                 source.samples.inc_by(decoded.batch.measured());
                 exemplars.keep_all(decoded.traces);
-                partition.read(decoded.batch.newest(), next, Instant::now());
+                // As the host takes it: event time waits for nobody's clock that is ahead.
+                partition.read(decoded.batch.newest().map(|t| t.min(now)), next, Instant::now());
                 partition.gather.add(decoded.batch, next, limits);
             }
             Err(poison) => {

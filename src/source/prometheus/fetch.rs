@@ -55,7 +55,7 @@ pub(super) async fn samples(server: &Server, selector: &str, after: Millis, unti
     let mut last = String::new();
     for attempt in 0..ATTEMPTS {
         if attempt > 0 {
-            tracing::warn!(%last, "Prometheus does not answer; asking again");
+            tracing::debug!(%last, "Prometheus does not answer; asking again");
             tokio::time::sleep(wait).await;
             wait *= 2;
         }

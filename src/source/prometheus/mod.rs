@@ -153,24 +153,33 @@ impl PrometheusHistory {
     }
 }
 
-/// How long a server that has not answered yet is asked again: it may have been started together with this process, and what
-/// it does not tell now nobody asks for later.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// How long a server that has not answered yet is asked again at a first start: it may have been started together with this
+/// process, and what it does not tell now nobody asks for later. No rule is evaluated meanwhile.
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Hands a history to the engine's queue, then says that the source has ended, even if by an error: the watermark would wait
-/// for it for ever. The trouble stays.
+/// for it for ever. The trouble stays. A server that has not answered yet is asked for as long as `patience` lasts.
 ///
 /// # Errors
 /// As [`PrometheusHistory::next`].
-pub async fn run(inlet: Inlet, mut history: PrometheusHistory, metrics: OneSource) -> Result<(), FetchError> {
+pub async fn run(
+    inlet: Inlet,
+    mut history: PrometheusHistory,
+    metrics: OneSource,
+    patience: Duration,
+) -> Result<(), FetchError> {
     let began = Instant::now();
     let trouble = async |text: Option<String>| drop(inlet.queue.send(SourceEvent::Trouble(inlet.id, text)).await);
-    let mut has_answered = false;
+    let (mut has_answered, mut told) = (false, None);
     let result = loop {
         match history.next().await {
-            Err(error @ FetchError::Unreachable(_)) if !has_answered && began.elapsed() < PATIENCE => {
-                tracing::warn!(%error, "nothing can be learnt from Prometheus yet; it is asked for some minutes");
-                trouble(Some(error.to_string())).await;
+            Err(error @ FetchError::Unreachable(_)) if !has_answered && began.elapsed() < patience => {
+                let text = error.to_string();
+                if told.as_ref() != Some(&text) {
+                    tracing::warn!(%error, "nothing can be learnt from Prometheus yet, and no rule is evaluated until then");
+                }
+                told = Some(text.clone());
+                trouble(Some(text)).await;
             }
             Ok(Some((batch, _))) => {
                 if !std::mem::replace(&mut has_answered, true) {
@@ -215,7 +224,7 @@ mod tests {
         let history = PrometheusHistory::new(&config, wanted, &Limits::default(), Arc::default()).unwrap();
         let (queue, mut events) = mpsc::channel(10);
         let metrics = crate::telemetry::Metrics::new().unwrap().source.of("warm_up");
-        let run = tokio::spawn(run(Inlet { id: SourceId(0), queue }, history, metrics));
+        let run = tokio::spawn(run(Inlet { id: SourceId(0), queue }, history, metrics, PATIENCE));
         let mut told = Vec::new();
         while let Some(event) = events.recv().await {
             match event {
