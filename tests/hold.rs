@@ -7,35 +7,16 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use forewarn::base::encode::{compress, encode_write_request};
-use forewarn::base::{BatchBuilder, Limits, Millis};
 use serde_json::Value;
 use support::peer::Peer;
 use support::process::Forewarn;
 use support::receiver::Receiver;
 use support::victim::Victim;
-use support::{eventually, http};
+use support::{eventually, http, sample};
 
 const SOON: Duration = Duration::from_secs(30);
 const TICKS: &str = "forewarn_engine_ticks_total";
 const KEPT: &str = "forewarn_sink_kept_alive_total";
-
-/// One sample at `t`, of the series that holds time back.
-async fn write(address: &str, t: Millis, value: f64) {
-    let mut builder = BatchBuilder::new(&Limits::default());
-    builder.label("__name__", "holds");
-    builder.end_labels().unwrap();
-    builder.sample(t, value);
-    let body = compress(&encode_write_request(&builder.finish()));
-    let headers = [("content-type", "application/x-protobuf"), ("content-encoding", "snappy")];
-    // A machine under load may ask to come again: its disk is waited for.
-    eventually("a sample taken", SOON, async || {
-        let (status, answer) = http::post(address, "/api/v1/write", &headers, &body).await?;
-        assert!(status / 100 == 2 || status == 503, "{status}: {answer}");
-        (status / 100 == 2).then_some(())
-    })
-    .await;
-}
 
 /// `startsAt` of the alert, if Alertmanager holds it active.
 async fn active(alertmanager: &str) -> Option<String> {
@@ -76,7 +57,7 @@ async fn what_fires_stays_with_alertmanager_while_time_stands_still() {
     let starts = eventually("the alert", SOON, async || active(&peer.address).await).await;
 
     let held_at = support::alerts::now();
-    write(&address, held_at, 1.0).await;
+    sample::write(&address, "holds", held_at, 1.0).await;
     // What is under way before the sample is taken in may still be evaluated.
     tokio::time::sleep(Duration::from_secs(3)).await;
     let ticks = metric(&address, TICKS).await.unwrap();
@@ -106,10 +87,10 @@ async fn what_fires_stays_with_alertmanager_while_time_stands_still() {
     };
     assert_eq!((told(&pager), told(&hook)), (vec!["firing".to_owned()], vec!["firing".to_owned()]));
     // The engine's next word wins.
-    write(&address, support::alerts::now(), 2.0).await;
+    sample::write(&address, "holds", support::alerts::now(), 2.0).await;
     // A tick that lies after the sample.
     tokio::time::sleep(Duration::from_secs(2)).await;
-    write(&address, support::alerts::now(), 2.0).await;
+    sample::write(&address, "holds", support::alerts::now(), 2.0).await;
     eventually("the end", SOON, async || active(&peer.address).await.is_none().then_some(())).await;
     let both = ["firing".to_owned(), "resolved".to_owned()];
     eventually("its notice", SOON, async || (told(&pager) == both && told(&hook) == both).then_some(())).await;

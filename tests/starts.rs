@@ -8,26 +8,11 @@ mod support;
 use std::process::Command;
 use std::time::Duration;
 
-use forewarn::base::encode::{compress, encode_write_request};
-use forewarn::base::{BatchBuilder, Limits, Millis};
 use support::process::Forewarn;
 use support::victim::{Victim, now};
-use support::{eventually, http};
+use support::{eventually, sample};
 
 const SOON: Duration = Duration::from_secs(30);
-
-async fn write(address: &str, t: Millis, value: f64) {
-    let mut builder = BatchBuilder::new(&Limits::default());
-    builder.label("__name__", "level");
-    builder.end_labels().unwrap();
-    builder.sample(t, value);
-    let body = compress(&encode_write_request(&builder.finish()));
-    let headers = [("content-type", "application/x-protobuf"), ("content-encoding", "snappy")];
-    eventually("a sample taken", SOON, async || {
-        http::post(address, "/api/v1/write", &headers, &body).await.filter(|(status, _)| *status == 204)
-    })
-    .await;
-}
 
 /// How many lines of standard output say that an alert has become this.
 fn said(victim: &Victim, state: &str) -> usize {
@@ -90,14 +75,14 @@ async fn what_is_sent_to_a_process_that_stood_still_is_not_late() {
     let forewarn = Forewarn::start(config, |dir| std::fs::write(dir.join("rules.yml"), rules).unwrap()).await;
     forewarn.ready(SOON).await;
     let begin = now();
-    write(&forewarn.address, begin, 1.0).await;
+    sample::write(&forewarn.address, "level", begin, 1.0).await;
     forewarn.signal("STOP");
     tokio::time::sleep(Duration::from_secs(12)).await;
     forewarn.signal("CONT");
     // Its own look at the clock comes first.
     tokio::time::sleep(Duration::from_millis(600)).await;
     for t in [begin + 1_000, begin + 6_000, begin + 12_000] {
-        write(&forewarn.address, t, 1.0).await;
+        sample::write(&forewarn.address, "level", t, 1.0).await;
     }
     let taken = r#"forewarn_source_samples_total{source="remote_write"}"#;
     eventually("all samples", SOON, async || (forewarn.metric(taken).await >= Some(4.0)).then_some(())).await;

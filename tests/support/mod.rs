@@ -27,6 +27,7 @@ pub mod otlp;
 pub mod peer;
 pub mod process;
 pub mod receiver;
+pub mod sample;
 pub mod series;
 pub mod server;
 pub mod skip;
